@@ -1,0 +1,117 @@
+"""The records one job passes through: Claimed → Assigned → Outcome → Settled.
+
+Each is small, frozen, and carries the one before it. The raw bytes are kept from the claim to the end: a requeue, a
+retry or a dead entry starts from them, never from what a handler or a middleware did to the parsed payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pykiq.jobs.handler import Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job in this process's in-flight list. `claimed_at` is in epoch seconds."""
+
+    queue: str
+    raw: bytes
+    claimed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A claimed job whose handler is found. `payload` is a private parse of the raw bytes."""
+
+    claimed: Claimed
+    payload: dict[str, Any]
+    handler: Handler
+    name: str  # the class as people know it: `display_class`, `wrapped` or `class`
+    jid: str
+
+
+class Word(StrEnum):
+    """How a job ended: the closed set that settling switches over."""
+
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"  # still running at the shutdown deadline
+    SNOOZED = "snoozed"
+    FOREIGN = "foreign"  # no handler in this process
+    UNREADABLE = "unreadable"  # not a job at all
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Remove the job from in-flight; write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Remove it from in-flight and add `entry` to the sorted set `key` (`retry` or `schedule`) at `at` epoch seconds."""
+
+    key: str
+    at: float
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Remove it from in-flight and add `entry` to the dead set."""
+
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """Remove it from in-flight and put its bytes back at the head of its queue."""
+
+
+Write = Acknowledge | Later | Bury | PutBack
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to a claimed job, and what Redis shall hold because of it.
+
+    `elapsed` is in seconds. `error` is the exception as text, already described, so that no traceback and none of its
+    locals outlive the job. `death` is the payload that death handlers get, when they shall run.
+    """
+
+    claimed: Claimed
+    word: Word
+    write: Write
+    name: str = ""
+    jid: str = ""
+    started_at: float = 0.0
+    elapsed: float = 0.0
+    error_class: str | None = None
+    error_message: str | None = None
+    discarded: bool = False
+    death: tuple[Mapping[str, Any], BaseException] | None = field(default=None, repr=False)
+
+
+class Fate(StrEnum):
+    """What settling wrote, in the words of the log and of the metrics."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+    SNOOZED = "snoozed"
+    REQUEUED = "requeued"
+    HANDED_BACK = "handed_back"
+    TAKEN_OVER = "taken_over"  # the in-flight entry was gone: another process has the job, nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What Redis holds now."""
+
+    outcome: Outcome
+    fate: Fate

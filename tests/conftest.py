@@ -1,0 +1,32 @@
+"""Fixtures for all tests: one real server for the session, an empty database for each test that asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from tests.servers import Server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A real Valkey (or what PYKIQ_TEST_SERVER names) for the whole session."""
+    running = Server().start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def redis_url(server: Server, redis: redis_py.Redis) -> str:
+    """The URL of an empty database."""
+    return server.url
+
+
+@pytest.fixture
+def redis(server: Server) -> Iterator[redis_py.Redis]:
+    """A client of an empty database (bytes in, bytes out)."""
+    with server.client() as client:
+        client.flushall()
+        yield client
