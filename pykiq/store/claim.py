@@ -1,0 +1,108 @@
+"""Claiming: jobs move from their queues to this process's in-flight lists, in the order Sidekiq would take them.
+
+`Berth` is where a process's claimed jobs are: its identity, its lease and one in-flight list per queue. A claim renews the
+lease in the same step, so a process that was paused past its lease never holds a job without owning it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from pykiq.config import Capsule
+from pykiq.records import Claimed
+from pykiq.store.scripts import Call, run, script
+from pykiq.wire import keys
+
+# Entries of a shared queue that one selective claim looks at.
+WINDOW = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """Where one process keeps what it has claimed. `lease_ttl` is in seconds."""
+
+    identity: str
+    queues: tuple[str, ...]
+    lease_ttl: float
+    lease: str = field(init=False)
+    owner_args: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lease", keys.lease(self.identity))
+        owner = (self.identity, int(self.lease_ttl * 1000), json.dumps(self.queues))
+        object.__setattr__(self, "owner_args", owner)
+
+    def inflight(self, queue: str) -> str:
+        """The key of the in-flight list for jobs from `queue`."""
+        return keys.inflight(self.identity, queue)
+
+    def renew(self, client: redis.Redis) -> None:
+        """Extend the lease, and be findable by whoever would take over."""
+        pipeline = client.pipeline(transaction=True)
+        pipeline.set(self.lease, self.identity, px=self.owner_args[1])
+        pipeline.hset(keys.OWNERS, self.identity, self.owner_args[2])
+        pipeline.execute()
+
+    def held(self, client: redis.Redis) -> list[Claimed]:
+        """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue."""
+        pipeline = client.pipeline(transaction=True)
+        for queue in self.queues:
+            pipeline.lrange(self.inflight(queue), 0, -1)
+        answers = pipeline.execute()
+        return [
+            Claimed(queue, raw, 0.0)
+            for queue, entries in zip(self.queues, answers, strict=True)
+            for raw in reversed(entries)
+        ]
+
+    def leave(self, client: redis.Redis) -> bool:
+        """Give up the lease at a clean stop; False if jobs are still in flight (a sweep will take them over)."""
+        client.delete(self.lease)
+        lists = [self.inflight(queue) for queue in self.queues]
+        call = Call(script("forget"), [self.lease, keys.OWNERS, *lists], [self.identity])
+        return bool(run(client, call))
+
+
+def orders(capsule: Capsule, count: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """The queue order for each of `count` fetches, as Sidekiq draws them (WIRE.md §5).
+
+    Strict: the configured order, once for all. Weighted and random: for every fetch a fresh shuffle of the multiset in which a
+    queue stands max(weight, 1) times, then de-duplicated.
+    """
+    if capsule.mode == "strict" or len(capsule.names) == 1:
+        return [capsule.names]
+    pool = [name for name, weight in capsule.queues for _ in range(max(weight, 1))]
+    drawn = []
+    for _ in range(count):
+        rng.shuffle(pool)
+        drawn.append(tuple(dict.fromkeys(pool)))
+    return drawn
+
+
+def claim_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
+    """Claim up to `room` jobs; fetch k follows `order[k]`, or the last one when there are fewer."""
+    names = sorted({name for one in order for name in one})
+    number = {name: pair for pair, name in enumerate(names, 1)}
+    pairs = [key for name in names for key in (keys.queue(name), berth.inflight(name))]
+    spelled = [bytes([number[name] for name in one]) for one in order]
+    return Call(script("claim"), [berth.lease, keys.OWNERS, *pairs], [*berth.owner_args, room, *spelled])
+
+
+def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
+    """The jobs that a claim brought, in the order they were taken. `now` is in epoch seconds."""
+    prefix = len(keys.queue(""))
+    queues = [str(key)[prefix:] for key in call.keys[2::2]]
+    flat = iter(answer)
+    return [Claimed(queues[pair - 1], raw, now) for pair, raw in zip(flat, flat, strict=True)]
+
+
+def claim_known_call(berth: Berth, queue: str, room: int, skip: int, classes: Iterable[str]) -> Call:
+    """Claim up to `room` jobs whose class is in `classes`, looking at `WINDOW` entries after the oldest `skip`."""
+    pair = [berth.lease, keys.OWNERS, keys.queue(queue), berth.inflight(queue)]
+    return Call(script("claim_known"), pair, [*berth.owner_args, room, skip, WINDOW, *classes])

@@ -1,0 +1,112 @@
+"""Connections to Redis: one place that turns `Config.redis` into clients, with the settings a job system needs.
+
+No client made here repeats a command by itself: whether a repeat is safe is for the caller to know (a settlement may be
+repeated, a push may not).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from pykiq.config import Config
+from pykiq.errors import ConfigError, StoreError
+
+# Errors after which the same command may work a moment later: no connection, time-out, a fail-over in progress.
+TRANSIENT = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    OSError,
+)
+
+SENTINEL_PORT = 26379
+
+
+def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
+    """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and each answer."""
+    options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
+    if "+sentinel:" not in config.redis:
+        return redis.Redis.from_url(config.redis, **options)
+    nodes, service, rest = _sentinel(config.redis)
+    sentinel = Sentinel(nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options)
+    return sentinel.master_for(service, redis_class=redis.Redis)
+
+
+def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
+    """The same for asyncio."""
+    options = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    if "+sentinel:" not in config.redis:
+        return redis.asyncio.Redis.from_url(config.redis, **options)
+    nodes, service, rest = _sentinel(config.redis)
+    sentinel = AsyncSentinel(nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options)
+    return sentinel.master_for(service, redis_class=redis.asyncio.Redis)
+
+
+def probe(client: redis.Redis, config: Config) -> None:
+    """Raise StoreError, in one line and without the password, when Redis does not answer."""
+    try:
+        client.ping()
+    except (redis.RedisError, OSError) as error:
+        address = display(config.redis)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StoreError(
+            f"Redis at {address} does not answer ({reason}); check --redis or REDIS_URL and that the server is up"
+        ) from error
+
+
+def display(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    login, _, host = parts.netloc.rpartition("@")
+    user = login.split(":", 1)[0]
+    return parts._replace(netloc=f"{user}:***@{host}" if ":" in login else f"***@{host}").geturl()
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "decode_responses": False,
+    }
+
+
+def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+    """Take `redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]` apart.
+
+    The login is the data servers'; the Sentinels' own is given as `?sentinel_username=…&sentinel_password=…`.
+    """
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    nodes = []
+    for host in hosts.split(","):
+        name, _, port = host.rpartition(":") if ":" in host else (host, "", str(SENTINEL_PORT))
+        nodes.append((name, int(port)))
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service:
+        raise ConfigError(f"redis: {display(url)} names no service; write redis+sentinel://host:26379/mymaster/0")
+    rest: dict[str, Any] = {"db": int(db or 0), "sentinel": {}}
+    if login:
+        user, _, password = login.partition(":")
+        rest |= {"username": unquote(user) or None, "password": unquote(password) or None}
+    for name, value in parse_qs(parts.query).items():
+        if name.startswith("sentinel_"):
+            rest["sentinel"][name.removeprefix("sentinel_")] = value[0]
+    if parts.scheme.startswith("rediss"):
+        rest["ssl"] = True
+    return nodes, service, rest

@@ -1,0 +1,58 @@
+"""Due jobs: out of `schedule` or `retry` and into their queues, each in one atomic step.
+
+Ruby takes a due job out first and pushes it afterwards; what cannot be pushed is lost then (WIRE.md §9). Here the member is
+only looked at, its new bytes are made outside Redis, and one script moves it: whoever finds it gone writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import redis
+
+from pykiq.config import Config
+from pykiq.store.scripts import Call, run, script
+from pykiq.wire import keys
+
+SETS = (keys.RETRY, keys.SCHEDULE)  # the order in which Sidekiq's poller drains them
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What shall become of one due member.
+
+    `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `dead` needs `entry`; `drop` nothing.
+    """
+
+    kind: Literal["push", "later", "dead", "drop"]
+    member: bytes
+    queue: str = ""
+    entry: bytes = b""
+    at: float = 0.0
+
+
+def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[bytes]:
+    """Up to `limit` members of `key` that are due at `now` (epoch s), the earliest first. Nothing is removed."""
+    return list(client.zrangebyscore(key, "-inf", now, start=0, num=limit))
+
+
+def next_score(client: redis.Redis) -> float | None:
+    """The earliest score in `retry` and `schedule` (epoch s), or None when both are empty."""
+    pipeline = client.pipeline(transaction=False)
+    for key in SETS:
+        pipeline.zrange(key, 0, 0, withscores=True)
+    scores = [float(answer[0][1]) for answer in pipeline.execute() if answer]
+    return min(scores, default=None)
+
+
+def move(client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config) -> list[bool]:
+    """Carry out `moves` on the sorted set `key`; False where another process had taken the member already."""
+    queues = {name: number for number, name in enumerate(sorted({one.queue for one in moves if one.queue}), 1)}
+    args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs]
+    for one in moves:
+        args += (one.kind, one.member, queues.get(one.queue, 0), one.queue, one.at, one.entry)
+    lists = [keys.queue(name) for name in queues]
+    call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, *lists], args)
+    return [bool(answer) for answer in run(client, call)]

@@ -1,0 +1,28 @@
+-- Claim jobs: move each from its queue to this process's in-flight list, and renew the lease in the same step.
+--
+-- KEYS  1 lease, 2 hash of owners, then pairs: queue list, in-flight list
+-- ARGV  1 identity, 2 lease in ms, 3 this process's queues as JSON, 4 how many jobs at most,
+--       then one or more orders: a string whose bytes are pair numbers, tried left to right;
+--       job k uses order k, or the last order when there are fewer
+-- returns a flat list: pair number, raw bytes, pair number, raw bytes …
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+local claimed, empty, last = {}, {}, #ARGV
+for k = 1, tonumber(ARGV[4]) do
+  local order, got = ARGV[math.min(4 + k, last)], false
+  for j = 1, #order do
+    local pair = string.byte(order, j)
+    if not empty[pair] then
+      local raw = redis.call('LMOVE', KEYS[1 + 2 * pair], KEYS[2 + 2 * pair], 'RIGHT', 'LEFT')
+      if raw then
+        claimed[#claimed + 1] = pair
+        claimed[#claimed + 1] = raw
+        got = true
+        break
+      end
+      empty[pair] = true
+    end
+  end
+  if not got then break end
+end
+return claimed

@@ -1,0 +1,29 @@
+-- Move due jobs from a sorted set: each leaves the set and arrives in the same step, or stays if another process was faster.
+--
+-- KEYS  1 sorted set (retry or schedule), 2 set of queue names, 3 dead set, then queue lists
+-- ARGV  1 now (s), 2 dead set: drop entries older than this score, 3 dead set: size limit,
+--       then per job: operation, member, number of its queue list (1..), queue name, score, new bytes
+--       operations: push | later (back into the same set, at score) | dead | drop
+-- returns one number per job: 1 moved, 0 it was gone
+local moved, buried = {}, false
+for i = 4, #ARGV, 6 do
+  local op, member = ARGV[i], ARGV[i + 1]
+  local found = redis.call('ZREM', KEYS[1], member)
+  if found > 0 then
+    if op == 'push' then
+      redis.call('SADD', KEYS[2], ARGV[i + 3])
+      redis.call('LPUSH', KEYS[3 + tonumber(ARGV[i + 2])], ARGV[i + 5])
+    elseif op == 'later' then
+      redis.call('ZADD', KEYS[1], ARGV[i + 4], ARGV[i + 5])
+    elseif op == 'dead' then
+      redis.call('ZADD', KEYS[3], ARGV[1], ARGV[i + 5])
+      buried = true
+    end
+  end
+  moved[#moved + 1] = found
+end
+if buried then
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[2])
+  redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -tonumber(ARGV[3]))
+end
+return moved

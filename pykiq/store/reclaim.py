@@ -1,0 +1,99 @@
+"""Taking over: the jobs of a process whose lease has run out go back to the head of the queues they came from.
+
+One process sweeps at a time, under a lock that expires. Every job is moved by one script run that looks at the lease again,
+so a process that comes back in the middle keeps the rest of its jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha1
+
+import redis
+
+from pykiq.config import Config
+from pykiq.errors import Unreadable
+from pykiq.store.claim import Berth
+from pykiq.store.scripts import Call, run, script
+from pykiq.wire import keys, payload
+
+# A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
+POISON_TAKEOVERS = 3
+POISON_WINDOW = 72 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """One job taken over from `owner`. `poison` tells that it went to the dead set instead of its queue."""
+
+    owner: str
+    queue: str
+    raw: bytes
+    poison: bool
+
+
+def sweep(
+    client: redis.Redis, berth: Berth, config: Config, poison_entry: Callable[[bytes, str, str, float], bytes]
+) -> list[Takeover]:
+    """Take over the jobs of every process without a lease; none if another process sweeps just now.
+
+    `poison_entry(raw, queue, owner, now)` makes the dead entry of a job that has been taken over too often.
+    """
+    lock = max(1, int(config.sweep_interval * 750))
+    if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
+        return []
+    taken: list[Takeover] = []
+    for owner, queues in _without_lease(client):
+        for queue in queues:
+            taken += _take_over(client, owner, queue, config, poison_entry)
+        lists = [keys.inflight(owner, queue) for queue in queues]
+        run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+    return taken
+
+
+def _without_lease(client: redis.Redis) -> Iterator[tuple[str, list[str]]]:
+    owners = {name.decode(): queues for name, queues in client.hgetall(keys.OWNERS).items()}
+    if not owners:
+        return
+    pipeline = client.pipeline(transaction=False)
+    for name in owners:
+        pipeline.exists(keys.lease(name))
+    for (name, queues), alive in zip(owners.items(), pipeline.execute(), strict=True):
+        if not alive:
+            yield name, json.loads(queues)
+
+
+def _take_over(
+    client: redis.Redis,
+    owner: str,
+    queue: str,
+    config: Config,
+    poison_entry: Callable[[bytes, str, str, float], bytes],
+) -> Iterator[Takeover]:
+    inflight = keys.inflight(owner, queue)
+    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
+    for raw in client.lrange(inflight, 0, -1):
+        now = time.time()
+        call = Call(
+            script("reclaim"),
+            [keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD, keys.takeovers(_mark(raw))],
+            [
+                *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
+                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now)),
+            ],
+        )
+        answer = run(client, call)
+        if answer:
+            yield Takeover(owner, queue, raw, poison=answer == 2)
+
+
+def _mark(raw: bytes) -> str:
+    """What counts takeovers of one job: its jid, or a digest of bytes that have none."""
+    try:
+        jid = payload.parse(raw).get("jid")
+    except Unreadable:
+        jid = None
+    return jid if isinstance(jid, str) and jid else sha1(raw, usedforsecurity=False).hexdigest()

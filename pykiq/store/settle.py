@@ -1,0 +1,75 @@
+"""Settling: what became of finished jobs is written, and they leave in-flight, in one atomic step for a whole turn.
+
+The removal decides: a job that is no longer in this process's in-flight list was taken over by another process, and nothing is
+written for it. A settlement can therefore be repeated until Redis answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pykiq.config import Config
+from pykiq.records import Acknowledge, Bury, Fate, Later, Outcome, PutBack, Settled, Word
+from pykiq.store.claim import Berth
+from pykiq.store.scripts import Call, script
+from pykiq.wire import keys
+
+
+def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: Config) -> Call:
+    """One script run that settles all of `outcomes`. `now` is in epoch seconds.
+
+    Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed last is
+    written first.
+    """
+    queues: dict[str, int] = {}
+    args: list[Any] = [now, now - config.dead_timeout, config.dead_max_jobs]
+    for outcome in _put_back_last(outcomes):
+        claimed = outcome.claimed
+        pair = queues.setdefault(claimed.queue, len(queues) + 1)
+        op, score, entry = _operation(outcome)
+        args += (pair, op, claimed.raw, claimed.queue, score, entry)
+    pairs = [key for queue in queues for key in (berth.inflight(queue), keys.queue(queue))]
+    return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args)
+
+
+def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int]) -> list[Settled]:
+    """What the script wrote, per outcome."""
+    return [
+        Settled(outcome, _fate(outcome) if found else Fate.TAKEN_OVER)
+        for outcome, found in zip(_put_back_last(outcomes), answer, strict=True)
+    ]
+
+
+def _put_back_last(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    back = [outcome for outcome in outcomes if isinstance(outcome.write, PutBack)]
+    if not back:
+        return list(outcomes)
+    # A stable sort: jobs of one claim share their time, and the last of those must be written first too.
+    back.reverse()
+    back.sort(key=lambda outcome: outcome.claimed.claimed_at, reverse=True)
+    return [outcome for outcome in outcomes if not isinstance(outcome.write, PutBack)] + back
+
+
+def _operation(outcome: Outcome) -> tuple[str, float | str, bytes]:
+    match outcome.write:
+        case Acknowledge():
+            return "done", "", b""
+        case Later(key=key, at=at, entry=entry):
+            return ("retry" if key == keys.RETRY else "schedule"), at, entry
+        case Bury(entry=entry):
+            return "dead", "", entry
+        case PutBack():
+            return "back", "", b""
+
+
+def _fate(outcome: Outcome) -> Fate:
+    match outcome.write:
+        case Acknowledge():
+            return Fate.DISCARDED if outcome.discarded else Fate.DONE
+        case Later():
+            return Fate.SNOOZED if outcome.word is Word.SNOOZED else Fate.RETRY
+        case Bury():
+            return Fate.DEAD
+        case PutBack():
+            return Fate.REQUEUED if outcome.word is Word.INTERRUPTED else Fate.HANDED_BACK
