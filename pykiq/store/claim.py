@@ -1,7 +1,7 @@
 """Claiming: jobs move from their queues to this process's in-flight lists, in the order Sidekiq would take them.
 
-`Berth` is where a process's claimed jobs are: its identity, its lease and one in-flight list per queue. A claim renews the
-lease in the same step, so a process that was paused past its lease never holds a job without owning it.
+`Berth` is where a process's claimed jobs are: its identity, its lease and one in-flight list per queue. A claim
+renews the lease in the same step, so a process that was paused past its lease never holds a job without owning it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Berth:
 def orders(capsule: Capsule, count: int, rng: random.Random) -> list[tuple[str, ...]]:
     """The queue order for each of `count` fetches, as Sidekiq draws them (WIRE.md §5).
 
-    Strict: the configured order, once for all. Weighted and random: for every fetch a fresh shuffle of the multiset in which a
-    queue stands max(weight, 1) times, then de-duplicated.
+    Strict: the configured order, once for all. Weighted and random: for every fetch a fresh shuffle of the multiset
+    in which a queue stands max(weight, 1) times, then de-duplicated.
     """
     if capsule.mode == "strict" or len(capsule.names) == 1:
         return [capsule.names]

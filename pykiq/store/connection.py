@@ -35,7 +35,7 @@ SENTINEL_PORT = 26379
 
 
 def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
-    """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and each answer."""
+    """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and answers."""
     options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_url(config.redis, **options)

@@ -1,7 +1,8 @@
 """Due jobs: out of `schedule` or `retry` and into their queues, each in one atomic step.
 
-Ruby takes a due job out first and pushes it afterwards; what cannot be pushed is lost then (WIRE.md §9). Here the member is
-only looked at, its new bytes are made outside Redis, and one script moves it: whoever finds it gone writes nothing.
+Ruby takes a due job out first and pushes it afterwards; what cannot be pushed is lost then (WIRE.md §9). Here the
+member is only looked at, its new bytes are made outside Redis, and one script moves it: whoever finds it gone writes
+nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ SETS = (keys.RETRY, keys.SCHEDULE)  # the order in which Sidekiq's poller drains
 class Move:
     """What shall become of one due member.
 
-    `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `dead` needs `entry`; `drop` nothing.
+    `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `dead` needs `entry`;
+    `drop` nothing.
     """
 
     kind: Literal["push", "later", "dead", "drop"]

@@ -26,7 +26,7 @@ class Fleet:
 
     @property
     def needs_workers_key(self) -> bool:
-        """Whether running jobs are written under 6.x's key name too: unless only newer Rubies are there to read (WIRE.md §21)."""
+        """Whether running jobs are written under 6.x's key too: not when only newer Rubies are seen (WIRE.md §21)."""
         return not self.versions or self.dialect.major == 6
 
 

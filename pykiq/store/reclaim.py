@@ -1,7 +1,7 @@
 """Taking over: the jobs of a process whose lease has run out go back to the head of the queues they came from.
 
-One process sweeps at a time, under a lock that expires. Every job is moved by one script run that looks at the lease again,
-so a process that comes back in the middle keeps the rest of its jobs.
+One process sweeps at a time, under a lock that expires. Every job is moved by one script run that looks at the lease
+again, so a process that comes back in the middle keeps the rest of its jobs.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def run(client: redis.Redis, call: Call) -> Any:
 def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     """Run `calls` in order in one round trip and return their answers.
 
-    A script that the server does not know yet (a new server, a fail-over, SCRIPT FLUSH) is sent in full and run again; calls
-    that did run are not repeated.
+    A script that the server does not know yet (a new server, a fail-over, SCRIPT FLUSH) is sent in full and run
+    again; calls that did run are not repeated.
 
     Raises:
         redis.RedisError: no answer, or a script failed; which of the calls ran is then unknown.

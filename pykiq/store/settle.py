@@ -1,7 +1,7 @@
 """Settling: what became of finished jobs is written, and they leave in-flight, in one atomic step for a whole turn.
 
-The removal decides: a job that is no longer in this process's in-flight list was taken over by another process, and nothing is
-written for it. A settlement can therefore be repeated until Redis answers.
+The removal decides: a job that is no longer in this process's in-flight list was taken over by another process, and
+nothing is written for it. A settlement can therefore be repeated until Redis answers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pykiq.wire import keys
 def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: Config) -> Call:
     """One script run that settles all of `outcomes`. `now` is in epoch seconds.
 
-    Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed last is
-    written first.
+    Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed
+    last is written first.
     """
     queues: dict[str, int] = {}
     args: list[Any] = [now, now - config.dead_timeout, config.dead_max_jobs]

@@ -1,5 +1,5 @@
--- Claim from a queue shared with other languages: only jobs whose class has a handler here; the others stay where they are.
--- Bytes that cannot be read are claimed too, so that they end in the dead set instead of blocking the view.
+-- Claim from a queue shared with other languages: only jobs whose class has a handler here; the others stay where
+-- they are. Bytes that cannot be read are claimed too, so that they end in the dead set instead of blocking the view.
 --
 -- KEYS  1 lease, 2 hash of owners, 3 queue list, 4 in-flight list
 -- ARGV  1 identity, 2 lease in ms, 3 this process's queues as JSON, 4 how many jobs at most,

@@ -1,4 +1,5 @@
--- Move due jobs from a sorted set: each leaves the set and arrives in the same step, or stays if another process was faster.
+-- Move due jobs from a sorted set: each leaves the set and arrives in the same step, or stays if another process was
+-- faster.
 --
 -- KEYS  1 sorted set (retry or schedule), 2 set of queue names, 3 dead set, then queue lists
 -- ARGV  1 now (s), 2 dead set: drop entries older than this score, 3 dead set: size limit,

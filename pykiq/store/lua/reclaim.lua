@@ -1,8 +1,9 @@
--- Take one job over from a dead process: back to the head of the queue it came from, or to the dead set when it has been
--- taken over too often (a job that kills its process). Nothing happens if the owner's lease has come back.
+-- Take one job over from a dead process: back to the head of the queue it came from, or to the dead set when it has
+-- been taken over too often (a job that kills its process). Nothing happens if the owner's lease has come back.
 --
--- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set, 6 takeover counter of the job
--- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 life of the counter (s),
+-- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set, 6 takeover
+-- counter of the job ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 life of
+-- the counter (s),
 --       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry
 -- returns 0 not there any more (or the owner lives), 1 back in its queue, 2 dead
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

@@ -1,5 +1,5 @@
--- Settle finished jobs: take each out of its in-flight list and, only if it was still there, write what follows from it.
--- A job that is gone from in-flight was taken over by another process: nothing is written for it.
+-- Settle finished jobs: take each out of its in-flight list and, only if it was still there, write what follows from
+-- it. A job that is gone from in-flight was taken over by another process: nothing is written for it.
 --
 -- KEYS  1 retry set, 2 schedule set, 3 dead set, 4 set of queue names, then pairs: in-flight list, queue list
 -- ARGV  1 now (s), 2 dead set: drop entries older than this score, 3 dead set: size limit,
