@@ -1,0 +1,236 @@
+"""JSON that comes back byte for byte: Ruby's float spellings, integers of any size, bytes that are not UTF-8.
+
+orjson does the work whenever it can be proved to lose nothing: what it read is written again and compared with the
+bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2).
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import re
+import uuid
+from decimal import Decimal
+from json.encoder import encode_basestring
+from typing import Any
+
+import orjson
+
+from pykiq.errors import PayloadError, Unreadable
+from pykiq.wire.dialect import SEVEN, Dialect
+from pykiq.wire.floats import has_common_spelling, spell
+
+MAX_NESTING = 100  # levels, counting the payload object and `args`: captures deep_nesting_*, odd_json_nesting_*
+
+# Anything deeper than MAX_NESTING is at least this long, so an ordinary payload is spared the count.
+_SHORTEST_TOO_DEEP = 2 * (MAX_NESTING + 1)
+_LONG_INTEGER = 640  # digits: int() and str() may refuse more than this, depending on the interpreter's settings
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+# Floats whose spelling is orjson's own: an exponent, 16 digits and more before the point, 0.0000 behind it. The
+# exponent must be followed by what can follow a number, because hexadecimal jids are full of things like `7e3`. The
+# patterns begin with a literal, which the regex engine finds four times as fast as a set of characters.
+_OWN_EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]{1,3}(?:[,\]}]|\Z)")
+_OWN_POINT = re.compile(rb"\.(?:0000|(?<=[0-9]{16}\.)[0-9])")
+
+_LONE_SURROGATE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F])|.)", re.DOTALL
+)
+
+
+class SpelledFloat(float):
+    """A float that is written as it was read. `text` is its JSON spelling; `1e400` is infinite but keeps it."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> SpelledFloat:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __reduce__(self) -> tuple[type[SpelledFloat], tuple[str]]:
+        return SpelledFloat, (self.text,)
+
+
+def loads(raw: bytes) -> Any:
+    """Return the value that JSON bytes hold.
+
+    Integers have any size. A float is a SpelledFloat when it is not spelled as all dialects spell it. Bytes that are
+    not UTF-8 become surrogate escapes. Of duplicate keys the last wins.
+
+    Raises Unreadable for what Ruby's parser refuses under 8.1 (WIRE.md §19): anything that is not one JSON document,
+    NaN and Infinity, comments, raw control characters, lone surrogate escapes, more than 100 levels of nesting.
+    """
+    try:
+        value = orjson.loads(raw)
+        same = orjson.dumps(value) == raw
+    except (ValueError, TypeError):
+        same = False
+    if not same or not _is_common(raw):
+        return _exact_loads(raw)
+    return value
+
+
+def dumps(value: Any, dialect: Dialect = SEVEN) -> bytes:
+    """Return `value` as the compact JSON that Ruby writes in this dialect: raw UTF-8, Ruby's spelling of floats.
+
+    Enum members are written as their value and UUIDs as their text; orjson does so, and to find out costs a walk.
+
+    Raises PayloadError for NaN, infinity, text with lone surrogates, and types and nesting that JSON has not.
+    """
+    try:
+        out = orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return _exact_dumps(value, dialect)
+    if not _is_common(out):
+        return _exact_dumps(value, dialect)
+    # orjson writes NaN as null without a word.
+    if out.find(b"null") >= 0 and orjson.loads(out) != value:
+        return _exact_dumps(value, dialect)
+    return out
+
+
+def _is_common(text: bytes) -> bool:
+    """Whether orjson's bytes hold no float that a dialect spells otherwise and no nesting to look at."""
+    if _OWN_EXPONENT.search(text) or _OWN_POINT.search(text):
+        return False
+    return len(text) < _SHORTEST_TOO_DEEP or text.count(b"[") + text.count(b"{") <= MAX_NESTING
+
+
+# Reading
+
+
+def _exact_loads(raw: bytes) -> Any:
+    if b"\\u" in raw and any(escape["lone"] for escape in _LONE_SURROGATE.finditer(raw)):
+        raise Unreadable("the JSON escapes half a surrogate pair; Ruby cannot read it; escape both halves or none")
+    try:
+        value = _DECODER.decode(raw.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the bytes are not JSON that Ruby reads: {_reason(error)}") from None
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _depth(value) > MAX_NESTING:
+        raise Unreadable(f"the JSON is nested more than {MAX_NESTING} levels deep; Ruby reads no more")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return "nested far too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    return value if has_common_spelling(value, text) else SpelledFloat(text)
+
+
+def _read_integer(text: str) -> int:
+    return int(text) if len(text) <= _LONG_INTEGER else int(Decimal(text))
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_float=_read_float, parse_int=_read_integer, parse_constant=_refuse_constant)
+
+
+def _depth(value: Any) -> int:
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+# Writing
+
+
+class _Refused(Exception):
+    """A value that has no JSON; the path to it is gathered on the way out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path: list[str] = []
+
+
+def _exact_dumps(value: Any, dialect: Dialect) -> bytes:
+    parts: list[str] = []
+    try:
+        _write(value, dialect, parts, MAX_NESTING)
+        return "".join(parts).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        why = f"the text holds the lone surrogate {error.object[error.start]!r}; a job's text must be valid Unicode"
+    except _Refused as refused:
+        why = f"`{''.join(reversed(refused.path)).lstrip('.') or 'the payload'}` {refused}"
+    raise PayloadError(why)
+
+
+def _write(value: Any, dialect: Dialect, parts: list[str], room: int) -> None:
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif value is None or value is True or value is False:
+        parts.append("null" if value is None else "true" if value else "false")
+    elif isinstance(value, int):
+        parts.append(_integer(value))
+    elif isinstance(value, float):
+        parts.append(_float(value, dialect))
+    elif isinstance(value, dict):
+        _write_object(value, dialect, parts, _less(room))
+    elif isinstance(value, (list, tuple)):
+        _write_array(value, dialect, parts, _less(room))
+    elif isinstance(value, enum.Enum):
+        _write(value.value, dialect, parts, room)
+    elif isinstance(value, uuid.UUID):
+        parts.append(f'"{value}"')
+    else:
+        raise _Refused(f"is a {type(value).__qualname__}; a job holds JSON values only; turn it into text or numbers")
+
+
+def _write_object(value: dict[Any, Any], dialect: Dialect, parts: list[str], room: int) -> None:
+    before = "{"
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise _Refused(f"has the key {key!r}; keys must be strings; pass str(key)")
+        parts.append(f"{before}{encode_basestring(key)}:")
+        before = ","
+        try:
+            _write(item, dialect, parts, room)
+        except _Refused as refused:
+            refused.path.append(f".{key}")
+            raise
+    parts.append("}" if value else "{}")
+
+
+def _write_array(value: list[Any] | tuple[Any, ...], dialect: Dialect, parts: list[str], room: int) -> None:
+    before = "["
+    for index, item in enumerate(value):
+        parts.append(before)
+        before = ","
+        try:
+            _write(item, dialect, parts, room)
+        except _Refused as refused:
+            refused.path.append(f"[{index}]")
+            raise
+    parts.append("]" if value else "[]")
+
+
+def _less(room: int) -> int:
+    if room <= 0:
+        raise _Refused(f"is nested more than {MAX_NESTING} levels deep; Ruby could not read it; flatten it")
+    return room - 1
+
+
+def _integer(value: int) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:  # longer than the interpreter cares to print
+        return str(Decimal(int(value)))
+
+
+def _float(value: float, dialect: Dialect) -> str:
+    if isinstance(value, SpelledFloat):
+        return value.text
+    if not math.isfinite(value):
+        raise _Refused(f"is {float(value)!r}; JSON has no such number; pass None or a string")
+    return spell(value, dialect)

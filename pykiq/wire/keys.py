@@ -1,0 +1,76 @@
+"""The names of all Redis keys: Sidekiq's (WIRE.md §2) and pykiq's own, which all begin with `pykiq:`."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+QUEUES = "queues"
+SCHEDULE = "schedule"
+RETRY = "retry"
+DEAD = "dead"
+PROCESSES = "processes"
+PROCESS_CLEANUP = "process_cleanup"
+STAT_PROCESSED = "stat:processed"
+STAT_FAILED = "stat:failed"
+
+PROCESS_TTL = 60  # seconds: the `<identity>` hash, its work, its signals
+PROCESS_CLEANUP_TTL = 60  # seconds
+STAT_DAY_TTL = 157_680_000  # seconds: five years
+
+OWNERS = "pykiq:owners"  # hash: identity → JSON list of the queues it may have claimed from
+SWEEP = "pykiq:sweep"  # the sweep's lock
+
+
+def queue(name: str) -> str:
+    """The list of a queue's jobs, newest at index 0."""
+    return f"queue:{name}"
+
+
+def process(identity: str) -> str:
+    """The hash of one process's heartbeat: its identity is the key."""
+    return identity
+
+
+def work(identity: str) -> str:
+    """The hash of a process's running jobs, as 7.3 and 8.1 read it."""
+    return f"{identity}:work"
+
+
+def workers(identity: str) -> str:
+    """The hash of a process's running jobs, as 6.4 reads it."""
+    return f"{identity}:workers"
+
+
+def signals(identity: str) -> str:
+    """The list from which a process pops `TSTP` and `TERM` that the Web UI left for it."""
+    return f"{identity}-signals"
+
+
+def utc_day(now: float) -> str:
+    """`now` (epoch seconds) as `YYYY-MM-DD` in UTC, as all dated key names have it."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+
+
+def stat_processed(day: date | str) -> str:
+    """The counter of jobs processed on one UTC day."""
+    return f"{STAT_PROCESSED}:{day}"
+
+
+def stat_failed(day: date | str) -> str:
+    """The counter of jobs failed on one UTC day."""
+    return f"{STAT_FAILED}:{day}"
+
+
+def inflight(identity: str, queue: str) -> str:
+    """The list of jobs that a pykiq process has claimed from a queue and not settled yet."""
+    return f"pykiq:inflight:{identity}:{queue}"
+
+
+def lease(identity: str) -> str:
+    """The key whose expiry tells the others that a pykiq process is gone."""
+    return f"pykiq:lease:{identity}"
+
+
+def takeovers(jid: str) -> str:
+    """The counter of how often a job was taken over from a process that died."""
+    return f"pykiq:takeovers:{jid}"

@@ -1,0 +1,88 @@
+"""A job's payload as Sidekiq reads it, odd ones included (WIRE.md §3, §19). Nothing here raises for an odd value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pykiq.errors import Unreadable
+from pykiq.wire.dialect import seconds
+from pykiq.wire.exactjson import loads
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """Return a fresh parse of a job's bytes.
+
+    Raises Unreadable when they are not a JSON object. Ruby loses a job that is JSON but no object (captures
+    `odd_json_array` and its kin); for pykiq it is as unreadable as broken JSON, and is kept in `dead`.
+    """
+    value = loads(raw)
+    if not isinstance(value, dict):
+        raise Unreadable(f'the bytes are JSON, but {_kind(value)}; a job is a JSON object like {{"class": …}}')
+    return value
+
+
+def class_name(payload: Mapping[str, Any]) -> str | None:
+    """Return the job's class without a leading `::`, or None when it is missing or not a string."""
+    name = payload.get("class")
+    if not isinstance(name, str):
+        return None
+    return name.removeprefix("::") or None
+
+
+def display_name(payload: Mapping[str, Any]) -> str:
+    """Return the class as people know it: `display_class`, else `wrapped`, else `class`, else `?`."""
+    for key in ("display_class", "wrapped"):
+        name = payload.get(key)
+        if isinstance(name, str) and name:
+            return name
+    return class_name(payload) or "?"
+
+
+def arguments(payload: Mapping[str, Any]) -> list[Any]:
+    """Return the positional arguments, odd `args` read as Ruby reads them (captures `odd_ok_args_*`).
+
+    Missing or null is no argument, an object is one `[key, value]` pair per key, any other value is one argument.
+    """
+    args = payload.get("args")
+    if isinstance(args, list):
+        return args
+    if args is None:
+        return []
+    if isinstance(args, dict):
+        return [[key, value] for key, value in args.items()]
+    return [args]
+
+
+def attempt(payload: Mapping[str, Any]) -> int:
+    """Return how many executions came before this one: 0 at first, `retry_count` + 1 after a failure.
+
+    A `retry_count` that is not a number counts as never failed. The Web UI's "retry now" leaves -1 after a first
+    failure, which is 0 here.
+    """
+    count = retry_count(payload)
+    return 0 if count is None else max(0, int(count) + 1)
+
+
+def retry_count(payload: Mapping[str, Any]) -> int | float | None:
+    """Return `retry_count` when it is a number Ruby could count on with, else None: never failed."""
+    count = payload.get("retry_count")
+    if isinstance(count, bool) or not isinstance(count, (int, float)):
+        return None
+    return count if seconds(count) is not None else None
+
+
+def latency(payload: Mapping[str, Any], now: float) -> float | None:
+    """Return how long the job waited in its queue, in seconds up to `now`, or None when it does not say.
+
+    Counted from `enqueued_at`, else `created_at`, in either unit. Never negative: clocks of two machines differ.
+    """
+    since = seconds(payload.get("enqueued_at"))
+    if since is None:
+        since = seconds(payload.get("created_at"))
+    return None if since is None else max(0.0, now - since)
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
