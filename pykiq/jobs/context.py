@@ -1,0 +1,91 @@
+"""What a running job may ask about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from pykiq.errors import PykiqError
+from pykiq.wire import payload as wire_payload
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+_current: ContextVar[JobContext] = ContextVar("pykiq_current_job")
+
+
+def _never() -> bool:
+    return False
+
+
+class JobContext:
+    """One execution of one job. Made for every job, so it computes nothing until it is asked.
+
+    `payload` is this execution's own copy of the job: what a handler does to it is never written back (WIRE.md §6).
+    `queue` is the queue the job was taken from, which wins over the payload's own.
+    """
+
+    __slots__ = ("_log", "_stopping", "jid", "name", "payload", "queue")
+
+    def __init__(
+        self,
+        payload: dict[str, Any],
+        queue: str,
+        *,
+        jid: str | None = None,
+        name: str | None = None,
+        stopping: Callable[[], bool] = _never,
+    ) -> None:
+        self.payload = payload
+        self.queue = queue
+        self.jid: str = str(payload.get("jid") or "") if jid is None else jid
+        self.name: str = wire_payload.display_name(payload) if name is None else name
+        self._stopping = stopping
+        self._log: BoundLogger | None = None
+
+    @property
+    def attempt(self) -> int:
+        """How many executions came before this one: 0 at first."""
+        return wire_payload.attempt(self.payload)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process is shutting down. A long job looks at this, saves where it is and returns early."""
+        return self._stopping()
+
+    @property
+    def log(self) -> BoundLogger:
+        """A structlog logger bound with the job's `class` and `jid`."""
+        if self._log is None:
+            self._log = structlog.get_logger("pykiq.job").bind(**{"class": self.name, "jid": self.jid})
+        return self._log
+
+    def __repr__(self) -> str:
+        return f"JobContext(name={self.name!r}, jid={self.jid!r}, queue={self.queue!r})"
+
+
+def current_job() -> JobContext:
+    """The job that is running here: in this thread, or in this task and those it started.
+
+    Raises PykiqError outside of a job.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise PykiqError(
+            "no job is running here: call current_job() inside a handler, or in a thread started with"
+            " contextvars.copy_context().run"
+        ) from None
+
+
+def enter(context: JobContext) -> Token[JobContext]:
+    """Make `context` the current job of this thread or task. Give the token to `leave`."""
+    return _current.set(context)
+
+
+def leave(token: Token[JobContext]) -> None:
+    """Undo `enter`, in the same thread or task."""
+    _current.reset(token)

@@ -1,0 +1,1 @@
+"""Code around every push and around every execution."""

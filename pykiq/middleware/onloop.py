@@ -1,0 +1,91 @@
+"""Asynchronous middleware: awaited in place, or driven from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+
+async def start(steps: AsyncGenerator[Any, Any]) -> bool:
+    """Run up to the `yield`. False when there was none."""
+    try:
+        await anext(steps)
+    except StopAsyncIteration:
+        return False
+    return True
+
+
+async def finish(steps: AsyncGenerator[Any, Any], result: Any, error: BaseException | None) -> BaseException | None:
+    """Run the rest. Returns the error that goes on outwards, None when there is none (any more)."""
+    try:
+        if error is None:
+            await steps.asend(result)
+        else:
+            await steps.athrow(error)
+    except StopAsyncIteration:
+        return None
+    except RuntimeError as raised:
+        if isinstance(error, (StopIteration, StopAsyncIteration)) and raised.__cause__ is error:
+            return error
+        return raised
+    except BaseException as raised:
+        return raised
+    await steps.aclose()
+    name = cast(Any, steps).__qualname__
+    return RuntimeError(f"server middleware `{name}` yielded twice; expected one `yield`, where the job runs")
+
+
+class LoopSpan:
+    """An asynchronous generator around a job that runs in this thread.
+
+    One task on the loop runs the whole generator, waiting at its `yield` for this thread: with a task per step, a
+    context variable set before the `yield` could not be reset after it, and `asyncio.timeout` around it would break.
+    """
+
+    def __init__(self, steps: AsyncGenerator[Any, Any], loop: asyncio.AbstractEventLoop | None) -> None:
+        self._steps = steps
+        self._loop = loop
+        self._runner: asyncio.Runner | None = None
+        self._entered: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        self._done: concurrent.futures.Future[BaseException | None] | None = None
+        self._resume: asyncio.Future[tuple[Any, BaseException | None]] | None = None
+
+    def enter(self) -> bool:
+        """Run up to the `yield`. False when there was none."""
+        if self._loop is None:
+            self._runner = asyncio.Runner()
+            entered = False
+            try:
+                entered = self._runner.run(start(self._steps))
+            finally:
+                if not entered:
+                    self._runner.close()
+            return entered
+        self._done = asyncio.run_coroutine_threadsafe(self._whole(), self._loop)
+        return self._entered.result()
+
+    def leave(self, result: Any, error: BaseException | None) -> BaseException | None:
+        """Run the rest. Returns the error that goes on outwards, None when there is none (any more)."""
+        if self._runner is not None:
+            with self._runner as runner:
+                return runner.run(finish(self._steps, result, error))
+        assert self._loop is not None
+        assert self._resume is not None
+        assert self._done is not None
+        self._loop.call_soon_threadsafe(self._resume.set_result, (result, error))
+        return self._done.result()
+
+    async def _whole(self) -> BaseException | None:
+        try:
+            self._resume = asyncio.get_running_loop().create_future()
+            entered = await start(self._steps)
+        except BaseException as raised:
+            self._entered.set_exception(raised)
+            return None
+        self._entered.set_result(entered)
+        if not entered:
+            return None
+        result, error = await self._resume
+        return await finish(self._steps, result, error)
