@@ -1,0 +1,149 @@
+"""What waits in Redis, read when somebody scrapes: queue sizes and latencies, `retry`, `schedule`, `dead`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis as redis_py
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pykiq.errors import Unreadable
+from pykiq.wire import keys
+from pykiq.wire.payload import latency, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at Redis. A key that could not be read is absent from the mappings; `up` is False when nothing could."""
+
+    up: bool
+    sizes: dict[str, int] = field(default_factory=dict)
+    latencies: dict[str, float] = field(default_factory=dict)
+    sets: dict[str, int] = field(default_factory=dict)
+
+
+def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
+    """Read everything in one round trip. Raises redis.RedisError when Redis does not answer."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            pipeline.llen(keys.queue(queue))
+            pipeline.lindex(keys.queue(queue), -1)
+        for key in (keys.RETRY, keys.SCHEDULE, keys.DEAD):
+            pipeline.zcard(key)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+    if all(isinstance(reply, Exception) for reply in replies):
+        return Reading(up=False)  # loading its data, or we may not read
+    sizes, latencies = {}, {}
+    for position, queue in enumerate(queues):
+        size, oldest = replies[2 * position], replies[2 * position + 1]
+        if isinstance(size, int):
+            sizes[queue] = size
+            waited = oldest_latency(oldest, now)
+            if waited is not None:
+                latencies[queue] = waited
+    names = ("retry", "schedule", "dead")
+    sets = {name: n for name, n in zip(names, replies[-3:], strict=True) if isinstance(n, int)}
+    return Reading(True, sizes, latencies, sets)
+
+
+def oldest_latency(oldest: object, now: float) -> float | None:
+    """How long a queue's next job has waited in seconds: 0 for an empty queue, None when its bytes do not say."""
+    if oldest is None:
+        return 0.0
+    if not isinstance(oldest, bytes):
+        return None
+    try:
+        return latency(parse(oldest), now)
+    except Unreadable:
+        return None
+
+
+class Backlog(Collector):
+    """The collector: at most one reading under way, its result shared for `fresh` seconds.
+
+    Redis is asked on a thread of its own and waited for `patience` seconds, so that a scrape ends in time whatever
+    hangs (a connection into nowhere, a name that does not resolve): `pykiq_redis_up 0` and no sizes, rather than no
+    scrape.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], redis_py.Redis],
+        queues: Sequence[str],
+        *,
+        fresh: float = 1.0,
+        patience: float = 1.5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connect = connect
+        self._queues = tuple(dict.fromkeys(queues))
+        self._fresh = fresh
+        self._patience = patience
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._redis: redis_py.Redis | None = None
+        self._under_way: threading.Event | None = None
+        self._reading = Reading(up=False)
+        self._read_at: float | None = None  # monotonic
+
+    def describe(self) -> list[Metric]:
+        return []  # unchecked: registering must not ask Redis
+
+    def collect(self) -> Iterator[Metric]:
+        reading = self.reading()
+        size = GaugeMetricFamily("pykiq_queue_size", "Jobs waiting.", labels=["queue"])
+        for queue, jobs in reading.sizes.items():
+            size.add_metric([queue], jobs)
+        latencies = GaugeMetricFamily(
+            "pykiq_queue_latency_seconds", "How long the next job has waited.", labels=["queue"]
+        )
+        for queue, seconds in reading.latencies.items():
+            latencies.add_metric([queue], seconds)
+        yield GaugeMetricFamily("pykiq_redis_up", "1 when Redis answered this scrape.", value=int(reading.up))
+        yield size
+        yield latencies
+        for name, help_text in (
+            ("retry", "Jobs waiting for another try."),
+            ("schedule", "Jobs scheduled for later."),
+            ("dead", "Jobs that will not be tried again."),
+        ):
+            family = GaugeMetricFamily(f"pykiq_{name}_size", help_text, labels=[])
+            if name in reading.sets:
+                family.add_metric([], reading.sets[name])
+            yield family
+
+    def reading(self) -> Reading:
+        """The shared reading if it is fresh, else a new one; `up` False when it does not come in time."""
+        with self._lock:
+            if self._read_at is not None and time.monotonic() - self._read_at < self._fresh:
+                return self._reading
+            done = self._under_way
+            if done is None:
+                done = self._under_way = threading.Event()
+                threading.Thread(target=self._read, args=(done,), name="pykiq-backlog", daemon=True).start()
+        if not done.wait(self._patience):
+            return Reading(up=False)
+        with self._lock:
+            return self._reading
+
+    def _read(self, done: threading.Event) -> None:
+        try:
+            if self._redis is None:
+                self._redis = self._connect()
+            reading = read(self._redis, self._queues, self._clock())
+        except Exception:
+            reading = Reading(up=False)
+        with self._lock:
+            self._reading = reading
+            self._read_at = time.monotonic()
+            self._under_way = None
+        done.set()
+
+    def close(self) -> None:
+        if self._redis is not None:
+            self._redis.close()

@@ -1,0 +1,126 @@
+"""One line when a job starts and one when it ends, with what becomes of it. Never a job's arguments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from pykiq.observe import log
+from pykiq.records import Assigned, Fate, Later, Outcome, Settled, Word
+from pykiq.wire.payload import attempt
+
+MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
+NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
+
+_EVENTS = {Word.DONE: "done", Word.FAILED: "fail"}  # the others are their own words
+_NEXT = {
+    Fate.DEAD: "dead",
+    Fate.DISCARDED: "discarded",
+    Fate.REQUEUED: "requeued",
+    Fate.HANDED_BACK: "handed back",
+    Fate.TAKEN_OVER: "taken over by another process: nothing written",
+}
+_LEVELS = {
+    Fate.DONE: "info",
+    Fate.SNOOZED: "info",
+    Fate.REQUEUED: "info",
+    Fate.DISCARDED: "info",
+    Fate.HANDED_BACK: "debug",  # once per pass for a class that is not ours; whoever claims says so once per class
+    Fate.RETRY: "warning",
+    Fate.TAKEN_OVER: "warning",
+    Fate.DEAD: "error",
+}
+
+
+class JobLog:
+    """The observer that writes the lines: all of a batch with one write.
+
+    `sink` defaults to what `log.configure` set up, else to the structlog logger of the host program.
+    """
+
+    def __init__(self, sink: log.Sink | None = None) -> None:
+        self._sink: log.Sink = sink or log.current() or HostLogging()
+
+    def started(self, batch: Sequence[Assigned]) -> None:
+        if self._sink.wants(logging.INFO):
+            self._sink.lines([start_line(assigned) for assigned in batch])
+
+    def settled(self, batch: Sequence[Settled]) -> None:
+        wants = self._sink.wants
+        lines = [end_line(settled) for settled in batch if wants(log.LEVELS[_LEVELS[settled.fate]])]
+        if lines:
+            self._sink.lines(lines)
+
+
+class HostLogging:
+    """The host program's structlog, when pykiq is embedded: it decides what a line looks like and where it goes."""
+
+    def wants(self, level: int) -> bool:
+        return True
+
+    def lines(self, events: Iterable[dict[str, Any]]) -> None:
+        logger = structlog.get_logger("pykiq.jobs")
+        for event in events:
+            try:
+                getattr(logger, event.pop("level"))(event.pop("event"), **event)
+            except Exception:
+                return  # the host's log is broken; the jobs are not
+
+
+def start_line(assigned: Assigned) -> dict[str, Any]:
+    """The line for a job that begins. `attempt` counts the executions before this one."""
+    return {
+        "level": "info",
+        "event": "start",
+        "class": assigned.name[:NAME_LENGTH],
+        "jid": assigned.jid[:NAME_LENGTH],
+        "queue": assigned.claimed.queue[:NAME_LENGTH],
+        "attempt": attempt(assigned.payload),
+    }
+
+
+def end_line(settled: Settled) -> dict[str, Any]:
+    """The line for a job that ended: `elapsed` in seconds, the error shortened, and `next` when it is not over."""
+    outcome = settled.outcome
+    line: dict[str, Any] = {
+        "level": _LEVELS[settled.fate],
+        "event": _EVENTS.get(outcome.word, outcome.word.value),
+        "class": (outcome.name or "?")[:NAME_LENGTH],
+        "jid": outcome.jid[:NAME_LENGTH],
+        "queue": outcome.claimed.queue[:NAME_LENGTH],
+        "elapsed": round(outcome.elapsed, 6),
+    }
+    if outcome.error_class is not None:
+        line["error_class"] = outcome.error_class[:NAME_LENGTH]
+    if outcome.error_message is not None:
+        line["error_message"] = shorten(outcome.error_message)
+    following = what_next(settled)
+    if following is not None:
+        line["next"] = following
+    return line
+
+
+def what_next(settled: Settled) -> str | None:
+    """What becomes of the job, in words; None when it is done."""
+    if settled.fate is Fate.RETRY:
+        return f"retry in {_delay(settled.outcome)} s"
+    if settled.fate is Fate.SNOOZED:
+        return f"again in {_delay(settled.outcome)} s"
+    return _NEXT.get(settled.fate)
+
+
+def shorten(message: str, length: int = MESSAGE_LENGTH) -> str:
+    """At most `length` characters, with a mark where the rest was cut."""
+    return message if len(message) <= length else message[: length - 1] + "…"
+
+
+def _delay(outcome: Outcome) -> int:
+    """Whole seconds from the job's end to the time its entry is due."""
+    write = outcome.write
+    if not isinstance(write, Later):
+        return 0
+    ended = outcome.started_at + outcome.elapsed if outcome.started_at else outcome.claimed.claimed_at
+    return max(0, round(write.at - ended))

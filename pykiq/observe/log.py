@@ -1,0 +1,227 @@
+"""Where log lines go and what they look like: one `Output`, shared by structlog, stdlib logging and `JobLog`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Protocol, TextIO
+
+import orjson
+import structlog
+
+from pykiq.errors import ConfigError
+
+FORMATS = ("auto", "json", "pretty")
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+_FIRST = ("timestamp", "level", "event")  # what the eye looks for first in a JSON line
+_MULTILINE = frozenset({"event", "exception", "stack", "exc_info", "stack_info"})
+
+
+class Sink(Protocol):
+    """What a job's lines are handed to: an `Output`, or the host program's own logging."""
+
+    def wants(self, level: int) -> bool: ...
+
+    def lines(self, events: Iterable[dict[str, Any]]) -> None: ...
+
+
+class Output:
+    """A stream and the way lines are rendered for it. Nothing here raises: a log that fails must not stop a worker."""
+
+    def __init__(self, stream: TextIO, render: Callable[[dict[str, Any]], str], level: int) -> None:
+        self.stream = stream
+        self.render = render
+        self.level = level
+        # Reentrant: a signal handler may log while its own thread is in the middle of a line.
+        self._lock = threading.RLock()
+
+    def wants(self, level: int) -> bool:
+        return level >= self.level
+
+    def lines(self, events: Iterable[dict[str, Any]]) -> None:
+        """Render all of `events` (each with `level`, `event` and no `timestamp`) and write them with one write.
+
+        They share one timestamp: they come from one turn, and formatting it costs as much as the rest of a line.
+        """
+        now = timestamp()
+        rendered = []
+        for event in events:
+            try:
+                rendered.append(self.render({"timestamp": now, **event}))
+            except Exception as error:
+                rendered.append(f"{now} a log line could not be rendered: {type(error).__name__}")
+        if rendered:
+            self.write("\n".join(rendered) + "\n")
+
+    def write(self, text: str) -> None:
+        try:
+            with self._lock:
+                try:
+                    self.stream.write(text)
+                except UnicodeEncodeError:  # a strict ASCII or Latin-1 stream
+                    encoding = self.stream.encoding or "ascii"
+                    self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self.stream.flush()
+        except Exception:
+            # EPIPE, a full disk, a closed stream: there is nowhere left to say so.
+            return
+
+
+class _Logger:
+    """What structlog calls at the end of its processors: every level is one write."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def msg(self, line: str) -> None:
+        self._output.write(line + "\n")
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+
+class _Handler(logging.Handler):
+    """Standard library records, rendered like ours. Unlike logging's own handler it is silent about a broken stream."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:
+            text = f"{record.name}: a log record could not be rendered: {type(error).__name__}"
+        self._output.write(text + "\n")
+
+
+_current: Output | None = None
+
+
+def current() -> Output | None:
+    """The output that `configure` set up, or None when the host program owns the logging."""
+    return _current
+
+
+def timestamp() -> str:
+    """Now, as every line carries it: ISO 8601 in UTC with microseconds and a `Z`."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def configure(format: str = "auto", level: str = "info", stream: TextIO | None = None) -> Output:
+    """Set up structlog and the standard library's logging to write alike to `stream` (standard error by default).
+
+    `format`: `json` (one object per line), `pretty` (columns, colours) or `auto`: pretty on a terminal. `level` is a
+    name of `LEVELS`. Call once, before the first line: structlog loggers keep what they were first used with.
+    Raises ConfigError for an unknown format or level.
+    """
+    global _current
+    stream = sys.stderr if stream is None else stream
+    if format not in FORMATS:
+        raise ConfigError(_unknown("log format", format, FORMATS))
+    if level not in LEVELS:
+        raise ConfigError(_unknown("log level", level, LEVELS))
+    pretty = format == "pretty" or (format == "auto" and _is_terminal(stream))
+    output = Output(stream, _pretty_renderer(_is_terminal(stream)) if pretty else render_json, LEVELS[level])
+
+    def render(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        return output.render(dict(event))
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if not pretty:  # the console renderer formats exceptions itself
+        shared.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=lambda *_: _Logger(output),
+        cache_logger_on_first_use=True,
+    )
+    _configure_stdlib(output, shared, render, LEVELS[level])
+    _current = output
+    return output
+
+
+def _configure_stdlib(output: Output, shared: list[Any], render: Any, level: int) -> None:
+    handler = _Handler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        )
+    )
+    root = logging.getLogger()
+    for other in [known for known in root.handlers if isinstance(known, _Handler)]:
+        root.removeHandler(other)
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def render_json(event: dict[str, Any]) -> str:
+    """One line of JSON, `timestamp`, `level` and `event` first. What JSON cannot say is written as its repr."""
+    ordered = {key: event.pop(key) for key in _FIRST if key in event}
+    ordered.update(event)
+    try:
+        return orjson.dumps(ordered, default=_safe_repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (orjson.JSONEncodeError, TypeError):
+        # Lone surrogates (bytes of a payload that were not UTF-8), integers past 64 bits: escaped, spelled out.
+        return json.dumps(ordered, default=_safe_repr, skipkeys=True)
+
+
+def _pretty_renderer(colors: bool) -> Callable[[dict[str, Any]], str]:
+    console = structlog.dev.ConsoleRenderer(
+        colors=colors,
+        sort_keys=False,
+        # The default prints every local variable when `rich` is installed: passwords and payloads among them.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+    def render(event: dict[str, Any]) -> str:
+        for key, value in event.items():
+            # A job's error message is somebody else's text: no new lines and no terminal escapes from it.
+            if isinstance(value, str) and not value.isprintable() and key not in _MULTILINE:
+                event[key] = "".join(c if c.isprintable() else _picture(c) for c in value)
+        rendered = console(None, str(event.get("level", "info")), event)
+        return rendered if isinstance(rendered, str) else str(rendered)
+
+    return render
+
+
+def _picture(character: str) -> str:
+    """A visible stand-in: ␊ for a new line, ␛ for an escape. (A backslash form would be escaped again as it is quoted.)"""
+    return chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def _unknown(what: str, given: object, known: Iterable[str] | Mapping[str, object]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(str(given), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{what} {given!r} is not one of {', '.join(names)}{hint}"

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+import structlog
+
+from pykiq.observe.joblog import JobLog
+from pykiq.observe.log import Output, render_json
+from pykiq.records import Acknowledge, Bury, Fate, Later, PutBack, Word, Write
+from tests.observe.jobs import assigned, settled
+
+
+class Lines(io.StringIO):
+    """A log stream whose writes are counted."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+    def all(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def job_log(lines: Lines) -> JobLog:
+    return JobLog(Output(lines, render_json, logging.INFO))
+
+
+def test_a_start_line_names_class_jid_queue_and_attempt(job_log: JobLog, lines: Lines) -> None:
+    job_log.started([assigned(args=["secret-argument"], retry_count=1)])
+    (line,) = lines.all()
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "start",
+        "class": "Billing::ChargeJob",
+        "jid": "ab12",
+        "queue": "critical",
+        "attempt": 2,
+    }
+
+
+def test_an_end_line_has_the_elapsed_seconds(job_log: JobLog, lines: Lines) -> None:
+    job_log.settled([settled(elapsed=0.123456789)])
+    (line,) = lines.all()
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "done",
+        "class": "Billing::ChargeJob",
+        "jid": "ab12",
+        "queue": "critical",
+        "elapsed": 0.123457,
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "fate", "write", "level", "event", "following"),
+    [
+        (Word.FAILED, Fate.RETRY, Later("retry", 1_700_000_027.8, b""), "warning", "fail", "retry in 17 s"),
+        (Word.FAILED, Fate.DEAD, Bury(b""), "error", "fail", "dead"),
+        (Word.FAILED, Fate.DISCARDED, Acknowledge(), "info", "fail", "discarded"),
+        (Word.SNOOZED, Fate.SNOOZED, Later("schedule", 1_700_000_040.75, b""), "info", "snoozed", "again in 30 s"),
+        (Word.INTERRUPTED, Fate.REQUEUED, PutBack(), "info", "interrupted", "requeued"),
+        (Word.UNREADABLE, Fate.DEAD, Bury(b""), "error", "unreadable", "dead"),
+        (
+            Word.DONE,
+            Fate.TAKEN_OVER,
+            Acknowledge(),
+            "warning",
+            "done",
+            "taken over by another process: nothing written",
+        ),
+    ],
+)
+def test_an_end_line_says_what_happens_next(
+    job_log: JobLog, lines: Lines, word: Word, fate: Fate, write: Write, level: str, event: str, following: str
+) -> None:
+    job_log.settled([settled(word, fate, write=write)])
+    (line,) = lines.all()
+    assert (line["level"], line["event"], line["next"]) == (level, event, following)
+
+
+def test_a_job_left_in_its_queue_is_only_worth_a_debug_line(lines: Lines) -> None:
+    foreign = settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack())
+    JobLog(Output(lines, render_json, logging.INFO)).settled([foreign])
+    assert lines.writes == 0
+    JobLog(Output(lines, render_json, logging.DEBUG)).settled([foreign])
+    assert lines.all()[0]["next"] == "handed back"
+
+
+def test_an_error_is_named_and_its_message_shortened(job_log: JobLog, lines: Lines) -> None:
+    job_log.settled([settled(Word.FAILED, Fate.DEAD, error_class="stripe.CardError", error_message="x" * 10_000)])
+    (line,) = lines.all()
+    assert line["error_class"] == "stripe.CardError"
+    assert line["error_message"] == "x" * 499 + "…"
+
+
+def test_arguments_and_payloads_are_never_logged(job_log: JobLog, lines: Lines) -> None:
+    job_log.started([assigned(args=["secret-argument"])])
+    job_log.settled([settled(), settled(Word.UNREADABLE, Fate.DEAD, name="", write=Bury(b"secret-argument"))])
+    assert "secret-argument" not in lines.getvalue()
+
+
+def test_names_of_any_size_and_bytes_do_not_fill_the_log(job_log: JobLog, lines: Lines) -> None:
+    job_log.started([assigned(name="X" * 100_000)])
+    job_log.settled([settled(name="bad \udcff bytes"), settled(name="")])
+    start, odd, nameless = lines.all()
+    assert len(start["class"]) == 200
+    assert odd["class"] == "bad \udcff bytes"
+    assert nameless["class"] == "?"
+
+
+def test_the_lines_of_one_batch_are_one_write(job_log: JobLog, lines: Lines) -> None:
+    job_log.started([assigned() for _ in range(20)])
+    job_log.settled([settled() for _ in range(30)])
+    assert lines.writes == 2
+    assert len(lines.all()) == 50
+
+
+def test_above_info_only_what_went_wrong_is_written(lines: Lines) -> None:
+    job_log = JobLog(Output(lines, render_json, logging.WARNING))
+    job_log.started([assigned()])
+    job_log.settled([settled(), settled(Word.FAILED, Fate.DEAD)])
+    assert [line["event"] for line in lines.all()] == ["fail"]
+
+
+def test_a_program_with_its_own_structlog_gets_the_lines_there() -> None:
+    with structlog.testing.capture_logs() as captured:
+        job_log = JobLog()
+        job_log.started([assigned()])
+        job_log.settled([settled(Word.FAILED, Fate.DEAD)])
+    assert [(line["event"], line["log_level"], line["class"]) for line in captured] == [
+        ("start", "info", "Billing::ChargeJob"),
+        ("fail", "error", "Billing::ChargeJob"),
+    ]
