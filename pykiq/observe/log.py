@@ -202,7 +202,7 @@ def _pretty_renderer(colors: bool) -> Callable[[dict[str, Any]], str]:
 
 
 def _picture(character: str) -> str:
-    """A visible stand-in: ␊ for a new line, ␛ for an escape. (A backslash form would be escaped again as it is quoted.)"""
+    """A visible stand-in: ␊ for a new line, ␛ for an escape. A backslash form would be escaped again when quoted."""
     return chr(0x2400 + ord(character)) if character < " " else "\ufffd"
 
 

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pykiq.observe.backlog import Backlog, read
+from tests.servers import free_port
+
+NOW = 1_700_000_010.0
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def scrape(backlog: Backlog) -> dict[tuple[str, ...], float]:
+    registry = CollectorRegistry()
+    registry.register(backlog)
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+def test_what_waits_is_read_when_somebody_scrapes(redis: redis_py.Redis) -> None:
+    redis.lpush("queue:low", json.dumps({"enqueued_at": 1_700_000_004.5}), json.dumps({"enqueued_at": NOW - 1.5}))
+    redis.lpush("queue:ms", json.dumps({"enqueued_at": 1_700_000_007_500}))
+    redis.zadd("retry", {"a": 1, "b": 2})
+    redis.zadd("schedule", {"a": 1})
+    backlog = Backlog(lambda: redis, ["low", "ms", "empty", "low"], clock=lambda: NOW)
+    assert scrape(backlog) == {
+        ("pykiq_redis_up",): 1,
+        ("pykiq_queue_size", "low"): 2,
+        ("pykiq_queue_size", "ms"): 1,
+        ("pykiq_queue_size", "empty"): 0,
+        ("pykiq_queue_latency_seconds", "low"): 5.5,
+        ("pykiq_queue_latency_seconds", "ms"): 2.5,
+        ("pykiq_queue_latency_seconds", "empty"): 0,
+        ("pykiq_retry_size",): 2,
+        ("pykiq_schedule_size",): 1,
+        ("pykiq_dead_size",): 0,
+    }
+
+
+def test_bytes_that_are_no_job_cost_only_their_queues_latency(redis: redis_py.Redis) -> None:
+    redis.lpush("queue:broken", b"{\xff")
+    redis.lpush("queue:ageless", b"{}")
+    redis.set("queue:odd", "a string")
+    reading = read(redis, ["broken", "ageless", "odd", "empty"], NOW)
+    assert reading.up
+    assert reading.sizes == {"broken": 1, "ageless": 1, "empty": 0}
+    assert reading.latencies == {"empty": 0.0}
+    assert reading.sets == {"retry": 0, "schedule": 0, "dead": 0}
+
+
+def test_scrapes_within_a_second_share_one_reading(redis: redis_py.Redis) -> None:
+    backlog = Backlog(lambda: redis, ["low"], fresh=600.0)
+    redis.config_resetstat()
+    assert scrape(backlog) == scrape(backlog)
+    assert redis.info("commandstats")["cmdstat_llen"]["calls"] == 1
+
+
+def test_scrapes_at_the_same_time_share_one_reading(redis: redis_py.Redis) -> None:
+    answering = threading.Event()
+
+    def connect() -> redis_py.Redis:
+        answering.wait(10)
+        return redis
+
+    backlog = Backlog(connect, ["low"], fresh=600.0, patience=10)
+    redis.config_resetstat()
+    readings: list[bool] = []
+    scrapers = [threading.Thread(target=lambda: readings.append(backlog.reading().up)) for _ in range(4)]
+    for scraper in scrapers:
+        scraper.start()
+    assert [thread.name for thread in threading.enumerate()].count("pykiq-backlog") == 1
+    answering.set()
+    for scraper in scrapers:
+        scraper.join()
+    assert readings == [True] * 4
+    assert redis.info("commandstats")["cmdstat_llen"]["calls"] == 1
+
+
+def test_a_stale_reading_is_read_again(redis: redis_py.Redis) -> None:
+    backlog = Backlog(lambda: redis, ["low"], fresh=0.0)
+    assert scrape(backlog)["pykiq_queue_size", "low"] == 0
+    redis.lpush("queue:low", "{}")
+    assert scrape(backlog)["pykiq_queue_size", "low"] == 1
+
+
+def test_without_redis_the_scrape_says_so_and_invents_no_sizes() -> None:
+    with redis_py.Redis(port=free_port(), protocol=2) as gone:
+        assert scrape(Backlog(lambda: gone, ["low"])) == {("pykiq_redis_up",): 0}
+
+
+def test_a_redis_that_hangs_does_not_hang_the_scrape(silent_server: int) -> None:
+    hanging = redis_py.Redis(port=silent_server, protocol=2, socket_timeout=30)
+    backlog = Backlog(lambda: hanging, ["low"])
+    before = time.monotonic()
+    assert scrape(backlog) == {("pykiq_redis_up",): 0}
+    assert time.monotonic() - before < 2
+    hanging.connection_pool.disconnect()
+
+
+def test_a_redis_that_refuses_to_be_read_is_down(redis: redis_py.Redis) -> None:
+    redis.acl_setuser("nobody", enabled=True, nopass=True, commands=["+hello", "+client", "+ping"])
+    port = redis.connection_pool.connection_kwargs["port"]
+    try:
+        with redis_py.Redis(port=port, protocol=2, username="nobody", password="x") as refused:
+            assert not read(refused, ["low"], NOW).up
+    finally:
+        redis.acl_deluser("nobody")
+
+
+def test_redis_coming_back_is_seen(redis: redis_py.Redis) -> None:
+    with redis_py.Redis(port=free_port(), protocol=2) as gone:
+        answers = iter([gone, redis])
+        backlog = Backlog(lambda: next(answers), ["low"], fresh=0.0)
+        assert not backlog.reading().up
+        assert not backlog.reading().up  # the same connection, still down
+        backlog.close()
+    assert Backlog(lambda: redis, ["low"]).reading().up
