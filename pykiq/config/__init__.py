@@ -5,7 +5,7 @@
     capsule.py       Capsule: one pool of slots and its queues; every way to write queues down
     model.py         Config: all settings, frozen, checked once
     environment.py   the ONE function that reads environment variables
-    erb.py           the `ENV` forms of ERB found in real sidekiq.yml files
+    erb.py, erb_values.py   the `ENV` forms of ERB found in real sidekiq.yml files
     yaml_lines.py    safe YAML that remembers its lines
     sidekiq_yml.py   sidekiq.yml into settings
     load.py          command line > environment > file > default

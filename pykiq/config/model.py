@@ -105,7 +105,7 @@ class Config:
     """Refuse arguments that JSON would change, when pushing."""
     log_format: str = field(default="auto", metadata=_rule(choice("auto", "json", "pretty")))
     """auto is pretty on a terminal and JSON elsewhere."""
-    log_level: str = field(default="info", metadata=_rule(choice("debug", "info", "warning", "error")))
+    log_level: str = field(default="info", metadata=_rule(choice("debug", "info", "warning", "error", "critical")))
     """Nothing below this level is logged."""
     metrics_port: int | None = field(default=None, metadata=_rule(optional(whole(0, 65535))))
     """Where Prometheus finds /metrics; None serves nothing, 0 takes any free port."""

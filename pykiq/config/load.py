@@ -1,0 +1,64 @@
+"""One Config out of all places a setting may come from: command line > environment > file > default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pykiq.config import sidekiq_yml
+from pykiq.config.environment import Given, read_environment
+from pykiq.config.model import RULES, Config
+from pykiq.config.settings import checked
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The Config, the settings that somebody gave (and where), the file that was read, and remarks for the log."""
+
+    config: Config
+    given: Mapping[str, Given]
+    file: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load(
+    flags: Mapping[str, Given] | None = None,
+    *,
+    file: Given | None = None,
+    variables: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Loaded:
+    """Read everything once.
+
+    `flags` are the settings of the command line, `file` its `-C`; `variables` stands in for the process's environment
+    and `directory` for the current one, where config/sidekiq.yml is looked for.
+
+    Raises:
+        ConfigError: one line: what was given and where, what was expected, the nearest valid name.
+    """
+    flags = dict(flags or {})
+    environment = read_environment(variables)
+    section = flags.get("environment") or environment.section
+    name = checked(RULES["environment"], section.value, section.source) if section else "development"
+    path = sidekiq_yml.find(file or environment.file, directory or Path())
+    shown_as = str(path) if path is None or directory is None else _below(path, directory)
+    contents = (
+        sidekiq_yml.read(path, name, environment.variables, shown_as=shown_as)
+        if path is not None
+        else sidekiq_yml.File({}, {})
+    )
+    # RAILS_MAX_THREADS is Ruby's exception: a variable that yields to the file.
+    given: dict[str, Given] = {**environment.fallbacks, **contents.settings, **environment.settings, **flags}
+    settings: dict[str, Any] = {
+        setting: value.value if setting == "capsules" else checked(RULES[setting], value.value, value.source)
+        for setting, value in given.items()
+    }
+    settings["environment"] = name
+    config = Config.of(**settings, extra=contents.extra)
+    return Loaded(config, given, None if path is None else shown_as, contents.notes)
+
+
+def _below(path: Path, directory: Path) -> str:
+    return str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)

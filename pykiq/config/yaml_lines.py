@@ -1,0 +1,131 @@
+"""Safe YAML that remembers its lines, and reads symbols as Ruby's loader does.
+
+Psych, told to allow symbols and anchors only, is what Sidekiq reads its file with (WIRE.md §18): `:name` is the symbol
+`name`, both as a key and as a value, and any other type than text, numbers, booleans, lists and mappings (a bare date,
+say) is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pykiq.config.erb import Rendered
+from pykiq.errors import ConfigError
+
+
+class Table(dict[str, Any]):
+    """A mapping, with the line of each key in the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+
+class Items(list[Any]):
+    """A list, with the line of each item in the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
+
+
+class _Forbidden(Exception):
+    def __init__(self, node: yaml.Node, expected: str) -> None:
+        super().__init__(expected)
+        self.node = node
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with Ruby's symbols. `file_line` translates a line of the rendered text into one of the file."""
+
+    rendered: Rendered
+
+    def file_line(self, node: yaml.Node) -> int:
+        return self.rendered.line(node.start_mark.line + 1)
+
+    def table(self, node: yaml.MappingNode) -> Table:
+        self.flatten_mapping(node)
+        table = Table()
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (Table, Items)):
+                raise _Forbidden(key_node, "a list or a mapping as a key; expected a name")
+            name = _text(key)
+            table[name] = self.construct_object(value_node, deep=True)
+            table.lines[name] = self.file_line(key_node)
+        return table
+
+    def items(self, node: yaml.SequenceNode) -> Items:
+        items = Items()
+        for item in node.value:
+            items.append(self.construct_object(item, deep=True))
+            items.lines.append(self.file_line(item))
+        return items
+
+    def string(self, node: yaml.ScalarNode) -> str:
+        value = str(node.value)
+        if node.style is None and value.startswith(":") and len(value) > 1:
+            value = value[1:]
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+        return value
+
+    def forbidden(self, node: yaml.Node) -> Any:
+        if node.tag == "tag:yaml.org,2002:timestamp":
+            raise _Forbidden(node, "a bare date or time; expected it in quotes")
+        raise _Forbidden(node, f"the YAML type {node.tag.replace('tag:yaml.org,2002:', '!!')}; expected plain values")
+
+
+def _text(key: object) -> str:
+    if key is None:
+        return ""
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.table)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.items)
+for _tag in ("tag:yaml.org,2002:str", "!ruby/symbol", "!ruby/sym"):
+    _Loader.add_constructor(_tag, _Loader.string)
+for _tag in ("timestamp", "binary", "omap", "pairs", "set"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.forbidden)
+_Loader.add_constructor(None, _Loader.forbidden)
+
+
+def load(rendered: Rendered, path: str) -> Table:
+    """The first document of the file as a Table; an empty file is an empty Table.
+
+    Raises:
+        ConfigError: with `path:line`: not YAML, a forbidden type, or a document that is not a mapping.
+    """
+    loader = _Loader(rendered.text)
+    loader.rendered = rendered
+    try:
+        document = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+    except _Forbidden as refused:
+        raise ConfigError(f"{path}:{loader.file_line(refused.node)}: {refused}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = rendered.line(mark.line + 1) if mark else 1
+        raise ConfigError(f"{path}:{line}: not YAML: {_problem(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from None
+    finally:
+        loader.dispose()
+    if document is None:
+        return Table()
+    if not isinstance(document, Table):
+        raise ConfigError(f"{path}:1: the file is a {_kind(document)}; expected settings as `name: value`")
+    return document
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    # The offending text itself is not shown: it may be a secret that ERB put there.
+    return " ".join(part for part in (error.problem, error.context) if part) or "it cannot be parsed"
+
+
+def _kind(document: object) -> str:
+    return "list" if isinstance(document, list) else "single value"
