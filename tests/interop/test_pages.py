@@ -1,0 +1,158 @@
+"""Every page of Sidekiq's Web UI renders over a Python process and its jobs, and its buttons work on them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.interop.conftest import Fleet, Scene
+
+pytestmark = pytest.mark.interop
+
+
+def page(fleet: Fleet, path: str) -> str:
+    """The body of a page that must render."""
+    got = fleet.ask("page('GET', path)", path=path)
+    assert got["status"] == 200, (path, got)
+    assert got["body"].strip()
+    return str(got["body"])
+
+
+def post(fleet: Fleet, path: str, **form: str) -> None:
+    """Press a button; the Web UI answers with a redirect."""
+    got = fleet.ask("page('POST', path, form)", path=path, form=form)
+    assert got["status"] == 302, (path, got)
+
+
+def key_of(fleet: Fleet, where: str, jid: str) -> str:
+    return str(fleet.ask("page_key(set, jid)", set=where, jid=jid))
+
+
+def test_the_dashboard_renders(scene: Scene) -> None:
+    assert "Dashboard" in page(scene.fleet, "/")
+
+
+def test_the_statistics_as_json_count_python_s_jobs(scene: Scene) -> None:
+    stats = json.loads(page(scene.fleet, "/stats"))["sidekiq"]
+
+    assert (stats["processed"], stats["failed"]) == (2, 2)
+    assert (stats["busy"], stats["processes"]) == (1, 2)
+    assert (stats["retries"], stats["scheduled"], stats["dead"]) == (1, 1, 1)
+
+
+def test_the_busy_page_shows_the_python_process_and_its_job(scene: Scene) -> None:
+    body = page(scene.fleet, "/busy")
+
+    assert scene.python.identity in body
+    assert "python" in body
+    assert scene.busy in body
+    assert "Py::Busy" in body
+
+
+def test_the_queue_pages_show_a_job_that_python_pushed(scene: Scene) -> None:
+    scene.fleet.push_from_python("Ruby::Waiting", ["✓", None, {"a": 1}], queue="shown", tags=["red"])
+
+    assert "shown" in page(scene.fleet, "/queues")
+    body = page(scene.fleet, "/queues/shown")
+    assert "Ruby::Waiting" in body
+    assert "✓" in body
+    scene.fleet.redis.delete("queue:shown")
+
+
+def test_the_retry_pages_show_class_error_tags_and_backtrace(scene: Scene) -> None:
+    body = page(scene.fleet, "/retries")
+    for shown in ("Py::FailsWithBacktrace", "OrderError", "no stock ✓", "billing", scene.retry):
+        assert shown in body
+
+    detail = page(scene.fleet, f"/retries/{key_of(scene.fleet, 'retry', scene.retry)}")
+    for shown in ("Py::FailsWithBacktrace", scene.retry, "OrderError", "handlers.py", "deeper"):
+        assert shown in detail
+
+
+def test_the_scheduled_pages_show_the_job(scene: Scene) -> None:
+    body = page(scene.fleet, "/scheduled")
+    detail = page(scene.fleet, f"/scheduled/{key_of(scene.fleet, 'schedule', scene.scheduled)}")
+
+    assert "Py::Note" in body
+    assert "Py::Note" in detail
+    assert scene.scheduled in detail
+
+
+def test_the_dead_pages_show_the_job(scene: Scene) -> None:
+    body = page(scene.fleet, "/morgue")
+    detail = page(scene.fleet, f"/morgue/{key_of(scene.fleet, 'dead', scene.dead)}")
+
+    assert "Py::Dies" in body
+    assert "OrderError" in body
+    assert scene.dead in detail
+    assert "handlers.py" in detail
+
+
+def test_the_metrics_pages_render(scene: Scene) -> None:
+    if scene.fleet.major < 7:
+        return  # 6.4 has none
+    assert "Metrics" in page(scene.fleet, "/metrics")
+    assert "Py::Dies" in page(scene.fleet, "/metrics/Py::Dies")
+
+
+def test_a_search_finds_python_s_entries(scene: Scene) -> None:
+    if scene.fleet.major < 7:
+        return  # 6.4 has none
+    for where, jid in (("retries", scene.retry), ("scheduled", scene.scheduled), ("dead", scene.dead)):
+        found = scene.fleet.ask("page('POST', path, 'substr' => jid)", path=f"/filter/{where}", jid=jid)
+        if found["status"] == 302 or found["status"] == 404:
+            found = scene.fleet.ask("page('GET', path)", path=f"/{where}?substr={jid}".replace("/dead", "/morgue"))
+        assert found["status"] == 200
+        assert jid in found["body"]
+
+
+class TestButtons:
+    """The buttons of the lists and of the detail pages, pressed on entries that Python wrote."""
+
+    @pytest.fixture
+    def written(self, fleet: Fleet) -> dict[str, Any]:
+        """Two entries in each set, written by Python, whose process has ended."""
+        fleet.ruby("-q", "ruby", "-c", "1", POLL="60")
+        for number in range(2):
+            fleet.push_from_python("Py::Fails", [f"no {number}"], queue="python")
+            fleet.push_from_python("Py::Dies", [f"gone {number}"], queue="python", retry=0)
+            fleet.ask("Py::Note.perform_in(3600, n)", n=number)
+        worker = fleet.python("-q", "python", "-c", "1")
+        fleet.wait(lambda: fleet.redis.zcard("retry") == fleet.redis.zcard("dead") == 2, what="all entries")
+        assert worker.stop() == 0
+        fleet.kill_all()
+        return {key: [job["jid"] for job in fleet.members(key)] for key in ("retry", "schedule", "dead")}
+
+    def test_retry_kill_delete_and_add_to_queue_work_on_python_s_entries(
+        self, fleet: Fleet, written: dict[str, Any]
+    ) -> None:
+        first, second = written["retry"]
+        post(fleet, f"/retries/{key_of(fleet, 'retry', first)}", retry="Retry Now")
+        assert [job["jid"] for job in fleet.members("queue:python")] == [first]
+        post(fleet, "/retries", **{"key[]": key_of(fleet, "retry", second), "delete": "Delete"})
+        assert fleet.members("retry") == []
+
+        first, second = written["schedule"]
+        post(fleet, "/scheduled", **{"key[]": key_of(fleet, "schedule", first), "add_to_queue": "Add to queue"})
+        assert first in [job["jid"] for job in fleet.members("queue:python")]
+        post(fleet, f"/scheduled/{key_of(fleet, 'schedule', second)}", delete="Delete")
+        assert fleet.members("schedule") == []
+
+        first, second = written["dead"]
+        post(fleet, f"/morgue/{key_of(fleet, 'dead', first)}", retry="Retry Now")
+        assert first in [job["jid"] for job in fleet.members("queue:python")]
+        post(fleet, "/morgue", **{"key[]": key_of(fleet, "dead", second), "delete": "Delete"})
+        assert fleet.members("dead") == []
+        assert fleet.redis.llen("queue:python") == 3
+
+    def test_the_quiet_and_stop_buttons_end_a_python_process(self, fleet: Fleet) -> None:
+        worker = fleet.python("-q", "python", "-c", "1", "-t", "3")
+
+        post(fleet, "/busy", identity=worker.identity, quiet="Quiet")
+        post(fleet, "/busy", identity=worker.identity, stop="Stop")
+
+        # one command a beat, in the order they were given
+        assert worker.process.wait(40) == 0
+        assert worker.identity not in page(fleet, "/busy")
