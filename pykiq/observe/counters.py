@@ -8,15 +8,18 @@ from typing import NamedTuple
 
 from pykiq.records import Assigned, Fate, Settled, Word
 
-_UNCOUNTED_FATES = frozenset({Fate.HANDED_BACK, Fate.TAKEN_OVER})
-_FAILURES = frozenset({Word.FAILED, Word.INTERRUPTED, Word.FOREIGN})
-
 
 class Counts(NamedTuple):
     """Jobs counted: every failed one is a processed one too."""
 
     processed: int = 0
     failed: int = 0
+
+
+_NOTHING, _SUCCESS, _FAILURE = Counts(0, 0), Counts(1, 0), Counts(1, 1)
+_UNCOUNTED_FATES = frozenset({Fate.HANDED_BACK, Fate.TAKEN_OVER})
+_FAILURES = frozenset({Word.FAILED, Word.INTERRUPTED, Word.FOREIGN})
+_UNREADABLE = Word.UNREADABLE
 
 
 class Counters:
@@ -33,9 +36,9 @@ class Counters:
     def settled(self, batch: Sequence[Settled]) -> None:
         processed = failed = 0
         for settled in batch:
-            one = count(settled)
-            processed += one.processed
-            failed += one.failed
+            one_processed, one_failed = count(settled)
+            processed += one_processed
+            failed += one_failed
         with self._lock:
             self._processed += processed
             self._failed += failed
@@ -62,6 +65,6 @@ def count(settled: Settled) -> Counts:
     counts as a failure when the failure was recorded, and not at all when the job was left in its queue.
     """
     word = settled.outcome.word
-    if settled.fate in _UNCOUNTED_FATES or word is Word.UNREADABLE:
-        return Counts()
-    return Counts(1, 1) if word in _FAILURES else Counts(1, 0)
+    if settled.fate in _UNCOUNTED_FATES or word is _UNREADABLE:
+        return _NOTHING
+    return _FAILURE if word in _FAILURES else _SUCCESS

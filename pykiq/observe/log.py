@@ -50,19 +50,34 @@ class Output:
         return level >= self.level
 
     def lines(self, events: Iterable[dict[str, Any]]) -> None:
-        """Render all of `events` (each with `level`, `event` and no `timestamp`) and write them with one write.
+        """Render all of `events` (each begins with `level` and `event`, no `timestamp`) and write them with one write.
 
         They share one timestamp: they come from one turn, and formatting it costs as much as the rest of a line.
         """
+        events = list(events)
         now = timestamp()
-        rendered = []
-        for event in events:
-            try:
-                rendered.append(self.render({"timestamp": now, **event}))
-            except Exception as error:
-                rendered.append(f"{now} a log line could not be rendered: {type(error).__name__}")
+        rendered = self._fast(events, now) or [self._line(event, now) for event in events]
         if rendered:
             self.write("\n".join(rendered) + "\n")
+
+    def _fast(self, events: list[dict[str, Any]], now: str) -> list[str] | None:
+        """JSON without a copy of each event; None when this output or one of the events needs the long way.
+
+        Two lines per job make this the dearest observer: half of what the long way costs.
+        """
+        if self.render is not render_json:
+            return None
+        head = f'{{"timestamp":"{now}",'
+        try:
+            return [head + orjson.dumps(event).decode()[1:] for event in events]
+        except (orjson.JSONEncodeError, TypeError):
+            return None
+
+    def _line(self, event: dict[str, Any], now: str) -> str:
+        try:
+            return self.render({"timestamp": now, **event})
+        except Exception as error:
+            return f"{now} a log line could not be rendered: {type(error).__name__}"
 
     def write(self, text: str) -> None:
         try:

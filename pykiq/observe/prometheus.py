@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from pykiq.observe.backlog import Backlog
-from pykiq.records import Assigned, Settled, Word
+from pykiq.records import Assigned, Fate, Settled, Word
 from pykiq.wire.payload import latency
 
 DURATION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -71,7 +71,7 @@ class Metrics(Collector):
         self._lock = threading.Lock()
         self._labels: dict[str, str] = {}
         self._queues: dict[str, str] = {}
-        self._jobs: dict[tuple[str, str, str], int] = {}
+        self._jobs: dict[tuple[str, str, Fate], int] = {}
         self._durations: dict[str, Histogram] = {}
         self._waits: dict[str, Histogram] = {}
         self.registry.register(self)
@@ -94,7 +94,7 @@ class Metrics(Collector):
                 outcome = settled.outcome
                 name = self._bounded(self._labels, outcome.name or "?")
                 queue = self._bounded(self._queues, outcome.claimed.queue)
-                key = (name, queue, settled.fate.value)
+                key = (name, queue, settled.fate)
                 self._jobs[key] = self._jobs.get(key, 0) + 1
                 if outcome.word in _RAN and outcome.started_at:
                     self._histogram(self._durations, name, DURATION_BUCKETS).observe(max(0.0, outcome.elapsed))
@@ -127,8 +127,8 @@ class Metrics(Collector):
         duration = HistogramMetricFamily("pykiq_job_duration_seconds", "Execution time.", labels=["class"])
         wait = HistogramMetricFamily("pykiq_job_wait_seconds", "From enqueued to claimed.", labels=["queue"])
         with self._lock:
-            for labels, counted in self._jobs.items():
-                jobs.add_metric(labels, counted)
+            for (name, queue, fate), counted in self._jobs.items():
+                jobs.add_metric([name, queue, fate.value], counted)
             for family, known in ((duration, self._durations), (wait, self._waits)):
                 for label, histogram in known.items():
                     family.add_metric([label], histogram.buckets(), histogram.total)

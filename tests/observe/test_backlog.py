@@ -11,7 +11,9 @@ import redis as redis_py
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pykiq.config import Config
 from pykiq.observe.backlog import Backlog, read
+from pykiq.store.connection import connect
 from tests.servers import free_port
 
 NOW = 1_700_000_010.0
@@ -77,11 +79,11 @@ def test_scrapes_within_a_second_share_one_reading(redis: redis_py.Redis) -> Non
 def test_scrapes_at_the_same_time_share_one_reading(redis: redis_py.Redis) -> None:
     answering = threading.Event()
 
-    def connect() -> redis_py.Redis:
+    def slowly() -> redis_py.Redis:
         answering.wait(10)
         return redis
 
-    backlog = Backlog(connect, ["low"], fresh=600.0, patience=10)
+    backlog = Backlog(slowly, ["low"], fresh=600.0, patience=10)
     redis.config_resetstat()
     readings: list[bool] = []
     scrapers = [threading.Thread(target=lambda: readings.append(backlog.reading().up)) for _ in range(4)]
@@ -103,7 +105,7 @@ def test_a_stale_reading_is_read_again(redis: redis_py.Redis) -> None:
 
 
 def test_without_redis_the_scrape_says_so_and_invents_no_sizes() -> None:
-    with redis_py.Redis(port=free_port(), protocol=2) as gone:
+    with connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as gone:
         assert scrape(Backlog(lambda: gone, ["low"])) == {("pykiq_redis_up",): 0}
 
 
@@ -127,7 +129,7 @@ def test_a_redis_that_refuses_to_be_read_is_down(redis: redis_py.Redis) -> None:
 
 
 def test_redis_coming_back_is_seen(redis: redis_py.Redis) -> None:
-    with redis_py.Redis(port=free_port(), protocol=2) as gone:
+    with connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as gone:
         answers = iter([gone, redis])
         backlog = Backlog(lambda: next(answers), ["low"], fresh=0.0)
         assert not backlog.reading().up

@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from pykiq.config import Config
 from pykiq.errors import ConfigError
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.endpoint import Endpoint
 from pykiq.observe.prometheus import Metrics
+from pykiq.store.connection import connect
 from tests.observe.jobs import settled
 from tests.servers import free_port, wait_until
 
@@ -70,7 +72,7 @@ def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
 
 
 def test_process_metrics_are_there_while_redis_is_not() -> None:
-    with redis_py.Redis(port=free_port(), protocol=2) as gone:
+    with connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as gone:
         metrics = Metrics(concurrency=10, busy=lambda: 1, quiet=lambda: False, backlog=Backlog(lambda: gone, ["low"]))
         with serving(metrics.registry) as endpoint:
             status, _, body = ask(endpoint, "/metrics")

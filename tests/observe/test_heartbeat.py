@@ -19,6 +19,7 @@ from pykiq.observe import heartbeat
 from pykiq.observe.counters import Counters, Counts
 from pykiq.observe.heartbeat import Beat, Running
 from pykiq.observe.memory import rss_kb
+from pykiq.store.connection import connect
 from tests.servers import free_port
 
 CAPTURES = Path(__file__).parents[2] / "compat_fixtures"
@@ -280,7 +281,10 @@ def test_counts_that_redis_refuses_are_counted_with_the_next_beat(redis: redis_p
 
 def test_counts_stay_when_redis_is_not_there() -> None:
     counters = counted(5, 2)
-    with redis_py.Redis(port=free_port(), protocol=2) as gone, pytest.raises(redis_py.ConnectionError):
+    with (
+        connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as gone,
+        pytest.raises(redis_py.ConnectionError),
+    ):
         send(beat(), gone, counters=counters)
     assert counters.take() == Counts(5, 2)
 
