@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,18 @@ def load(
     settings["environment"] = name
     config = Config.of(**settings, extra=contents.extra)
     return Loaded(config, given, None if path is None else shown_as, contents.notes)
+
+
+def with_code(loaded: Loaded, code: Config) -> Loaded:
+    """The same with what the program itself configured, where neither flag, variable nor file says otherwise."""
+    default = Config()
+    taken: dict[str, Any] = {}
+    for known in fields(Config):
+        value = getattr(code, known.name)
+        names = {"queues", "concurrency", "capsules"} if known.name == "capsules" else {known.name}
+        if value != getattr(default, known.name) and not names & loaded.given.keys():
+            taken[known.name] = value
+    return replace(loaded, config=replace(loaded.config, **taken)) if taken else loaded
 
 
 def _below(path: Path, directory: Path) -> str:

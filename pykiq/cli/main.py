@@ -1,0 +1,77 @@
+"""The command group, and how every error becomes one line and one exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pykiq.cli.push import push
+from pykiq.cli.run import run
+from pykiq.cli.stats import stats
+from pykiq.config.settings import did_you_mean
+from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
+from pykiq.version import __version__
+
+STOPPED, FAILED, MISUSED = 0, 1, 2
+
+
+class _Group(click.Group):
+    """A group that knows the nearest subcommand."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command `{args[0]}`{near or '; `pykiq --help` lists them'}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="pykiq %(version)s")
+@click.pass_context
+def pykiq(ctx: click.Context) -> None:
+    """Run and push jobs beside Ruby's Sidekiq, on the same Redis."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(MISUSED)
+
+
+pykiq.add_command(run)
+pykiq.add_command(push)
+pykiq.add_command(stats)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (the process's own by default) and return its exit code."""
+    try:
+        code = pykiq.main(None if arguments is None else list(arguments), prog_name="pykiq", standalone_mode=False)
+    except click.UsageError as error:
+        return _refuse(_usage(error), MISUSED)
+    except click.ClickException as error:
+        return _refuse(error.format_message(), MISUSED)
+    except (ConfigError, PayloadError) as error:
+        return _refuse(str(error), MISUSED)
+    except StoreError as error:
+        return _refuse(str(error), FAILED)
+    except PykiqError as error:
+        return _refuse(str(error), FAILED)
+    except click.Abort:
+        return _refuse("interrupted before it started", FAILED)
+    return code if isinstance(code, int) else STOPPED
+
+
+def _usage(error: click.UsageError) -> str:
+    message = error.format_message().strip()
+    command = error.ctx.command_path if error.ctx is not None else "pykiq"
+    if isinstance(error, click.NoSuchOption):
+        near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        return f"`{command}` has no option {error.option_name}{near or f'; `{command} --help` lists them'}"
+    message = message[:1].lower() + message[1:]
+    return message if ";" in message else f"{message.rstrip('.')}; see `{command} --help`"
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"pykiq: {' '.join(message.splitlines())}", file=sys.stderr)  # noqa: T201
+    return code

@@ -1,0 +1,60 @@
+"""Flags shared by the subcommands, and how they become settings.
+
+Click only takes the text of a flag; whether it is a number, a queue or a URL is for the rules of `pykiq.config`, so
+that a flag, a variable and a file are refused in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from pykiq.config.capsule import queue_rule
+from pykiq.config.environment import Given
+from pykiq.config.load import Loaded, load
+from pykiq.config.settings import checked
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Parameter of click → (setting, flag as errors name it).
+SETTINGS: dict[str, tuple[str, str]] = {
+    "redis": ("redis", "--redis"),
+    "environment": ("environment", "--environment"),
+    "concurrency": ("concurrency", "--concurrency"),
+    "timeout": ("timeout", "--timeout"),
+    "tag": ("tag", "--tag"),
+    "wire": ("wire", "--wire"),
+    "foreign": ("foreign", "--foreign"),
+    "metrics_port": ("metrics_port", "--metrics-port"),
+    "log_format": ("log_format", "--log-format"),
+    "require": ("require", "--require"),
+}
+
+
+def connection_options(command: Command) -> Command:
+    """`--redis`, `-C` and `-e`: every subcommand finds Redis in the same way."""
+    for option in (
+        click.option("-e", "--environment", metavar="ENV", help="Section of the file, such as production."),
+        click.option("-C", "--config", metavar="PATH", help="A sidekiq.yml; config/sidekiq.yml when there is one."),
+        click.option("--redis", metavar="URL", help="Where Redis is; REDIS_URL by default."),
+    ):
+        command = option(command)
+    return command
+
+
+def loaded(parameters: dict[str, Any]) -> Loaded:
+    """The configuration with these flags on top. Raises ConfigError."""
+    flags: dict[str, Given] = {}
+    for name, (setting, flag) in SETTINGS.items():
+        value = parameters.get(name)
+        if value is not None and value != ():
+            flags[setting] = Given(value, flag)
+    if parameters.get("queue"):
+        queues = [checked(queue_rule, text, "--queue") for text in parameters["queue"]]
+        flags["queues"] = Given(queues, "--queue")
+    if parameters.get("verbose"):
+        flags["log_level"] = Given("debug", "--verbose")
+    file = Given(parameters["config"], "--config") if parameters.get("config") is not None else None
+    return load(flags, file=file)

@@ -1,0 +1,94 @@
+"""`pykiq push`: one job into a queue, from a shell."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from pykiq.cli.connected import connected
+from pykiq.cli.options import connection_options, loaded
+from pykiq.client.sync import Client
+from pykiq.config.settings import shown
+from pykiq.errors import ConfigError, Unreadable
+from pykiq.wire.exactjson import loads
+
+
+@click.command()
+@click.argument("job_class", metavar="CLASS")
+@click.argument("arguments", metavar="[JSON-ARGS]", default="[]")
+@click.option("-q", "--queue", "push_queue", metavar="QUEUE", help="Into this queue; `default` otherwise.")
+@click.option("--in", "delay", metavar="SECONDS", help="Not before that many seconds from now.")
+@click.option(
+    "--at", "moment", metavar="TIME", help="Not before then: epoch seconds, or ISO 8601 (UTC without an offset)."
+)
+@connection_options
+def push(
+    job_class: str,
+    arguments: str,
+    push_queue: str | None,
+    delay: str | None,
+    moment: str | None,
+    **parameters: Any,
+) -> None:
+    """Push one job and print its jid. JSON-ARGS is an array: pykiq push HardJob '[42, "x"]'."""
+    item: dict[str, Any] = {"class": job_class, "args": parsed_arguments(arguments)}
+    if push_queue is not None:
+        item["queue"] = push_queue
+    due = when(delay, moment, time.time())
+    if due is not None:
+        item["at"] = due
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        jid = client.push(item)
+    if jid is None:
+        raise click.ClickException(f"a client middleware stopped {job_class}: nothing was pushed")
+    click.echo(jid)
+
+
+def parsed_arguments(text: str) -> list[Any]:
+    """The job's arguments out of the command line's text. Raises ConfigError unless it is a JSON array."""
+    example = """such as '[42, "x"]' (in quotes, so that the shell leaves it alone)"""
+    try:
+        value = loads(text.encode("utf-8", "surrogateescape"))
+    except Unreadable as error:
+        raise ConfigError(
+            f"JSON-ARGS is {shown(text)}, which is not JSON ({error}); expected an array {example}"
+        ) from None
+    if not isinstance(value, list):
+        raise ConfigError(f"JSON-ARGS is {shown(text)}; expected a JSON array {example}")
+    return value
+
+
+def when(delay: str | None, moment: str | None, now: float) -> float | None:
+    """The time of `--in` or `--at` in epoch seconds, or None for at once. Raises ConfigError."""
+    if delay is not None and moment is not None:
+        raise ConfigError("--in and --at are both given; expected one of them")
+    if delay is not None:
+        seconds = _number(delay)
+        if seconds is None or seconds < 0:
+            raise ConfigError(f"--in is {shown(delay)}; expected a number of seconds, 0 or more")
+        return now + seconds
+    if moment is None:
+        return None
+    epoch = _number(moment)
+    if epoch is not None:
+        return epoch
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        raise ConfigError(
+            f"--at is {shown(moment)}; expected epoch seconds or a time such as 2031-05-01T12:00:00+02:00"
+        ) from None
+    return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,93 @@
+"""`pykiq run`: configuration, handlers, server, and then the worker until it is told to stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pykiq.cli import startup
+from pykiq.cli.connected import connected
+from pykiq.cli.options import connection_options, loaded
+from pykiq.cli.require import HandlersFailed, load_all
+from pykiq.client.configure import configure, current
+from pykiq.config.load import Loaded, with_code
+from pykiq.errors import ConfigError
+from pykiq.jobs.registry import registry
+from pykiq.observe import log
+
+
+@click.command()
+@click.option(
+    "-r", "--require", multiple=True, metavar="MODULE", help="Module, package or file with handlers; repeatable."
+)
+@click.option("-q", "--queue", multiple=True, metavar="NAME[,WEIGHT]", help="Serve this queue; repeatable.")
+@click.option("-c", "--concurrency", metavar="N", help="Jobs at a time; 10 by default.")
+@connection_options
+@click.option("-t", "--timeout", metavar="SECONDS", help="How long a stop waits for running jobs; 25 by default.")
+@click.option("-g", "--tag", metavar="TAG", help="Shown on the dashboards; the directory's name by default.")
+@click.option("--foreign", metavar="leave|retry|dead", help="Jobs without a handler here; leave by default.")
+@click.option("--wire", metavar="auto|8|7|6", help="Whose dialect is written; auto by default.")
+@click.option("--metrics-port", metavar="PORT", help="Serve /metrics, /live and /ready there.")
+@click.option("--log-format", metavar="auto|json|pretty", help="auto is pretty on a terminal, JSON elsewhere.")
+@click.option("-v", "--verbose", is_flag=True, help="Log at level debug.")
+def run(**parameters: Any) -> int:
+    """Run jobs until TERM or INT. TSTP stops taking new ones; TTIN logs every stack."""
+    return serve(with_tag(loaded(parameters), Path.cwd()))
+
+
+def serve(settings: Loaded) -> int:
+    """Run a worker with these settings in this thread; returns the exit code."""
+    log.configure(settings.config.log_format, settings.config.log_level)
+    settings = load_handlers(settings, Path.cwd())
+    config = settings.config
+    handlers = {handler.name: handler.options for name in registry.names() if (handler := registry.get(name))}
+    queues = {name: str(options.get("queue", "default")) for name, options in handlers.items()}
+    with connected(config) as client:
+        server = startup.examine(client, config)
+        startup.announce(config, server, file=settings.file, notes=settings.notes)
+        startup.announce_handlers(config, queues)
+        startup.announce_waiting(client, config, queues)
+    from pykiq.worker.process import Process
+
+    return Process(config).run()
+
+
+def load_handlers(settings: Loaded, directory: Path) -> Loaded:
+    """Load what `require` names. Returns the settings with what the modules configured themselves.
+
+    Raises:
+        ConfigError: there is nothing to load, or nothing in it.
+        HandlersFailed: a module raised; its traceback has been printed.
+    """
+    if not settings.config.require:
+        raise ConfigError("no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py")
+    # The modules' own pushes go where the worker takes its jobs from.
+    configure(settings.config)
+    try:
+        load_all(settings.config.require, directory, lambda: len(registry))
+    except HandlersFailed as error:
+        click.echo(error.details, err=True)
+        raise
+    if not len(registry):
+        raise ConfigError(
+            f"--require {' '.join(settings.config.require)} declares no handler;"
+            " expected a function with @pykiq.job or a subclass of pykiq.Job"
+        )
+    settings = with_code(settings, current())
+    configure(settings.config)
+    return settings
+
+
+def with_tag(settings: Loaded, directory: Path) -> Loaded:
+    """The directory's name as the tag when none was given, as Ruby's 8.1 does (WIRE.md §0).
+
+    For `…/shop/releases/20310501` and `…/shop/current` that is `shop`: a release's number tells nobody anything.
+    """
+    if "tag" in settings.given:
+        return settings
+    if directory.name == "current" or (directory.name.isdigit() and directory.parent.name == "releases"):
+        directory = directory.parent.parent if directory.name != "current" else directory.parent
+    return replace(settings, config=replace(settings.config, tag=directory.name))

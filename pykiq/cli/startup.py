@@ -1,0 +1,140 @@
+"""What is checked and said before the first job: the server, the queues, the handlers, and who waits without one."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import structlog
+
+from pykiq.cli import waiting
+from pykiq.config import Capsule, Config
+from pykiq.errors import StoreError
+from pykiq.version import __version__
+
+OLDEST_REDIS = (6, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server as it describes itself. `speaks` is the Redis version it is compatible with."""
+
+    name: str
+    version: str
+    speaks: tuple[int, int]
+    policy: str | None
+    is_cluster: bool
+
+
+def examine(client: redis.Redis, config: Config) -> Server:
+    """Ask the server what it is.
+
+    Raises:
+        StoreError: it is older than Redis 6.2, or a cluster.
+    """
+    try:
+        info = client.info()
+    except redis.ResponseError as error:
+        # An ACL may forbid INFO; that alone is no reason not to work.
+        structlog.get_logger("pykiq").warning("the Redis server does not say what it is", error=str(error))
+        return Server("redis", "unknown", OLDEST_REDIS, None, is_cluster=False)
+    server = described(info)
+    if server.is_cluster:
+        raise StoreError(
+            f"Redis at {config.redis_shown} is a cluster, where a job cannot move between queue and retry set in one"
+            " step; give the URL of a single server or of Sentinels (redis+sentinel://…)"
+        )
+    if server.speaks < OLDEST_REDIS:
+        raise StoreError(
+            f"Redis at {config.redis_shown} is version {server.version}; expected 6.2 or later, for LMOVE and BLMOVE"
+        )
+    return server
+
+
+def described(info: Mapping[str, Any]) -> Server:
+    """What INFO says, of Redis, Valkey or Dragonfly."""
+    speaks = str(info.get("redis_version", ""))
+    for name in ("valkey", "dragonfly"):
+        if f"{name}_version" in info:
+            version = re.sub(r"^[^0-9]*", "", str(info[f"{name}_version"]))
+            break
+    else:
+        name, version = "redis", speaks
+    numbers = re.match(r"(\d+)\.(\d+)", speaks)
+    return Server(
+        name=name,
+        version=version,
+        speaks=(int(numbers[1]), int(numbers[2])) if numbers else OLDEST_REDIS,
+        policy=info.get("maxmemory_policy"),
+        is_cluster=str(info.get("cluster_enabled", 0)) == "1" or info.get("redis_mode") == "cluster",
+    )
+
+
+def announce(config: Config, server: Server, *, file: str | None, notes: Iterable[str]) -> None:
+    """The first lines of the log: versions, where Redis is, the queues; and what is worth a warning."""
+    log = structlog.get_logger("pykiq")
+    log.info(
+        "starting",
+        pykiq=__version__,
+        python=platform.python_version(),
+        server=f"{server.name} {server.version}",
+        redis=config.redis_shown,
+        environment=config.environment,
+        config=file,
+        concurrency=config.concurrency,
+    )
+    for note in notes:
+        log.warning("configuration", note=note)
+    if server.policy not in {None, "noeviction"}:
+        log.warning(
+            "the server may evict jobs when its memory is full; set maxmemory-policy to noeviction",
+            maxmemory_policy=server.policy,
+        )
+    for capsule in config.capsules:
+        log.info(
+            "serving",
+            capsule=capsule.name,
+            concurrency=capsule.concurrency,
+            mode=capsule.mode,
+            queues=weighted_names(capsule),
+        )
+
+
+def weighted_names(capsule: Capsule) -> list[str]:
+    """The capsule's queues, each once, as `name` or `name,weight`."""
+    weights = dict(capsule.queues)
+    return [f"{name},{weights[name]}" if weights[name] else name for name in capsule.names]
+
+
+def announce_handlers(config: Config, handlers: Mapping[str, str]) -> None:
+    """Say which classes are handled, and warn of those (class → queue in `handlers`) whose queue is not served here."""
+    log = structlog.get_logger("pykiq")
+    log.info("handling", handlers={name: handlers[name] for name in sorted(handlers)})
+    served = set(config.queues)
+    for queue in sorted(set(handlers.values()) - served):
+        log.warning(
+            "these handlers push into a queue that this process does not serve",
+            queue=queue,
+            handlers=sorted(name for name in handlers if handlers[name] == queue),
+        )
+
+
+def announce_waiting(client: redis.Redis, config: Config, handlers: Mapping[str, str]) -> None:
+    """Warn about classes that wait in our queues and have no handler here."""
+    fate = {
+        "leave": "left for the process that has a handler",
+        "retry": "put into the retry set",
+        "dead": "put into the dead set",
+    }[config.foreign]
+    known = {name.removeprefix("::") for name in handlers}
+    for found in waiting.without_handler(client, config.queues, lambda name: name.removeprefix("::") in known):
+        structlog.get_logger("pykiq").warning(
+            "jobs wait without a handler here",
+            queue=found.queue,
+            classes=dict(found.classes),
+            they_are=fate,
+        )
