@@ -44,6 +44,7 @@ class Word(StrEnum):
     SNOOZED = "snoozed"
     FOREIGN = "foreign"  # no handler in this process
     UNREADABLE = "unreadable"  # not a job at all
+    UNSTARTED = "unstarted"  # claimed, but there was no slot for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Remove it from in-flight and add `entry` to the sorted set `key` (`retry` or `schedule`) at `at` epoch seconds."""
+    """Remove it from in-flight and add `entry` to the sorted set `key` (`retry` or `schedule`) at `at` (epoch s)."""
 
     key: str
     at: float
@@ -79,8 +80,9 @@ Write = Acknowledge | Later | Bury | PutBack
 class Outcome:
     """What happened to a claimed job, and what Redis shall hold because of it.
 
-    `elapsed` is in seconds. `error` is the exception as text, already described, so that no traceback and none of its
-    locals outlive the job. `death` is the payload that death handlers get, when they shall run.
+    `elapsed` is in seconds. The error is kept as text, already described, so that no traceback and none of its
+    locals outlive the job. `raised` is for the process's error and death handlers alone: the entry and the exception
+    itself.
     """
 
     claimed: Claimed
@@ -93,7 +95,8 @@ class Outcome:
     error_class: str | None = None
     error_message: str | None = None
     discarded: bool = False
-    death: tuple[Mapping[str, Any], BaseException] | None = field(default=None, repr=False)
+    died: bool = False  # no retries left: death handlers run
+    raised: tuple[Mapping[str, Any], BaseException] | None = field(default=None, repr=False)
 
 
 class Fate(StrEnum):

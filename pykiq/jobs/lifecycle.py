@@ -67,6 +67,11 @@ class Lifecycle:
         self._errors = (*self._errors, handler)
         return handler
 
+    @property
+    def listens_to_failures(self) -> bool:
+        """Whether anybody wants the exceptions of failed jobs; if not, none is kept a moment longer than needed."""
+        return bool(self._errors or self._deaths)
+
     def fire(self, event: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Call the hooks of an event, each whatever the others did. Never raises an Exception."""
         hooks = self._hooks[event]

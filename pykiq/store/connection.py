@@ -40,8 +40,11 @@ def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config.redis)
-    sentinel = Sentinel(nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options)
-    return sentinel.master_for(service, redis_class=redis.Redis)
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
+    )
+    master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis)
+    return master
 
 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
@@ -50,8 +53,11 @@ def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     if "+sentinel:" not in config.redis:
         return redis.asyncio.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config.redis)
-    sentinel = AsyncSentinel(nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options)
-    return sentinel.master_for(service, redis_class=redis.asyncio.Redis)
+    sentinel: Any = AsyncSentinel(  # type: ignore[no-untyped-call]
+        nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
+    )
+    master: redis.asyncio.Redis = sentinel.master_for(service, redis_class=redis.asyncio.Redis)
+    return master
 
 
 def probe(client: redis.Redis, config: Config) -> None:

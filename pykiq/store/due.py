@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import redis
 
@@ -37,7 +37,8 @@ class Move:
 
 def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[bytes]:
     """Up to `limit` members of `key` that are due at `now` (epoch s), the earliest first. Nothing is removed."""
-    return list(client.zrangebyscore(key, "-inf", now, start=0, num=limit))
+    members: Any = client.zrangebyscore(key, "-inf", now, start=0, num=limit)
+    return list(members)
 
 
 def next_score(client: redis.Redis) -> float | None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha1
+from typing import Any
 
 import redis
 
@@ -55,7 +56,8 @@ def sweep(
 
 
 def _without_lease(client: redis.Redis) -> Iterator[tuple[str, list[str]]]:
-    owners = {name.decode(): queues for name, queues in client.hgetall(keys.OWNERS).items()}
+    listed: Any = client.hgetall(keys.OWNERS)
+    owners = {name.decode(): queues for name, queues in listed.items()}
     if not owners:
         return
     pipeline = client.pipeline(transaction=False)
@@ -75,7 +77,8 @@ def _take_over(
 ) -> Iterator[Takeover]:
     inflight = keys.inflight(owner, queue)
     # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
-    for raw in client.lrange(inflight, 0, -1):
+    entries: Any = client.lrange(inflight, 0, -1)
+    for raw in entries:
         now = time.time()
         call = Call(
             script("reclaim"),

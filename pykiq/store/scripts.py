@@ -39,18 +39,21 @@ class Call:
 
 
 def run(client: redis.Redis, call: Call) -> Any:
-    """Run one script and return its answer."""
-    return send(client, [call])[0]
+    """Run one script and return its answer; raise its error."""
+    answer = send(client, [call])[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    """Run `calls` in order in one round trip and return their answers.
+    """Run `calls` in order in one round trip and return their answers; a script that failed has its error as answer.
 
-    A script that the server does not know yet (a new server, a fail-over, SCRIPT FLUSH) is sent in full and run
-    again; calls that did run are not repeated.
+    A script that the server does not know yet (a new server, a fail-over, SCRIPT FLUSH) is sent in full and run again;
+    calls that did run are not repeated.
 
     Raises:
-        redis.RedisError: no answer, or a script failed; which of the calls ran is then unknown.
+        redis.RedisError: no answer; which of the calls ran is then unknown.
     """
     answers = _send(client, calls)
     unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -59,14 +62,13 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
             client.script_load(text)
         for number, answer in zip(unknown, _send(client, [calls[number] for number in unknown]), strict=True):
             answers[number] = answer
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
     return answers
 
 
 def _send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
-        pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+        pipeline.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args
+        )
     return list(pipeline.execute(raise_on_error=False))

@@ -1,0 +1,66 @@
+"""Writing new jobs: what a push is in Redis commands, and sending them.
+
+One pipeline without MULTI, as Ruby sends it (WIRE.md §4.2): a queue's name in `queues` before its first job is
+harmless, and a single LPUSH or ZADD is atomic by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import redis
+import redis.asyncio
+
+from pykiq.wire import keys
+
+Command = tuple[str | bytes | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PushBatch:
+    """Payloads that one command writes: to the list of `queue`, or, when `scheduled`, to the `schedule` sorted set.
+
+    `entries` are payloads, in the order in which they shall run, or pairs of score (epoch seconds) and payload.
+    """
+
+    queue: str
+    scheduled: bool
+    entries: tuple[bytes, ...] | tuple[tuple[int | float, bytes], ...]
+
+
+def commands(batches: Sequence[PushBatch]) -> list[Command]:
+    """The commands that write `batches`: one SADD of all queues, then an LPUSH or ZADD per batch."""
+    queues = dict.fromkeys(batch.queue for batch in batches if not batch.scheduled)
+    written: list[Command] = [("SADD", keys.QUEUES, *queues)] if queues else []
+    for batch in batches:
+        if batch.scheduled:
+            pairs = (part for pair in batch.entries for part in pair)
+            written.append(("ZADD", keys.SCHEDULE, *pairs))
+        else:
+            written.append(("LPUSH", keys.queue(batch.queue), *batch.entries))
+    return written
+
+
+def push(client: redis.Redis, batches: Sequence[PushBatch]) -> None:
+    """Send `batches` in one round trip. Raises redis.RedisError; what was written by then is not known."""
+    sent = commands(batches)
+    if len(sent) == 1:
+        client.execute_command(*sent[0])  # type: ignore[no-untyped-call]
+    elif sent:
+        with client.pipeline(transaction=False) as pipeline:
+            for command in sent:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            pipeline.execute()
+
+
+async def apush(client: redis.asyncio.Redis, batches: Sequence[PushBatch]) -> None:
+    """The same for asyncio."""
+    sent = commands(batches)
+    if len(sent) == 1:
+        await client.execute_command(*sent[0])  # type: ignore[no-untyped-call]
+    elif sent:
+        async with client.pipeline(transaction=False) as pipeline:
+            for command in sent:
+                pipeline.execute_command(*command)
+            await pipeline.execute()

@@ -1,0 +1,335 @@
+"""The exchange loop: one thread owns the connection that moves jobs.
+
+Each turn is one round trip: settle what has finished since the last turn, claim what there is room for. Then the new
+jobs go to the slots. Between turns the loop sleeps on its inbox, where slots put outcomes and doorbells put arrivals.
+
+Where is a job if the process dies between two lines of this file? In the in-flight list in Redis, always: it leaves
+it only by the script that also writes what follows. Where is a job if an answer is lost? A settlement is repeated
+(the script writes nothing the second time); a claim may have moved jobs that nobody here knows of, so `_reconcile`
+compares Redis with memory before anything new is claimed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+
+import redis
+import structlog
+
+from pykiq.config import Capsule, Config
+from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
+from pykiq.store.claim import Berth
+from pykiq.store.scripts import Call, send
+from pykiq.store.settle import read_settled, settle_call
+from pykiq.worker.doorbell import Doorbell, Ring
+from pykiq.worker.execute import Executor
+from pykiq.worker.pool import Claim, Pool
+from pykiq.worker.selective import Selective
+from pykiq.worker.slots import LoopSlots, ThreadSlots
+
+IDLE = 1.0  # seconds an idle loop sleeps at most
+PARKING = 0.05  # seconds between two looks whether the doorbells have let go
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
+CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
+LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
+
+log = structlog.get_logger("pykiq")
+
+
+class _Wake:
+    """Something outside has changed (quiet, stop): look now."""
+
+
+class Exchange:
+    """Moves jobs between Redis and the slots until told to stop. `run` is the body of its thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        berth: Berth,
+        client: redis.Redis,
+        door_client: Callable[[], redis.Redis],
+        executor: Executor,
+        report: Callable[[Sequence[Assigned], Sequence[Settled]], None],
+    ) -> None:
+        self._config = config
+        self._berth = berth
+        self._client = client
+        self._executor = executor
+        self._report = report
+        self._rng = random.Random()
+        self._inbox: SimpleQueue[Outcome | Ring | _Wake] = SimpleQueue()
+        self._threads = ThreadSlots(executor.run, self._inbox.put)
+        self._loop: LoopSlots | None = None
+        self._running: dict[int, tuple[Pool, Assigned]] = {}
+        self._started: list[Assigned] = []
+        self._unsettled: list[Outcome] = []
+        self._uncertain = False  # in-flight may hold jobs that this process does not know of
+        self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
+        self._failures = 0
+        self._quiet = self._stop = False
+        self._deadline = 0.0
+        self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
+        self._pools = {capsule.name: self._pool(capsule, door_client) for capsule in config.capsules}
+
+    def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis]) -> Pool:
+        berth, ring = self._berth, self._inbox.put
+        doors = [Doorbell(capsule.name, queue, berth, door_client(), ring) for queue in capsule.names]
+        return Pool(capsule, berth, doors, Selective(berth, self._executor.classes))
+
+    # For other threads.
+
+    def quiet(self) -> None:
+        """Take no more jobs; those that run go on."""
+        self._quiet = True
+        self._inbox.put(_Wake())
+
+    def stop(self, timeout: float) -> None:
+        """Take no more jobs, give the running ones `timeout` seconds, then put them back. A repeat changes nothing."""
+        if not self._stop:
+            self._deadline = time.monotonic() + timeout
+            self._stop = True
+            self.quiet()
+
+    @property
+    def answering(self) -> bool:
+        """Whether Redis answered the last turn."""
+        return self._failures == 0
+
+    def running(self) -> list[tuple[int, Assigned, float]]:
+        """Thread (or task) number, job and start (epoch s) of what runs now."""
+        return self._threads.running() + (self._loop.running() if self._loop else [])
+
+    @property
+    def loop(self) -> LoopSlots | None:
+        """The event loop's slots, once the first `async def` job has come."""
+        return self._loop
+
+    # The loop.
+
+    def run(self) -> bool:
+        """Turn until stopped. True when everything is settled, False when Redis did not take the last word."""
+        wait = 0.0
+        while not self._stopped():
+            self._collect(wait)
+            wait = self._turn()
+            self.turned_at = time.monotonic()
+        clean = self._last_word()
+        for pool in self._pools.values():
+            pool.close()
+        self._threads.close()
+        if self._loop:
+            self._loop.close()
+        return clean
+
+    def _stopped(self) -> bool:
+        return self._stop and (not self._running or time.monotonic() >= self._deadline)
+
+    def _collect(self, wait: float) -> None:
+        """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
+        try:
+            message = self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
+            while True:
+                self._receive(message)
+                message = self._inbox.get_nowait()
+        except Empty:
+            return
+
+    def _receive(self, message: Outcome | Ring | _Wake) -> None:
+        if isinstance(message, Outcome):
+            self._ended(message)
+        elif isinstance(message, Ring):
+            self._pools[message.capsule].dry = False
+            if message.claimed is None:
+                self._uncertain = True
+            else:
+                self._accept(self._pools[message.capsule], [message.claimed])
+
+    def _ended(self, outcome: Outcome) -> None:
+        entry = self._running.pop(id(outcome.claimed), None)
+        if entry is None:
+            return  # it was put back at the deadline; nothing after that counts
+        pool, assigned = entry
+        pool.busy -= 1
+        if not assigned.handler.is_async:
+            self._threads.release()
+        self._unsettled.append(outcome)
+
+    def _turn(self) -> float:
+        """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
+        certain = not self._uncertain or self._reconcile()
+        claims = self._claims() if certain and not self._quiet else []
+        batches = self._batches()
+        if not batches and not claims:
+            return self._pause()
+        now = time.time()
+        calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
+        answers = self._send(calls + [claim.call for claim in claims])
+        if answers is None:
+            self._uncertain = self._uncertain or bool(claims)
+            return self._backoff()
+        self._settle(batches, answers)
+        for claim, answer in zip(claims, answers[len(batches) :], strict=True):
+            self._claimed(claim, answer)
+        self._flush_report([])
+        return self._pause()
+
+    def _batches(self) -> list[list[Outcome]]:
+        if self._one_by_one:
+            return [[outcome] for outcome in self._unsettled]
+        return [self._unsettled] if self._unsettled else []
+
+    def _claims(self) -> list[Claim]:
+        return [claim for pool in self._pools.values() if (claim := pool.claim(self._rng))]
+
+    def _send(self, calls: Sequence[Call]) -> list[object] | None:
+        """The answers, or None when there were none; Redis is then left alone for a moment."""
+        try:
+            answers = send(self._client, calls)
+        except (redis.RedisError, OSError) as error:
+            self._complain(error)
+            return None
+        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if refused is not None:
+            self._complain(refused)
+        else:
+            if self._failures:
+                log.info("redis_answers_again", failures=self._failures)
+            self._failures = 0
+        return answers
+
+    def _complain(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1 or self._failures % 30 == 0:
+            reason = str(error).strip() or type(error).__name__
+            log.error("redis_does_not_answer", error=reason, unsettled=len(self._unsettled), failures=self._failures)
+
+    def _settle(self, batches: Sequence[list[Outcome]], answers: Sequence[object]) -> None:
+        """Drop what is settled from `_unsettled`; what Redis refused stays and is tried again, job by job."""
+        kept: list[Outcome] = []
+        settled: list[Settled] = []
+        for batch, answer in zip(batches, answers, strict=False):
+            if isinstance(answer, list):
+                settled += read_settled(batch, answer)
+            else:
+                kept += batch
+        self._unsettled = kept
+        self._one_by_one = bool(kept)
+        self._flush_report(settled)
+
+    def _claimed(self, claim: Claim, answer: object) -> None:
+        if isinstance(answer, list):
+            self._accept(claim.pool, claim.pool.read(claim, answer))
+
+    def _accept(self, pool: Pool, claimed: Iterable[Claimed]) -> None:
+        """Hand claimed jobs to the slots; what cannot run here is settled with the next turn."""
+        for one in claimed:
+            if self._quiet or pool.room <= 0:
+                self._unsettled.append(_unstarted(one))
+                continue
+            assigned = self._executor.assign(one)
+            if isinstance(assigned, Outcome):
+                self._unsettled.append(assigned)
+                if assigned.word is Word.FOREIGN:
+                    pool.selective.found_foreign(one.queue)
+                continue
+            pool.busy += 1
+            self._running[id(one)] = (pool, assigned)
+            self._started.append(assigned)
+            if assigned.handler.is_async:
+                self._loop_slots().submit(assigned)
+            else:
+                self._threads.submit(assigned)
+
+    def _loop_slots(self) -> LoopSlots:
+        if self._loop is None:
+            self._loop = LoopSlots(self._executor.arun, self._inbox.put)
+            self._executor.loop = self._loop.loop
+        return self._loop
+
+    def _flush_report(self, settled: list[Settled]) -> None:
+        if self._started or settled:
+            self._report(self._started, settled)
+            self._started = []
+
+    def _pause(self) -> float:
+        """How long the inbox may be slept on: not at all while there is something to do."""
+        if self._failures:
+            return self._backoff()
+        for pool in self._pools.values():
+            pool.arrange_doors(self._client, open_to_work=not self._quiet and not self._uncertain)
+        if self._unsettled:
+            return 0.0
+        if self._uncertain:
+            return PARKING
+        if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
+            return 0.0
+        looks = [look for pool in self._pools.values() if pool.room > 0 and (look := pool.selective.next_look())]
+        until = min([*looks, self._deadline] if self._stop else looks, default=float("inf"))
+        return min(IDLE, max(until - time.monotonic(), 0.001))
+
+    def _backoff(self) -> float:
+        return float(min(FIRST_WAIT * 2 ** min(self._failures - 1, 8), LONGEST_WAIT))
+
+    def _reconcile(self) -> bool:
+        """After a lost answer: adopt what is in flight in Redis and unknown here. False while that cannot be told yet.
+
+        The doorbells must have let go first. One that moves a job just now would have it adopted here and then ring
+        for it: the job would run twice.
+        """
+        for pool in self._pools.values():
+            pool.arrange_doors(self._client, open_to_work=False)
+        if not all(pool.parked() for pool in self._pools.values()):
+            return False
+        self._collect(0.0)
+        try:
+            held = self._berth.held(self._client)
+        except (redis.RedisError, OSError) as error:
+            self._complain(error)
+            return False
+        known = Counter((one.claimed.queue, one.claimed.raw) for _, one in self._running.values())
+        known.update((one.claimed.queue, one.claimed.raw) for one in self._unsettled)
+        self._uncertain = False
+        self._failures = 0
+        for one in held:
+            if known[one.queue, one.raw] > 0:
+                known[one.queue, one.raw] -= 1
+                continue
+            pool = next(pool for pool in self._pools.values() if one.queue in pool.capsule.names)
+            self._accept(pool, [Claimed(one.queue, one.raw, time.time())])
+        return True
+
+    def _last_word(self) -> bool:
+        """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
+        until = time.monotonic() + LAST_WORD
+        for _, assigned in self._running.values():
+            fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
+            self._unsettled.append(Outcome(*fixed, assigned.claimed.claimed_at))
+        abandoned = bool(self._running)
+        self._running.clear()
+        self._uncertain = True  # doorbells may have brought something in the last moment
+        while (self._uncertain or self._unsettled) and time.monotonic() < until:
+            self._collect(self._turn())
+            self.turned_at = time.monotonic()
+        if abandoned:
+            self._interrupt()
+        clean = not self._unsettled and not self._uncertain
+        if not clean:
+            log.error("stopped_unsettled", jobs=len(self._unsettled), next="another process takes them over")
+        return clean
+
+    def _interrupt(self) -> None:
+        self._threads.interrupt()
+        if self._loop:
+            self._loop.interrupt()
+        until = time.monotonic() + CLEANUP
+        while self.running() and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def _unstarted(claimed: Claimed) -> Outcome:
+    return Outcome(claimed, Word.UNSTARTED, PutBack())

@@ -1,0 +1,205 @@
+"""Executing: Claimed → Assigned → Outcome. Knows no Redis; runs on worker threads and on the event loop.
+
+Whatever a handler, a middleware or a hook does, an Outcome comes back: every exception is the job's failure, also
+`SystemExit` and the like (WIRE.md §6), and only the shutdown's own `Interrupted` is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pykiq.config import Config
+from pykiq.errors import (
+    Discard,
+    Interrupted,
+    JobTimeout,
+    Snooze,
+    UnknownClass,
+    Unreadable,
+)
+from pykiq.jobs.context import JobContext, enter, leave
+from pykiq.jobs.registry import Registry
+from pykiq.middleware.around import arun_server, run_server
+from pykiq.middleware.chain import Chain, ServerMiddleware
+from pykiq.records import Acknowledge, Assigned, Bury, Claimed, Later, Outcome, PutBack, Word
+from pykiq.wire import keys, payload
+from pykiq.wire.dialect import is_number, seconds
+from pykiq.wire.exactjson import dumps
+from pykiq.worker.failing import Failing
+
+
+class Executor:
+    """Runs jobs with one process's settings. Thread-safe: it holds no state of a job."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        chain: Chain[ServerMiddleware],
+        failing: Failing,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._chain = chain
+        self._failing = failing
+        self._stopping = stopping
+        self.loop: asyncio.AbstractEventLoop | None = None  # where async middleware around `def` handlers runs
+
+    def classes(self) -> list[str]:
+        """The classes that can run here."""
+        return self._registry.names()
+
+    def assign(self, claimed: Claimed) -> Assigned | Outcome:
+        """Find the handler of a claimed job; an Outcome at once for what cannot run here."""
+        try:
+            job = payload.parse(claimed.raw)
+        except Unreadable as error:
+            return Outcome(
+                claimed,
+                Word.UNREADABLE,
+                Bury(claimed.raw),
+                error_class="Unreadable",
+                error_message=str(error),
+                started_at=time.time(),
+            )
+        name, jid = payload.display_name(job), str(job.get("jid") or "")
+        wanted = payload.class_name(job)
+        handler = self._registry.get(wanted) if wanted else None
+        if handler is not None:
+            return Assigned(claimed, job, handler, name, jid)
+        return self._foreign(claimed, name, jid, wanted)
+
+    def _foreign(self, claimed: Claimed, name: str, jid: str, wanted: str | None) -> Outcome:
+        now = time.time()
+        if wanted is not None and self._config.foreign == "leave":
+            return Outcome(claimed, Word.FOREIGN, PutBack(), name, jid, now)
+        if wanted is None:
+            error = UnknownClass("the job names no class: `class` must be a string; fix the entry or delete it")
+        else:
+            error = UnknownClass(
+                f"no handler for `{wanted}` in this process; declare one with @pykiq.job({wanted!r}) in a module that "
+                f"--require loads, or leave the class to Ruby (--foreign leave)"
+            )
+        kill = wanted is not None and self._config.foreign == "dead"
+        return self._failing.outcome(claimed, None, error, name=name, jid=jid, started_at=now, kill=kill)
+
+    def run(self, assigned: Assigned) -> Outcome:
+        """Run a `def` handler in this thread."""
+        started_at, started = time.time(), time.perf_counter()
+        if self._expired(assigned.payload, started_at):
+            return self._dropped(assigned, started_at, 0.0)
+        job = self._context(assigned)
+        try:
+            handler = assigned.handler
+            args = payload.arguments(assigned.payload)
+            handler.check(args)
+            call = handler.bind()
+            token = enter(job)
+            try:
+                if self._chain:
+                    run_server(self._chain, job, lambda: call(*args), loop=self.loop)
+                else:
+                    call(*args)
+            finally:
+                leave(token)
+        except BaseException as error:
+            return self._ended(assigned, error, started_at, time.perf_counter() - started)
+        return self._done(assigned, started_at, time.perf_counter() - started)
+
+    async def arun(self, assigned: Assigned) -> Outcome:
+        """Run an `async def` handler on the running event loop."""
+        started_at, started = time.time(), time.perf_counter()
+        if self._expired(assigned.payload, started_at):
+            return self._dropped(assigned, started_at, 0.0)
+        job = self._context(assigned)
+        try:
+            handler = assigned.handler
+            args = payload.arguments(assigned.payload)
+            handler.check(args)
+            call = handler.bind()
+            token = enter(job)
+            try:
+                work = arun_server(self._chain, job, lambda: call(*args)) if self._chain else call(*args)
+                limit = _limit(assigned)
+                if limit is None:
+                    await work
+                else:
+                    await _within(limit, work)
+            finally:
+                leave(token)
+        except BaseException as error:
+            return self._ended(assigned, error, started_at, time.perf_counter() - started)
+        return self._done(assigned, started_at, time.perf_counter() - started)
+
+    def _context(self, assigned: Assigned) -> JobContext:
+        queue, stopping = assigned.claimed.queue, self._stopping
+        return JobContext(assigned.payload, queue, jid=assigned.jid, name=assigned.name, stopping=stopping)
+
+    def _done(self, assigned: Assigned, started_at: float, elapsed: float) -> Outcome:
+        return Outcome(assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed)
+
+    def _dropped(self, assigned: Assigned, started_at: float, elapsed: float, why: str = "expired") -> Outcome:
+        return Outcome(
+            *(assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed),
+            error_message=why,
+            discarded=True,
+        )
+
+    def _ended(self, assigned: Assigned, error: BaseException, started_at: float, elapsed: float) -> Outcome:
+        """The Outcome of a job that raised."""
+        try:
+            if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and self._stopping()):
+                fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
+                return Outcome(*fixed, started_at, elapsed)
+            if isinstance(error, Discard):
+                return self._dropped(assigned, started_at, elapsed, error.reason or "discarded by the handler")
+            if isinstance(error, Snooze):
+                return self._snoozed(assigned, error.seconds, started_at, elapsed)
+            return self._failing.outcome(
+                assigned.claimed,
+                assigned.handler,
+                error,
+                name=assigned.name,
+                jid=assigned.jid,
+                started_at=started_at,
+                elapsed=elapsed,
+            )
+        finally:
+            del error  # its traceback holds this very frame: without this, the job's locals live until a collection
+
+    def _snoozed(self, assigned: Assigned, delay: float, started_at: float, elapsed: float) -> Outcome:
+        """Into `schedule`, where entries carry no `enqueued_at` (WIRE.md §3)."""
+        job = payload.parse(assigned.claimed.raw)
+        job.pop("enqueued_at", None)
+        entry = dumps(job, self._failing.dialect(job))
+        at = time.time() + max(delay, 0.0)
+        write = Later(keys.SCHEDULE, at, entry)
+        return Outcome(assigned.claimed, Word.SNOOZED, write, assigned.name, assigned.jid, started_at, elapsed)
+
+    def _expired(self, job: dict[str, Any], now: float) -> bool:
+        """Whether `expires_in` seconds have passed since the job was created."""
+        limit = job.get("expires_in")
+        if not is_number(limit):
+            return False
+        created = seconds(job.get("created_at"))
+        return created is not None and created + limit < now
+
+
+def _limit(assigned: Assigned) -> float | None:
+    """The job's own `timeout` in seconds, or its handler's."""
+    own = assigned.payload.get("timeout")
+    return float(own) if is_number(own) and own > 0 else assigned.handler.timeout
+
+
+async def _within(limit: float, work: Any) -> None:
+    try:
+        async with asyncio.timeout(limit) as bound:
+            await work
+    except TimeoutError:
+        if not bound.expired():
+            raise  # the handler's own
+        raise JobTimeout(f"the job ran past its timeout of {limit:g} s and was cancelled") from None

@@ -1,0 +1,155 @@
+"""Failing: what becomes of a job that raised, by Ruby's rules (WIRE.md §7), with the user's hooks asked on the way.
+
+Everything written starts from a fresh parse of the raw bytes, so that what a middleware or a handler did to its payload
+never reaches the retry entry.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from pykiq.config import Config
+from pykiq.errors import Interrupted, Kill, Unreadable
+from pykiq.jobs.handler import Handler
+from pykiq.jobs.hooks import DISCARD, KILL
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.records import Acknowledge, Bury, Claimed, Later, Outcome, Word
+from pykiq.store.fleet import Fleet
+from pykiq.wire import backoff, keys, payload
+from pykiq.wire.dialect import Dialect, for_payload
+from pykiq.wire.exactjson import dumps
+from pykiq.wire.failure import (
+    Failure,
+    describe,
+    is_exhausted,
+    record_failure,
+    retry_limit,
+    wants_death_entry,
+)
+
+log = structlog.get_logger("pykiq")
+
+
+class Failing:
+    """Decides and words failures with one process's settings."""
+
+    def __init__(
+        self, config: Config, fleet: Callable[[], Fleet], lifecycle: Lifecycle, rng: random.Random | None = None
+    ) -> None:
+        self._config = config
+        self._lifecycle = lifecycle
+        self._fleet = fleet
+        self._rng = rng or random.Random()
+
+    def dialect(self, job: dict[str, Any]) -> Dialect:
+        """The dialect this job's entries are written in."""
+        return for_payload(job, self._fleet().dialect, self._config.wire)
+
+    def outcome(
+        self,
+        claimed: Claimed,
+        handler: Handler | None,
+        error: BaseException,
+        *,
+        name: str,
+        jid: str,
+        started_at: float,
+        elapsed: float = 0.0,
+        kill: bool = False,
+    ) -> Outcome:
+        """The Outcome of a failed job. Never raises: if the bookkeeping itself fails, the bytes go to the dead set."""
+        failure = describe(error)
+        buried = Outcome(
+            claimed,
+            Word.FAILED,
+            Bury(claimed.raw),
+            name,
+            jid,
+            started_at,
+            elapsed,
+            error_class=failure.error_class,
+            error_message=failure.message,
+        )
+        try:
+            job = payload.parse(claimed.raw)
+            write, death = self._decide(job, claimed.queue, handler, error, failure, kill)
+            gone = isinstance(write, Acknowledge)
+            raised = (job, error) if self._lifecycle.listens_to_failures else None
+            return replace(buried, write=write, discarded=gone, died=death, raised=raised)
+        except Interrupted:
+            raise
+        except BaseException as broken:
+            log.error("failure_not_recorded", jid=jid, error=repr(describe(broken)), next="dead, with its bytes")
+            return buried
+
+    def poisoned(self, raw: bytes, queue: str, message: str, now: float) -> bytes:
+        """The dead entry of a job that took its process down too often."""
+        try:
+            job = payload.parse(raw)
+            failure = Failure("pykiq.PoisonPill", message, ())
+            record_failure(job, failure, queue=queue, now=now, dialect=self.dialect(job), default_retry=True)
+            return dumps(job, self.dialect(job))
+        except Unreadable:
+            return raw
+
+    def _decide(
+        self,
+        job: dict[str, Any],
+        queue: str,
+        handler: Handler | None,
+        error: BaseException,
+        failure: Failure,
+        kill: bool,
+    ) -> tuple[Acknowledge | Later | Bury, bool]:
+        """What is written, and whether death handlers run. `job` becomes the entry."""
+        dialect = self.dialect(job)
+        default_retry = handler.default_retry if handler else None
+        limit = retry_limit(job, default_retry=default_retry, max_retries=self._config.max_retries)
+        kill = kill or isinstance(error, Kill)
+        if limit is None and not kill:
+            return Acknowledge(), True  # retry: false
+        now = time.time()
+        record_failure(job, failure, queue=queue, now=now, dialect=dialect, default_retry=default_retry)
+        if kill or is_exhausted(job, limit or 0, now=now, dialect=dialect):
+            return self._exhausted(job, handler, error, dialect)
+        count = job["retry_count"]
+        wish = self._ask(handler.retry_in, count, error, dict(job)) if handler and handler.retry_in else None
+        if wish is KILL:
+            return self._exhausted(job, handler, error, dialect)
+        if wish is DISCARD:
+            job["discarded_at"] = dialect.stamp(now)
+            return Acknowledge(), True
+        delay = backoff.custom_delay(wish, count, dialect, self._rng)
+        if delay is None:
+            delay = backoff.delay(count, dialect, self._rng)
+        return Later(keys.RETRY, now + delay, dumps(job, dialect)), False
+
+    def _exhausted(
+        self, job: dict[str, Any], handler: Handler | None, error: BaseException, dialect: Dialect
+    ) -> tuple[Acknowledge | Bury, bool]:
+        """WIRE.md §7e: the hook first, then the dead set unless the hook or `dead: false` says no."""
+        entry = dumps(job, dialect)
+        said = None
+        if handler and handler.retries_exhausted:
+            said = self._ask(handler.retries_exhausted, dict(job), error)
+        if said is DISCARD or not wants_death_entry(job):
+            job["discarded_at"] = dialect.stamp(time.time())
+            return Acknowledge(), True
+        return Bury(entry), True
+
+    def _ask(self, hook: Callable[..., object], *args: Any) -> object:
+        """What a user's hook answers; None when it raises, and that is reported."""
+        try:
+            return hook(*args)
+        except Interrupted:
+            raise
+        except BaseException as broken:
+            name = getattr(hook, "__qualname__", repr(hook))
+            log.error("hook_failed", hook=name, error=repr(describe(broken)), next="the default applies")
+            return None

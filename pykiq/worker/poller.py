@@ -1,0 +1,170 @@
+"""The poller: due jobs from `retry` and `schedule` to their queues, and the jobs of dead processes back to theirs.
+
+It sleeps until the next score is due instead of at random, but never longer than the fleet's poll interval: other
+processes write those sets too. Client middleware runs again on what is re-pushed, as Ruby's does (WIRE.md §9).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+
+from pykiq.config import Config
+from pykiq.errors import PykiqError, Unreadable
+from pykiq.middleware.around import run_client
+from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.store import due, reclaim
+from pykiq.store.claim import Berth
+from pykiq.store.due import Move
+from pykiq.wire import payload
+from pykiq.wire.dialect import Dialect, is_number
+from pykiq.wire.exactjson import dumps
+
+BATCH = 100  # due jobs looked at in one go
+HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
+
+log = structlog.get_logger("pykiq")
+
+
+class Poller:
+    """Moves what is due, on its own thread and connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        berth: Berth,
+        client: redis.Redis,
+        chain: Chain[ClientMiddleware],
+        *,
+        dialect: Callable[[dict[str, Any]], Dialect],
+        poison_entry: Callable[[bytes, str, str, float], bytes],
+    ) -> None:
+        self._config = config
+        self._berth = berth
+        self._client = client
+        self._chain = chain
+        self._dialect = dialect
+        self._poison_entry = poison_entry
+        self._stop = threading.Event()
+        self._sweep_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="pykiq-poller", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop polling; the round under way is finished."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._stop.wait(wait):
+            try:
+                self._sweep()
+                wait = self._round()
+            except (redis.RedisError, OSError) as error:
+                log.warning("poll_failed", error=str(error) or type(error).__name__)
+                wait = 1.0
+            except Exception:
+                log.error("poll_failed", exc_info=True)
+                wait = self._longest()
+
+    def _round(self) -> float:
+        """Move everything that is due; returns how long to sleep."""
+        for key in due.SETS:
+            self._drain(key)
+        score = due.next_score(self._client)
+        longest = self._longest()
+        if score is None:
+            return longest
+        return min(longest, max(score - time.time(), 0.005))
+
+    def _longest(self) -> float:
+        """Seconds between two rounds when nothing is known to be due."""
+        interval = self._config.poll_interval
+        if interval is None:
+            interval = self._config.average_scheduled_poll_interval
+        return min(interval, self._config.sweep_interval)
+
+    def _drain(self, key: str) -> None:
+        while not self._stop.is_set():
+            now = time.time()
+            members = due.peek(self._client, key, now, BATCH)
+            if not members:
+                return
+            moves = [repush(member, now, self._chain, self._dialect) for member in members]
+            due.move(self._client, key, moves, now, self._config)
+
+    def _sweep(self) -> None:
+        """Take over what dead processes left in flight."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + self._config.sweep_interval
+        taken = reclaim.sweep(self._client, self._berth, self._config, self._poison_entry)
+        for owner in sorted({one.owner for one in taken}):
+            mine = [one for one in taken if one.owner == owner]
+            poison = sum(one.poison for one in mine)
+            log.warning(
+                "took_over", identity=owner, jobs=len(mine), dead=poison, next="back at the head of their queues"
+            )
+
+
+def repush(
+    member: bytes, now: float, chain: Chain[ClientMiddleware], dialect: Callable[[dict[str, Any]], Dialect]
+) -> Move:
+    """What becomes of one due member, by the rules of Ruby's re-push (WIRE.md §9).
+
+    What Ruby loses here (broken JSON, no class, no list of arguments, an empty queue) goes to the dead set with its
+    bytes. A job whose middleware raises stays, a few seconds later.
+    """
+    try:
+        job = payload.parse(member)
+    except Unreadable as error:
+        return _bury(member, str(error))
+    problem = _problem(job)
+    if problem:
+        return _bury(member, problem)
+    job.setdefault("retry", True)
+    job.setdefault("queue", "default")
+    job.setdefault("jid", os.urandom(12).hex())
+    speech = dialect(job)
+    job.setdefault("created_at", speech.stamp(now))
+    try:
+        passed = run_client(chain, job)
+    except Exception as error:
+        log.error("middleware_failed", jid=job["jid"], error=repr(error), next=f"again in {HELD_BACK:g} s")
+        return Move("later", member, entry=member, at=now + HELD_BACK)
+    if passed is None:
+        log.info("push_stopped_by_middleware", jid=job["jid"])
+        return Move("drop", member)
+    at = passed.pop("at", None)
+    try:
+        if is_number(at) and at > now:
+            return Move("later", member, entry=dumps(passed, speech), at=float(at))
+        passed["enqueued_at"] = speech.stamp(now)
+        return Move("push", member, queue=str(passed["queue"]), entry=dumps(passed, speech))
+    except PykiqError as error:  # middleware has put in what JSON cannot hold
+        log.error("middleware_spoilt_job", jid=job["jid"], error=str(error), next=f"again in {HELD_BACK:g} s")
+        return Move("later", member, entry=member, at=now + HELD_BACK)
+
+
+def _problem(job: dict[str, Any]) -> str | None:
+    if payload.class_name(job) is None:
+        return "it names no class"
+    if not isinstance(job.get("args"), list):
+        return "its args are not a list"
+    queue = job.get("queue", "default")
+    return None if isinstance(queue, str) and queue else "its queue is empty"
+
+
+def _bury(member: bytes, why: str) -> Move:
+    log.error("due_job_unusable", reason=why, next="dead, with its bytes")
+    return Move("dead", member, entry=member)

@@ -1,0 +1,229 @@
+"""One process: everything that runs in it, wired together, started in order and stopped in order.
+
+    main thread   signals, and waiting for the end
+    exchange      claims, hands out, settles
+    doors         one blocked connection per queue, when idle
+    slots         handlers: threads, and one event loop
+    poller        due jobs, takeovers
+    pulse         lease, heartbeat, the dashboard's buttons
+    reporter      log lines, metrics, counters, users' death and error handlers
+    endpoint      /metrics, /live, /ready
+
+Exit codes: 0 stopped and everything settled; 1 could not start, or Redis did not take the last settlements (another
+process takes those jobs over).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from queue import SimpleQueue
+from typing import Any
+
+import redis
+import structlog
+
+from pykiq.config import Config
+from pykiq.jobs.lifecycle import Lifecycle, lifecycle
+from pykiq.jobs.registry import Registry, registry
+from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, client_middleware, server_middleware
+from pykiq.observe import heartbeat
+from pykiq.observe.backlog import Backlog
+from pykiq.observe.counters import Counters
+from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.heartbeat import Beat
+from pykiq.observe.joblog import JobLog
+from pykiq.observe.prometheus import Metrics
+from pykiq.store.claim import Berth
+from pykiq.store.connection import connect, probe
+from pykiq.store.fleet import Fleet, chosen
+from pykiq.worker import signals
+from pykiq.worker.doorbell import BLOCK, MARGIN
+from pykiq.worker.exchange import Exchange
+from pykiq.worker.execute import Executor
+from pykiq.worker.failing import Failing
+from pykiq.worker.poller import Poller
+from pykiq.worker.pulse import Pulse
+from pykiq.worker.reporter import Reporter
+
+STUCK = 30.0  # seconds without a turn of the exchange after which /live says no
+
+log = structlog.get_logger("pykiq")
+
+
+class Process:
+    """A worker process. `run` blocks until it has stopped; `quiet` and `stop` may be called from any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        handlers: Registry = registry,
+        hooks: Lifecycle = lifecycle,
+        on_push: Chain[ClientMiddleware] = client_middleware,
+        around_jobs: Chain[ServerMiddleware] = server_middleware,
+        embedded: bool = False,
+    ) -> None:
+        self.config = config
+        host = heartbeat.hostname(os.environ)
+        self.identity = heartbeat.identity(host, os.getpid(), os.urandom(6).hex())
+        self._hooks = hooks
+        self._embedded = embedded
+        self._commands: SimpleQueue[str] = SimpleQueue()
+        self._quiet = threading.Event()
+        self._stopping = threading.Event()
+        self._counters = Counters()
+        self._fleet = Fleet()
+        queues = tuple(dict.fromkeys(name for capsule in config.capsules for name in capsule.names))
+        self.berth = Berth(self.identity, queues, config.lease_ttl)
+        failing = Failing(config, self.fleet, hooks)
+        executor = Executor(config, handlers, around_jobs, failing, self._stopping.is_set)
+        self._metrics = Metrics(
+            concurrency=heartbeat.total_concurrency(config),
+            busy=lambda: len(self.exchange.running()),
+            quiet=self._quiet.is_set,
+            backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
+        )
+        self._reporter = Reporter([self._counters, self._metrics, JobLog()], hooks)
+        self.exchange = Exchange(config, self.berth, connect(config), self._door_client, executor, self._reporter)
+        self._poller = Poller(
+            config,
+            self.berth,
+            connect(config),
+            on_push,
+            dialect=failing.dialect,
+            poison_entry=self._poison_entry(failing),
+        )
+        info = heartbeat.process_info(
+            config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded
+        )
+        beat = Beat(self.identity, info, pid=os.getpid(), concurrency=heartbeat.total_concurrency(config))
+        self._pulse = Pulse(
+            *(config, self.berth, beat, connect(config), self._counters, hooks),
+            running=self.exchange.running,
+            quiet=self._quiet.is_set,
+            signal=self.command,
+        )
+        self._endpoint: Endpoint | None = None
+
+    def fleet(self) -> Fleet:
+        """What the last beat saw of the fleet."""
+        return self._pulse.fleet
+
+    def command(self, name: str) -> None:
+        """Deliver a signal by name: TSTP, TERM, INT or TTIN. What nobody knows is logged and ignored."""
+        self._commands.put(name)
+
+    def run(self) -> int:
+        """Run until stopped; returns the exit code. Installs signal handlers when in the main thread."""
+        in_main = threading.current_thread() is threading.main_thread()
+        restore = signals.install(self.command) if in_main and not self._embedded else lambda: None
+        try:
+            return self._run()
+        finally:
+            restore()
+
+    def _run(self) -> int:
+        if not self._start():
+            return 1
+        clean = False
+        ended = threading.Event()
+
+        def exchange() -> None:
+            nonlocal clean
+            try:
+                clean = self.exchange.run()
+            except Exception:
+                log.critical("exchange_failed", exc_info=True, next="this process ends; its jobs are taken over")
+            finally:
+                ended.set()
+                self._commands.put("")
+
+        threading.Thread(target=exchange, name="pykiq-exchange", daemon=True).start()
+        while not ended.is_set():
+            self._obey(self._commands.get())
+        return self._wind_up(clean)
+
+    def _start(self) -> bool:
+        probe(self._pulse.client, self.config)
+        if self.config.metrics_port is not None:
+            self._endpoint = Endpoint(
+                self.config.metrics_host,
+                self.config.metrics_port,
+                registry=self._metrics.registry,
+                alive=self._alive,
+                ready=self._ready,
+            ).start()
+            log.info("metrics", port=self._endpoint.port)
+        self._hooks.fire("startup")
+        self._reporter.start()
+        try:
+            self._pulse.start()
+        except (redis.RedisError, OSError) as error:
+            log.error("cannot_start", error=str(error))
+            return False
+        self._poller.start()
+        log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
+        return True
+
+    def _obey(self, name: str) -> None:
+        match name:
+            case "TSTP":
+                self._be_quiet()
+            case "TERM" | "INT":
+                self._stop()
+            case "TTIN":
+                loop = self.exchange.loop
+                for what, stack in signals.stacks(loop.tasks() if loop else ()).items():
+                    log.warning("stack", of=what, stack=stack)
+            case "":
+                return
+            case _:
+                log.warning("unknown_signal", name=name)
+
+    def _be_quiet(self) -> None:
+        if not self._quiet.is_set():
+            self._quiet.set()
+            log.info("quiet", next="no more jobs are taken; TERM stops the process")
+            self.exchange.quiet()
+            self._poller.close()
+            self._hooks.fire("quiet")
+
+    def _stop(self) -> None:
+        if not self._stopping.is_set():
+            self._be_quiet()
+            self._stopping.set()
+            log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
+            self.exchange.stop(self.config.timeout)
+            self._hooks.fire("shutdown")
+
+    def _wind_up(self, clean: bool) -> int:
+        self._be_quiet()
+        try:
+            left = clean and self.berth.leave(self._pulse.client)
+        except (redis.RedisError, OSError):
+            left = False
+        self._reporter.close(5.0)
+        self._pulse.close()
+        self._hooks.fire("exit")
+        if self._endpoint:
+            self._endpoint.stop()
+        log.info("stopped", clean=bool(left))
+        return 0 if left else 1
+
+    def _alive(self) -> bool:
+        return time.monotonic() - self.exchange.turned_at < STUCK
+
+    def _ready(self) -> bool:
+        return self._alive() and self.exchange.answering and not self._quiet.is_set()
+
+    def _door_client(self) -> redis.Redis:
+        return connect(self.config, timeout=BLOCK + MARGIN)
+
+    def _poison_entry(self, failing: Failing) -> Any:
+        def entry(raw: bytes, queue: str, owner: str, now: float) -> bytes:
+            message = f"taken over from a process that died ({owner} was the last): it probably kills its process"
+            return failing.poisoned(raw, queue, message, now)
+
+        return entry

@@ -1,0 +1,80 @@
+"""Reporting: one thread that tells observers and the users' handlers what happened, a batch per turn.
+
+The exchange only puts a batch into a queue here. A log sink that hangs, a metric that raises, a death handler that
+takes a minute: none of them stops the loop or loses a job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Protocol
+
+import structlog
+
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.records import Assigned, Fate, Settled
+
+log = structlog.get_logger("pykiq")
+
+
+class Observer(Protocol):
+    """What the log, the metrics and the counters have in common."""
+
+    def started(self, batch: Sequence[Assigned]) -> None: ...
+    def settled(self, batch: Sequence[Settled]) -> None: ...
+
+
+class Reporter:
+    """Feeds observers from its own thread."""
+
+    def __init__(self, observers: Sequence[Observer], lifecycle: Lifecycle) -> None:
+        self._observers = observers
+        self._lifecycle = lifecycle
+        self._batches: SimpleQueue[tuple[Sequence[Assigned], Sequence[Settled]] | None] = SimpleQueue()
+        self._complained: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="pykiq-reporter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled]) -> None:
+        """Take a turn's batch; never blocks."""
+        self._batches.put((started, settled))
+
+    def close(self, timeout: float) -> None:
+        """Report what is left, for up to `timeout` seconds."""
+        self._batches.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            started, settled = batch
+            for observer in self._observers:
+                try:
+                    if started:
+                        observer.started(started)
+                    if settled:
+                        observer.settled(settled)
+                except Exception:
+                    self._complain(observer)
+            for one in settled:
+                if one.outcome.raised is not None:
+                    self._tell(one)
+            del batch, started, settled  # exceptions hold whole call stacks: not until the next batch
+
+    def _tell(self, settled: Settled) -> None:
+        """Death handlers after the write to `dead`, error handlers last (WIRE.md §7e). Not for jobs taken over."""
+        if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
+            return
+        job, error = settled.outcome.raised
+        if settled.outcome.died:
+            self._lifecycle.fire_death(job, error)
+        self._lifecycle.fire_error(error, {"context": "job", "job": job, "queue": settled.outcome.claimed.queue})
+
+    def _complain(self, observer: Observer) -> None:
+        name = type(observer).__name__
+        if name not in self._complained:  # once: a broken sink would otherwise fill the log it cannot write
+            self._complained.add(name)
+            log.error("observer_failed", observer=name, exc_info=True)
