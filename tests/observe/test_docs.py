@@ -1,0 +1,58 @@
+"""What docs/metrics.md and docs/redis-keys.md promise is what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import redis as redis_py
+
+from pykiq.observe.backlog import Backlog
+from pykiq.observe.prometheus import Metrics
+from pykiq.records import Fate
+from pykiq.wire import keys
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def first_column(document: str) -> set[str]:
+    """Every name in backquotes in the first column of the document's tables."""
+    rows = re.findall(r"^\| (`[^|]*) \|", (DOCS / document).read_text(), re.MULTILINE)
+    return {name for row in rows for name in re.findall("`([^`]+)`", row)}
+
+
+def test_every_metric_is_documented_with_its_type_and_labels(redis: redis_py.Redis) -> None:
+    metrics = Metrics(concurrency=1, busy=lambda: 0, quiet=lambda: False, backlog=Backlog(lambda: redis, ["low"]))
+    exposed = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in metrics.registry.collect()
+    }
+    rows = re.findall(r"^\| `(pykiq_\w+)` \| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    assert dict(rows) == exposed
+
+
+def test_every_outcome_is_documented() -> None:
+    names = {name for name in first_column("metrics.md") if not name.startswith(("pykiq_", "/"))}
+    assert names == {fate.value for fate in Fate}
+
+
+def test_every_key_is_documented() -> None:
+    sample: dict[str, Callable[[], str]] = {
+        "queue": lambda: keys.queue("<name>"),
+        "process": lambda: keys.process("<identity>"),
+        "work": lambda: keys.work("<identity>"),
+        "workers": lambda: keys.workers("<identity>"),
+        "signals": lambda: keys.signals("<identity>"),
+        "stat_processed": lambda: keys.stat_processed("YYYY-MM-DD"),
+        "stat_failed": lambda: keys.stat_failed("YYYY-MM-DD"),
+        "inflight": lambda: keys.inflight("<identity>", "<queue>"),
+        "lease": lambda: keys.lease("<identity>"),
+        "takeovers": lambda: keys.takeovers("<jid>"),
+    }
+    functions = {
+        name for name, value in vars(keys).items() if callable(value) and value.__module__ == keys.__name__
+    } - {"utc_day"}
+    assert functions == set(sample)
+    constants = {value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)}
+    assert first_column("redis-keys.md") == constants | {make() for make in sample.values()}
