@@ -1,0 +1,59 @@
+# Everything starts here: `make help` lists it. Each target sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## a virtual environment in .venv with pykiq and its tools
+
+.PHONY: demo
+demo: $(STAMP) ## recorded Ruby jobs through a real worker on a real server, in half a minute
+	$(BIN)/python examples/demo/run.py
+
+.PHONY: test
+test: $(STAMP) ## all tests; those that need Ruby are skipped where there is none
+	$(PYTEST) tests -m 'not interop and not chaos' -n 2
+	$(PYTEST) tests/interop
+	$(PYTEST) tests/chaos
+
+.PHONY: test-unit
+test-unit: $(STAMP) ## the fast part: everything but real Ruby and chaos
+	$(PYTEST) tests -m 'not interop and not chaos' -n 2
+
+.PHONY: check
+check: $(STAMP) ## ruff, strict mypy, the import arrows and the exported names
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) tests/test_arrows.py tests/test_public_names.py -q
+
+.PHONY: format
+format: $(STAMP) ## let ruff lay out the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+.PHONY: ruby
+ruby: ## install real Sidekiq 6.4, 7.3 and 8.1 from Debian's packages, for tests/interop (needs root)
+	bash tests/interop/install.sh
+
+.PHONY: fixtures
+fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichever Sidekiq is installed
+	$(BIN)/python -m compat_fixtures.recorder
+
+.PHONY: clean
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
