@@ -1,1 +1,39 @@
 """A worker and a client that works with Ruby Sidekiq: the same Redis, queues, retries and dashboards."""
+
+from pykiq import errors
+from pykiq.client.aio import AsyncClient
+from pykiq.client.configure import configure
+from pykiq.client.sync import Client
+from pykiq.config import Config
+from pykiq.errors import Discard, Kill, Snooze
+from pykiq.jobs.context import JobContext, current_job
+from pykiq.jobs.declare import job, remote
+from pykiq.jobs.hooks import DISCARD, KILL
+from pykiq.jobs.jobclass import Job
+from pykiq.jobs.lifecycle import death_handler, error_handler, on
+from pykiq.middleware.chain import client_middleware, server_middleware
+from pykiq.version import __version__
+
+__all__ = [
+    "DISCARD",
+    "KILL",
+    "AsyncClient",
+    "Client",
+    "Config",
+    "Discard",
+    "Job",
+    "JobContext",
+    "Kill",
+    "Snooze",
+    "__version__",
+    "client_middleware",
+    "configure",
+    "current_job",
+    "death_handler",
+    "error_handler",
+    "errors",
+    "job",
+    "on",
+    "remote",
+    "server_middleware",
+]

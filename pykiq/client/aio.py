@@ -1,0 +1,115 @@
+"""The client for asyncio: pushes jobs without blocking the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import redis.asyncio as aioredis
+
+from pykiq.client.base import BaseClient
+from pykiq.config import Config
+from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.store.connection import aconnect
+from pykiq.store.fleet import aread
+from pykiq.store.push import apush
+
+
+class AsyncClient(BaseClient):
+    """Pushes jobs to Redis from asyncio; everything else is as in `Client`, and client middleware is the same.
+
+        async with pykiq.AsyncClient() as client:
+            await client.push({"class": "HardJob", "args": [1, "two"]})
+
+    Connections belong to the event loop they were made on: one client may be used on several loops, one after the other
+    or in several threads, and has connections for each.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        redis: aioredis.Redis | None = None,
+        *,
+        middleware: Chain[ClientMiddleware] | None = None,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        super().__init__(config, middleware=middleware, clock=clock, rng=rng)
+        self._given = redis
+        self._pid = os.getpid()
+        self._own: dict[asyncio.AbstractEventLoop, _Connected] = {}
+
+    async def push(self, item: Mapping[str, Any]) -> str | None:
+        """As `Client.push`."""
+        await self._look_at_fleet()
+        jid, batches = self._one(item)
+        await apush(await self._redis(), batches)
+        return jid
+
+    async def push_bulk(self, item: Mapping[str, Any], *, batch_size: int | None = None) -> list[str | None]:
+        """As `Client.push_bulk`."""
+        await self._look_at_fleet()
+        redis = await self._redis()
+        jids: list[str | None] = []
+        for part in self._many(item, batch_size):
+            await apush(redis, part.batches)
+            jids += part.jids
+        return jids
+
+    async def enqueue(self, job_class: object, *args: Any) -> str | None:
+        """As `Client.enqueue`."""
+        return await self.push({"class": job_class, "args": args})
+
+    async def close(self) -> None:
+        """Close the connections this client made on the running loop. It connects again when it is used again."""
+        mine = self._own.get(asyncio.get_running_loop())
+        if mine is not None:
+            await mine.until_closed.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _look_at_fleet(self) -> None:
+        if self._needs_fleet():
+            self._saw(await aread(await self._redis()))
+
+    async def _redis(self) -> aioredis.Redis:
+        if self._given is not None:
+            return self._given
+        if self._pid != os.getpid():  # a forked child must not share a socket
+            self._pid = os.getpid()
+            self._own = {}
+        loop = asyncio.get_running_loop()
+        mine = self._own.get(loop)
+        if mine is None:
+            redis = aconnect(self.config)
+            mine = self._own[loop] = _Connected(redis, self._until_closed(loop, redis))
+            await anext(mine.until_closed)
+        return mine.redis
+
+    async def _until_closed(self, loop: asyncio.AbstractEventLoop, redis: aioredis.Redis) -> AsyncGenerator[None, None]:
+        """Waits at its `yield` for `close`, or for the end of the loop.
+
+        The only thing that a loop ends by itself are its asynchronous generators: this is how the connections behind
+        `await charge.aperform_async(42)`, which nobody closes, are closed when `asyncio.run` returns.
+        """
+        try:
+            yield
+        finally:
+            self._own.pop(loop, None)
+            await redis.aclose()
+
+
+class _Connected(NamedTuple):
+    redis: aioredis.Redis
+    until_closed: AsyncGenerator[None, None]

@@ -1,0 +1,86 @@
+"""What both clients share: everything but the sending."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pykiq.client import bulk
+from pykiq.client.build import normalize, plan
+from pykiq.client.configure import current
+from pykiq.config import Config
+from pykiq.middleware.chain import Chain, ClientMiddleware, client_middleware
+from pykiq.store.fleet import Fleet
+from pykiq.store.push import PushBatch
+from pykiq.wire.dialect import SEVEN, Dialect, for_payload
+
+FLEET_SECONDS = 60.0
+"""How long a client believes what it read about the Ruby processes beside it."""
+
+
+def new_jid() -> str:
+    """24 hexadecimal digits, as Ruby makes them (WIRE.md §3)."""
+    return secrets.token_hex(12)
+
+
+class BaseClient:
+    """The settings of a client, its view of the fleet, and its pushes up to the point of sending."""
+
+    def __init__(
+        self,
+        config: Config | None,
+        *,
+        middleware: Chain[ClientMiddleware] | None,
+        clock: Callable[[], float],
+        rng: random.Random | None,
+    ) -> None:
+        self.config = current() if config is None else config
+        self.middleware = client_middleware if middleware is None else middleware
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._fleet = Fleet()
+        self._fleet_until = 0.0
+
+    def _needs_fleet(self) -> bool:
+        """Whether the next push has to look at the fleet first."""
+        return self.config.wire == "auto" and time.monotonic() >= self._fleet_until
+
+    def _saw(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._fleet_until = time.monotonic() + FLEET_SECONDS
+
+    def _dialect(self, item: Mapping[str, Any]) -> Dialect:
+        """What to write a job in: the setting; else the generation of its own `created_at`; else the fleet's."""
+        fleet = self._fleet.dialect if self.config.wire == "auto" else SEVEN
+        return for_payload(item, fleet, self.config.wire)
+
+    def _one(self, item: Mapping[str, Any]) -> tuple[str | None, list[PushBatch]]:
+        """The jid and what to send; None and nothing when a middleware stopped the job."""
+        dialect = self._dialect(item)
+        job = normalize(
+            item,
+            now=self._clock(),
+            dialect=dialect,
+            jid=new_jid,
+            chain=self.middleware,
+            strict=self.config.strict_args,
+        )
+        if job is None:
+            return None, []
+        jid = job.get("jid")
+        return jid, plan((job,), now=self._clock(), dialect=dialect)
+
+    def _many(self, item: Mapping[str, Any], batch_size: int | None) -> Iterator[bulk.Slice]:
+        return bulk.slices(
+            item,
+            clock=self._clock,
+            dialect=self._dialect(item),
+            jid=new_jid,
+            chain=self.middleware,
+            strict=self.config.strict_args,
+            batch_size=batch_size,
+            rng=self._rng,
+        )

@@ -1,0 +1,169 @@
+"""Many jobs of one class: from an iterable of arguments to slices, lazily. Pure, as `build`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain as joined
+from itertools import islice, repeat
+from typing import Any
+
+from pykiq.client.build import finish, plan, template
+from pykiq.client.times import number
+from pykiq.errors import PayloadError
+from pykiq.middleware.chain import Chain, ClientMiddleware, Job
+from pykiq.store.push import PushBatch
+from pykiq.wire.dialect import Dialect
+
+SLICE = 1000
+SCHEDULED_SLICE_OF_8 = 100  # 8.1 writes scheduled jobs 100 at a time (WIRE.md §4.4)
+SPREAD_AT_LEAST = 5  # seconds: a smaller `spread_interval` counts as this
+
+_END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one round trip writes. `jids` line up with the arguments; None where a middleware stopped the job."""
+
+    batches: list[PushBatch]
+    jids: list[str | None]
+
+
+def slices(
+    item: Mapping[str, Any],
+    *,
+    clock: Callable[[], float],
+    dialect: Dialect,
+    jid: Callable[[], str],
+    chain: Chain[ClientMiddleware],
+    strict: bool = True,
+    batch_size: int | None = None,
+    rng: random.Random | None = None,
+) -> Iterator[Slice]:
+    """The slices of one bulk push; each is built when it is asked for, so a generator of arguments is read as we go.
+
+    `item` is a job whose `args` is an iterable of argument lists. Its `at` is one moment for all or an iterable with
+    one per job; `spread_interval` (seconds) puts each job at a random moment of the next that many seconds. All jobs
+    share one `created_at`. `batch_size` is 1000 unless given, for scheduled jobs in dialect 8 it is 100.
+
+    Raises PayloadError or ArgumentsError. Lists are checked as a whole before the first slice; with a generator the
+    slices before the bad job are written already, and the message says which job it is.
+    """
+    given = dict(item)
+    now = clock()
+    lists = _argument_lists(given)
+    moments = _moments(given, now, lists, rng or random.Random())
+    size = _size(batch_size, scheduled=moments is not None, dialect=dialect)
+    first, lists = _peek(lists, 2)
+    if "jid" in given:
+        if len(first) > 1:
+            raise PayloadError("`jid` was given for a bulk of more than one job; leave it out, each job gets its own")
+        del given["jid"]  # even a single job gets a fresh one: capture bulk_jid_one
+    if not first:
+        return
+    common = template(given | {"args": []}, now=now, dialect=dialect, jid=lambda: "")
+    jobs = _jobs(common, lists, moments, jid)
+    done = 0
+    while taken := list(islice(jobs, size)):
+        passed = [_finish(job, done + index, chain, strict) for index, job in enumerate(taken)]
+        done += len(taken)
+        jids = [None if job is None else job.get("jid") for job in passed]
+        kept = (job for job in passed if job is not None)
+        yield Slice(plan(kept, now=clock(), dialect=dialect), jids)
+
+
+def _finish(job: Job, index: int, chain: Chain[ClientMiddleware], strict: bool) -> Job | None:
+    try:
+        return finish(job, chain=chain, strict=strict)
+    except PayloadError as error:
+        raise type(error)(f"job {index} of the bulk (counted from 0): {error}") from None
+
+
+def _argument_lists(item: dict[str, Any]) -> Iterable[Any]:
+    """The iterable of argument lists; checked now when it is a list."""
+    lists = item.get("args")
+    if isinstance(lists, (str, bytes, Mapping)) or not isinstance(lists, Iterable):
+        raise PayloadError(f"`args` is {lists!r:.80}; expected one list of arguments per job, such as [[1], [2]]")
+    if isinstance(lists, Sequence):
+        for index, args in enumerate(lists):
+            _check_list(args, index)
+    return lists
+
+
+def _check_list(args: object, index: int) -> None:
+    if not isinstance(args, (list, tuple)):
+        raise PayloadError(f"`args[{index}]` is {args!r:.80}; expected a list of arguments per job, such as [[1], [2]]")
+
+
+def _moments(
+    item: dict[str, Any], now: float, lists: Iterable[Any], rng: random.Random
+) -> Iterator[int | float | None] | None:
+    """One moment per job, None for jobs that run now. Takes `at` and `spread_interval` out of the item."""
+    at = item.pop("at", None)
+    spread = item.pop("spread_interval", None)
+    if spread is not None:
+        if at is not None:
+            raise PayloadError("both `at` and `spread_interval` were given; pass one of them")
+        seconds = float(number(spread, "spread_interval"))
+        if seconds <= 0:
+            raise PayloadError(f"`spread_interval` is {spread!r}; expected a positive number of seconds")
+        return _Spread(now, max(seconds, SPREAD_AT_LEAST), rng)
+    if at is None:
+        return None
+    if isinstance(at, (str, bytes, timedelta)) or not isinstance(at, Iterable):
+        return repeat(number(at))
+    if isinstance(at, Sequence) and isinstance(lists, Sequence) and len(at) != len(lists):
+        raise PayloadError(f"`at` has {len(at)} entries for {len(lists)} jobs; expected one per job, or a single one")
+    return _strictly(at)
+
+
+def _strictly(moments: Iterable[Any]) -> Iterator[int | float | None]:
+    for index, moment in enumerate(moments):
+        yield None if moment is None else number(moment, f"at[{index}]")
+
+
+def _size(batch_size: int | None, *, scheduled: bool, dialect: Dialect) -> int:
+    if batch_size is None:
+        return SCHEDULED_SLICE_OF_8 if scheduled and dialect.major >= 8 else SLICE
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise PayloadError(f"`batch_size` is {batch_size!r}; expected a positive number of jobs")
+    return batch_size
+
+
+def _peek(lists: Iterable[Any], count: int) -> tuple[list[Any], Iterable[Any]]:
+    rest = iter(lists)
+    first = list(islice(rest, count))
+    return first, joined(first, rest)
+
+
+def _jobs(
+    common: Job, lists: Iterable[Any], moments: Iterator[int | float | None] | None, jid: Callable[[], str]
+) -> Iterator[Job]:
+    """One complete job per list of arguments, each with a jid of its own in the place of the template's."""
+    index = -1
+    for index, args in enumerate(lists):
+        _check_list(args, index)
+        job = {**common, "args": args, "jid": jid()}
+        if moments is not None:
+            moment = next(moments, _END)
+            if moment is _END:
+                raise PayloadError(f"`at` ended after {index} entries, but there are more jobs; expected one per job")
+            job["at"] = moment
+        yield job
+    if not (moments is None or isinstance(moments, (repeat, _Spread)) or next(moments, _END) is _END):
+        raise PayloadError(f"`at` has more entries than the {index + 1} jobs; expected one per job")
+
+
+class _Spread(Iterator[float]):
+    """Random moments, uniformly over `width` seconds from `start`, without end."""
+
+    def __init__(self, start: float, width: float, rng: random.Random) -> None:
+        self._start = start
+        self._width = width
+        self._rng = rng
+
+    def __next__(self) -> float:
+        return self._start + self._rng.random() * self._width

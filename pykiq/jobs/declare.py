@@ -1,0 +1,147 @@
+"""How handlers and foreign classes are declared: `@pykiq.job`, `pykiq.remote`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from pykiq.client.build import DEFAULTS
+from pykiq.client.naming import camel_case, refusal
+from pykiq.errors import RegistrationError
+from pykiq.jobs.enqueue import Verbs
+from pykiq.jobs.handler import Handler, for_function
+from pykiq.jobs.hooks import RetriesExhausted, RetryIn
+from pykiq.jobs.options import checked
+from pykiq.jobs.registry import registry
+from pykiq.jobs.signatures import short_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
+RetryInHook = TypeVar("RetryInHook", bound=Callable[..., object])
+
+
+class JobFunction(Verbs[P], Generic[P, R]):
+    """A function that is also a class of jobs. Called, it is still the function."""
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    def __init__(self, function: Callable[P, R], handler: Handler) -> None:
+        super().__init__(handler.name, handler.options, handler)
+        self._function = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<job {self.job_name}: {self.handler.title}>"
+
+    @property
+    def handler(self) -> Handler:
+        """What a worker runs."""
+        return self._local()
+
+    def retry_in(self, hook: RetryInHook) -> RetryInHook:
+        """Decorator: `hook(count, error, job)` says how many seconds to wait before the next try (WIRE.md §7d).
+
+        It may return seconds, a timedelta, `pykiq.KILL`, `pykiq.DISCARD`, or None for the usual delay; `count` is 0 at
+        the first failure. The last argument may be left out. Raises RegistrationError.
+        """
+        return self._add("retry_in", hook)
+
+    def retries_exhausted(self, hook: RetryInHook) -> RetryInHook:
+        """Decorator: `hook(job, error)` is called when there are no retries left (WIRE.md §7e).
+
+        It may return `pykiq.DISCARD` to keep the job out of the dead set. Raises RegistrationError.
+        """
+        return self._add("retries_exhausted", hook)
+
+    def _add(self, kind: str, hook: RetryInHook) -> RetryInHook:
+        self._handler = self.handler.with_hook(kind, hook)
+        registry.replace(self._handler)
+        return hook
+
+
+@overload
+def job(name: Callable[P, R], /) -> JobFunction[P, R]: ...
+@overload
+def job(
+    name: str | None = None,
+    /,
+    *,
+    retry_in: RetryIn | Callable[[int, BaseException], object] | None = None,
+    retries_exhausted: RetriesExhausted | Callable[[Mapping[str, Any]], object] | None = None,
+    **options: Any,
+) -> Callable[[Callable[P, R]], JobFunction[P, R]]: ...
+def job(
+    name: Any = None,
+    /,
+    *,
+    retry_in: Callable[..., object] | None = None,
+    retries_exhausted: Callable[..., object] | None = None,
+    **options: Any,
+) -> Any:
+    """Decorator: make a function the handler of a class of jobs.
+
+        @pykiq.job("Billing::ChargeJob", queue="critical", retry=5)
+        def charge(order_id: int) -> None: ...
+
+    `name` is the exact Ruby name; without one it is the function's in CamelCase. The options are those of Ruby's
+    `sidekiq_options`: `pykiq.jobs.options` lists them. `def` runs on a thread, `async def` on the event loop.
+    Raises RegistrationError for a name Ruby could not read, one that is taken, or an option that cannot be used.
+    """
+    if callable(name):
+        return _declare(name, None, {}, retry_in, retries_exhausted)
+    return lambda function: _declare(function, name, options, retry_in, retries_exhausted)
+
+
+def remote(name: str, /, **options: Any) -> Verbs[...]:
+    """A class of jobs that runs elsewhere, in Ruby most likely: the same verbs, and no code here.
+
+        HardJob = pykiq.remote("HardJob", queue="ruby", retry=5)
+        HardJob.perform_async(1, "two")
+
+    Raises RegistrationError for a name Ruby could not read or an option that cannot be used.
+    """
+    _check_name(name)
+    return Verbs(name, {**DEFAULTS, **checked(options, name)}, None)
+
+
+def job_name(given: str | None, code_name: str) -> str:
+    """The class name of a handler: the one given, or its code's in CamelCase. Raises RegistrationError."""
+    name = camel_case(code_name) if given is None else given
+    if given is None and refusal(name):
+        raise RegistrationError(
+            f"{code_name!r} makes no name that Ruby could read; give one, such as 'Billing::ChargeJob'"
+        )
+    _check_name(name)
+    return name
+
+
+def _check_name(name: object) -> None:
+    refused = refusal(name)
+    if refused:
+        raise RegistrationError(refused)
+
+
+def _declare(
+    function: Any,
+    name: str | None,
+    options: Mapping[str, Any],
+    retry_in: Callable[..., object] | None,
+    retries_exhausted: Callable[..., object] | None,
+) -> JobFunction[Any, Any]:
+    if not callable(function) or isinstance(function, type):
+        raise RegistrationError(
+            f"@job was given {function!r:.80}; expected a function, or for a class derive it from Job"
+        )
+    known = job_name(name, short_name(function))
+    handler = for_function(
+        function,
+        known,
+        {**DEFAULTS, **checked(options, known)},
+        retry_in=retry_in,
+        retries_exhausted=retries_exhausted,
+    )
+    return JobFunction(function, registry.register(handler))

@@ -1,0 +1,179 @@
+"""The verbs: perform_async, _in, _at, _bulk, _inline, `set`, and each again for asyncio.
+
+The order of keys in the payload is part of a verb, because Ruby's differ (WIRE.md §1.2): `args,class` for perform_async
+and after `set`, `class,args` for perform_in, perform_at and perform_bulk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec
+
+from pykiq.client import default
+from pykiq.client.times import Delay, Moment, due
+from pykiq.errors import PayloadError, UnknownClass
+from pykiq.jobs import inline
+from pykiq.jobs.handler import Handler
+from pykiq.jobs.options import checked_for_push
+
+P = ParamSpec("P")
+
+When = Moment | timedelta
+"""For perform_in and perform_at: a number below 1e9 or a timedelta is an interval, everything else a moment."""
+
+
+class Verbs(Generic[P]):
+    """Everything that can be done with a class of jobs but running it.
+
+    Each returns the jid, or None when a client middleware stopped the push, and raises PayloadError or ArgumentsError
+    for a job that is refused, redis.RedisError when Redis cannot be reached. Keyword arguments are turned into
+    positional ones, for handlers whose signature is known here; jobs have no others.
+    """
+
+    __slots__ = ("_handler", "_overrides", "job_name", "job_options")
+
+    def __init__(
+        self,
+        job_name: str,
+        job_options: Mapping[str, Any],
+        handler: Handler | None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.job_name = job_name
+        self.job_options = job_options
+        self._handler = handler
+        self._overrides = overrides
+
+    def __repr__(self) -> str:
+        return f"<jobs of {self.job_name}>"
+
+    def perform_async(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push a job to run as soon as a worker is free."""
+        return default.client().push(self._item(args, kwargs))
+
+    def perform_in(self, interval: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push a job to run `interval` (seconds or a timedelta) from now; at once when that is not in the future."""
+        return default.client().push(self._later(interval, args, kwargs))
+
+    def perform_at(self, moment: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push a job to run at `moment`: epoch seconds or a datetime with a time zone; at once when it is past.
+
+        As in Ruby this is `perform_in` by another name: a number below 1e9 is an interval (WIRE.md §4.3).
+        """
+        return default.client().push(self._later(moment, args, kwargs))
+
+    def perform_bulk(
+        self,
+        args: Iterable[Sequence[Any]],
+        *,
+        at: When | Iterable[When] | None = None,
+        spread_interval: Delay | None = None,
+        batch_size: int | None = None,
+    ) -> list[str | None]:
+        """Push one job per list of arguments: `perform_bulk([[1], [2]])`. Any iterable will do, it is read lazily.
+
+        `at` is as in perform_at, one for all or one per job. Returns a jid per job, None for one a middleware stopped.
+        """
+        return default.client().push_bulk(self._bulk(args, at, spread_interval), batch_size=batch_size)
+
+    def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the job here and now, through JSON and all middleware, and return what the handler returned."""
+        return inline.perform(self._local(), self._item(args, kwargs, waits=False))
+
+    async def aperform_async(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """`perform_async` for asyncio."""
+        return await default.async_client().push(self._item(args, kwargs))
+
+    async def aperform_in(self, interval: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """`perform_in` for asyncio."""
+        return await default.async_client().push(self._later(interval, args, kwargs))
+
+    async def aperform_at(self, moment: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """`perform_at` for asyncio."""
+        return await default.async_client().push(self._later(moment, args, kwargs))
+
+    async def aperform_bulk(
+        self,
+        args: Iterable[Sequence[Any]],
+        *,
+        at: When | Iterable[When] | None = None,
+        spread_interval: Delay | None = None,
+        batch_size: int | None = None,
+    ) -> list[str | None]:
+        """`perform_bulk` for asyncio."""
+        return await default.async_client().push_bulk(self._bulk(args, at, spread_interval), batch_size=batch_size)
+
+    async def aperform_inline(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`perform_inline` for asyncio: an `async def` handler is awaited."""
+        return await inline.aperform(self._local(), self._item(args, kwargs, waits=False))
+
+    def set(self, **options: Any) -> Verbs[P]:
+        """The same verbs with other options, for one push: `charge.set(queue="low").perform_async(42)`.
+
+        Options as in `@pykiq.job`, and `wait` (an interval) or `wait_until` (a moment) for perform_async.
+        Raises PayloadError for a value that cannot be used.
+        """
+        waits = {name: options.pop(name) for name in ("wait", "wait_until") if name in options}
+        for name, value in waits.items():
+            due(value, 0.0, name)  # refused here, where it was written, and not at the push
+        overrides = {**(self._overrides or {}), **checked_for_push(options), **waits}
+        return Verbs(self.job_name, self.job_options, self._handler, overrides)
+
+    def _item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, waits: bool = True) -> dict[str, Any]:
+        overrides: dict[str, Any] = dict(self._overrides) if self._overrides else {}
+        wanted = [value for name in ("wait_until", "wait") if (value := overrides.pop(name, None)) is not None]
+        item = {**overrides, "args": self._positional(args, kwargs), "class": self}
+        moment = due(wanted[0], time.time()) if waits and wanted else None
+        return item if moment is None else {**item, "at": moment}
+
+    def _later(self, when: When, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = self._positional(args, kwargs)
+        if self._overrides is None:
+            item: dict[str, Any] = {"class": self, "args": given}
+        else:
+            item = {**self._without_waits(), "args": given, "class": self}
+        moment = due(when, time.time())
+        return item if moment is None else {**item, "at": moment}
+
+    def _bulk(
+        self, args: Iterable[Any], at: When | Iterable[When] | None, spread_interval: Delay | None
+    ) -> dict[str, Any]:
+        item: dict[str, Any] = {**self._without_waits(), "class": self, "args": args}
+        if at is not None:
+            now = time.time()
+            item["at"] = (due(each, now) for each in at) if isinstance(at, Iterable) else due(at, now)
+            if isinstance(at, (list, tuple)):
+                item["at"] = list(item["at"])  # a length lets the client compare it with the jobs before it writes
+        if spread_interval is not None:
+            item["spread_interval"] = spread_interval
+        return item
+
+    def _without_waits(self) -> dict[str, Any]:
+        overrides = self._overrides or {}
+        return {name: value for name, value in overrides.items() if name not in ("wait", "wait_until")}
+
+    def _positional(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        if not kwargs:
+            return args
+        if self._handler is None:
+            raise PayloadError(
+                f"{self.job_name} was given the keyword {next(iter(kwargs))!r}; jobs have positional arguments only"
+            )
+        try:
+            bound = self._handler.signature.bind(*args, **kwargs)
+        except TypeError as mismatch:
+            raise PayloadError(f"{self._handler.title} cannot take these arguments: {mismatch}") from None
+        bound.apply_defaults()
+        if any(name in kwargs for name in bound.kwargs):
+            raise PayloadError(
+                f"{self._handler.title} takes {', '.join(bound.kwargs)} as keywords only, and jobs have positional"
+                " arguments only; leave them out"
+            )
+        return bound.args
+
+    def _local(self) -> Handler:
+        if self._handler is None:
+            raise UnknownClass(f"`{self.job_name}` is declared with remote(): it has no code here to run")
+        return self._handler

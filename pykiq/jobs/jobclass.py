@@ -1,0 +1,109 @@
+"""`pykiq.Job`: a class of jobs as a Python class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from pykiq.client.build import DEFAULTS
+from pykiq.client.times import Delay
+from pykiq.jobs.context import current_job
+from pykiq.jobs.declare import job_name
+from pykiq.jobs.enqueue import Verbs, When
+from pykiq.jobs.handler import for_class
+from pykiq.jobs.options import checked
+from pykiq.jobs.registry import registry
+
+
+class Job:
+    """Derive from it and write `perform`: each execution gets a fresh instance.
+
+        class ProcessOrderJob(pykiq.Job, queue="orders", retry=3, name="Billing::ProcessOrderJob"):
+            def perform(self, order_id): ...                     # or async def
+            def retry_in(self, count, error, job): return 60     # see JobFunction.retry_in; may be left out
+            def retries_exhausted(self, job, error): ...         # may be left out
+
+        ProcessOrderJob.perform_async(42)
+
+    The name is the class's own unless `name` is given; options are inherited. A class without `perform` is a base for
+    others and no handler. Raises RegistrationError as `@pykiq.job` does, when the class is made.
+    """
+
+    job_name: ClassVar[str]
+    job_options: ClassVar[Mapping[str, Any]] = DEFAULTS
+    _verbs: ClassVar[Verbs[...]]
+
+    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+        super().__init_subclass__()
+        cls.job_name = job_name(name, cls.__name__)
+        cls.job_options = MappingProxyType({**cls.job_options, **checked(options, cls.job_name)})
+        handler = None
+        perform = getattr(cls, "perform", None)
+        if perform is not None and not getattr(perform, "__isabstractmethod__", False):
+            handler = registry.register(for_class(cls, cls.job_name, cls.job_options))
+        cls._verbs = Verbs(cls.job_name, cls.job_options, handler)
+
+    @property
+    def jid(self) -> str:
+        """The id of the job that is running here."""
+        return current_job().jid
+
+    @classmethod
+    def perform_async(cls, *args: Any, **kwargs: Any) -> str | None:
+        """See `Verbs.perform_async`, and so for the others."""
+        return cls._verbs.perform_async(*args, **kwargs)
+
+    @classmethod
+    def perform_in(cls, interval: When, /, *args: Any, **kwargs: Any) -> str | None:
+        return cls._verbs.perform_in(interval, *args, **kwargs)
+
+    @classmethod
+    def perform_at(cls, moment: When, /, *args: Any, **kwargs: Any) -> str | None:
+        return cls._verbs.perform_at(moment, *args, **kwargs)
+
+    @classmethod
+    def perform_bulk(
+        cls,
+        args: Iterable[Sequence[Any]],
+        *,
+        at: When | Iterable[When] | None = None,
+        spread_interval: Delay | None = None,
+        batch_size: int | None = None,
+    ) -> list[str | None]:
+        return cls._verbs.perform_bulk(args, at=at, spread_interval=spread_interval, batch_size=batch_size)
+
+    @classmethod
+    def perform_inline(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls._verbs.perform_inline(*args, **kwargs)
+
+    @classmethod
+    async def aperform_async(cls, *args: Any, **kwargs: Any) -> str | None:
+        return await cls._verbs.aperform_async(*args, **kwargs)
+
+    @classmethod
+    async def aperform_in(cls, interval: When, /, *args: Any, **kwargs: Any) -> str | None:
+        return await cls._verbs.aperform_in(interval, *args, **kwargs)
+
+    @classmethod
+    async def aperform_at(cls, moment: When, /, *args: Any, **kwargs: Any) -> str | None:
+        return await cls._verbs.aperform_at(moment, *args, **kwargs)
+
+    @classmethod
+    async def aperform_bulk(
+        cls,
+        args: Iterable[Sequence[Any]],
+        *,
+        at: When | Iterable[When] | None = None,
+        spread_interval: Delay | None = None,
+        batch_size: int | None = None,
+    ) -> list[str | None]:
+        return await cls._verbs.aperform_bulk(args, at=at, spread_interval=spread_interval, batch_size=batch_size)
+
+    @classmethod
+    async def aperform_inline(cls, *args: Any, **kwargs: Any) -> Any:
+        return await cls._verbs.aperform_inline(*args, **kwargs)
+
+    @classmethod
+    def set(cls, **options: Any) -> Verbs[...]:
+        return cls._verbs.set(**options)
