@@ -38,11 +38,13 @@ class Ruby:
     def major(self) -> int:
         return int(self.version.split(".")[0])
 
-    def command(self, program: str, *arguments: str, env: Mapping[str, str] | None = None) -> list[str]:
-        """The command line that runs `program` there; the process it starts is the program itself."""
+    def command(
+        self, program: str, *arguments: str, env: Mapping[str, str] | None = None, folder: str = "/"
+    ) -> list[str]:
+        """The command line that runs `program` there in `folder`; the process it starts is the program itself."""
         return [
             *_enter(self.root),
-            "env",
+            *("env", "-C", folder),
             *(f"{name}={value}" for name, value in (env or {}).items()),
             program,
             *arguments,
@@ -61,9 +63,14 @@ class Ruby:
             check=False,
         )
 
-    def place(self, folder: Path = RUBY_SIDE) -> Home:
-        """Copy a folder of Ruby files to where this Ruby sees it."""
-        inside = Path(tempfile.mkdtemp(prefix="pykiq-interop-", dir=(self.root or Path("/")) / "tmp"))
+    def place(self, folder: Path = RUBY_SIDE, at: str = "") -> Home:
+        """Copy a folder of Ruby files to where this Ruby sees it: a new folder in its /tmp, or the path `at`."""
+        top = self.root or Path("/")
+        if at:
+            inside = top / at.lstrip("/")
+            inside.mkdir(parents=True)
+        else:
+            inside = Path(tempfile.mkdtemp(prefix="pykiq-interop-", dir=top / "tmp"))
         inside.chmod(0o755)
         shutil.copytree(folder, inside, dirs_exist_ok=True)
         seen = inside if self.root is None else Path("/") / inside.relative_to(self.root)

@@ -1,0 +1,1 @@
+"""Records compat_fixtures/ again from whichever real Sidekiqs are installed."""

@@ -1,0 +1,217 @@
+"""Runs one case against a real Sidekiq: the Redis it runs on, the recording client, the server process, MONITOR."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.interop.ruby import UTF8, Home, Ruby
+from tests.servers import Server
+
+SHOP = Path(__file__).parent / "shop"
+PLACE = "/srv/shop"  # backtraces and configuration files name this path
+HOSTNAME = "app-1"
+
+
+class NotReached(Exception):
+    """What a case waits for did not happen."""
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotReached(f"{what} did not happen within {seconds} s")
+        time.sleep(0.02)
+
+
+class Monitor:
+    """The lines of MONITOR, without those of the recorder's own connection."""
+
+    def __init__(self, port: int) -> None:
+        self.lines: list[str] = []
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.sendall(b"MONITOR\r\n")
+        self.stream = self.socket.makefile("rb")
+        self.stream.readline()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        for line in self.stream:
+            self.lines.append(line.decode(errors="replace").removeprefix("+").rstrip("\r\n"))
+
+    def close(self, port: int, own: set[str]) -> list[str]:
+        """Stop listening; the lines that were seen, up to the last one now."""
+        with redis.Redis(port=port, protocol=2) as last:
+            last.echo("the recorder has seen enough")
+        wait_for(lambda: any("has seen enough" in line for line in self.lines[-5:]), "the end of MONITOR")
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+        lines = [line for line in self.lines if "has seen enough" not in line]
+        return [line for line in lines if line.split("[", 1)[1].split("]", 1)[0].split(" ")[1] not in own]
+
+
+class Studio:
+    """One Ruby with its own Redis: databases 0 for calls alone, and one for cases with a server process."""
+
+    def __init__(self, ruby: Ruby) -> None:
+        self.ruby = ruby
+        self.redis = Server("/usr/bin/redis-server").start()
+        self.home: Home = ruby.place(SHOP, PLACE)
+        self.clients = {database: Client(self, database) for database in (0, ruby.major)}
+        self.own = {database: self._connection(database) for database in (0, ruby.major)}
+
+    def url(self, database: int) -> str:
+        return f"redis://127.0.0.1:{self.redis.port}/{database}"
+
+    def _connection(self, database: int) -> redis.Redis:
+        return redis.Redis.from_url(self.url(database), protocol=2, single_connection_client=True)
+
+    def addresses(self) -> set[str]:
+        return {str(own.client_info()["addr"]) for own in self.own.values()}
+
+    @contextmanager
+    def monitor(self) -> Iterator[list[str]]:
+        """The lines of the block are in the list once it has ended."""
+        lines: list[str] = []
+        listening = Monitor(self.redis.port)
+        try:
+            yield lines
+        finally:
+            lines.extend(listening.close(self.redis.port, self.addresses()))
+
+    def close(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        for own in self.own.values():
+            own.close()
+        self.redis.stop()
+        self.home.remove()
+
+
+class Client:
+    """The recording application's console: evaluates the call of a case."""
+
+    def __init__(self, studio: Studio, database: int) -> None:
+        self.process = subprocess.Popen(
+            studio.ruby.command(
+                "ruby", f"{PLACE}/client.rb", env={"REDIS_URL": studio.url(database), **UTF8}, folder=PLACE
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def evaluate(self, code: str) -> dict[str, Any]:
+        """`{"returned": …}` or `{"raised": …}`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(code).encode() + b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise NotReached(f"an answer of the client to {code}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+class SidekiqServer:
+    """The `sidekiq` process of a case."""
+
+    def __init__(self, studio: Studio, flags: str, env: dict[str, str]) -> None:
+        self.redis = studio.own[studio.ruby.major]
+        self.events = studio.home.outside / "events.jsonl"
+        self.events.unlink(missing_ok=True)
+        url = studio.url(studio.ruby.major)
+        surroundings = {"REDIS_URL": url, "EVENTS": f"{PLACE}/events.jsonl", "DYNO": HOSTNAME, **UTF8}
+        with (studio.home.outside / "sidekiq.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                studio.ruby.command(
+                    "sidekiq",
+                    *("-r", f"{PLACE}/app.rb", *shlex.split(flags)),
+                    env=surroundings | env,
+                    folder=PLACE,
+                ),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        wait_for(self.identity, "the first heartbeat")
+
+    def identity(self) -> str:
+        for member in self.redis.smembers("processes"):
+            if f":{self.process.pid}:" in member.decode() and self.redis.hexists(member, "info"):
+                return str(member.decode())
+        return ""
+
+    def threads(self) -> int:
+        info = json.loads(self.redis.hget(self.identity(), "info") or b"{}")
+        return int(self.redis.hget(self.identity(), "concurrency") or info["concurrency"])
+
+    def is_idle(self) -> bool:
+        """Nothing is due, and every thread waits for a job."""
+        now = time.time()
+        due = sum(self.redis.zcount(key, "-inf", now) for key in ("retry", "schedule"))
+        return due == 0 and sum("b" in client["flags"] for client in self.redis.client_list()) == self.threads()
+
+    def seen(self) -> list[Any]:
+        if not self.events.exists():
+            return []
+        return [json.loads(line) for line in self.events.read_text(encoding="utf-8").splitlines()]
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+def dump(client: redis.Redis) -> dict[str, Any]:
+    """Every key: type, time to live, value."""
+    return {key.decode(): _dump_key(client, key) for key in sorted(client.keys("*"))}
+
+
+def _dump_key(client: redis.Redis, key: bytes) -> dict[str, Any]:
+    kind = client.type(key).decode()
+    raw = client.execute_command  # without redis-py's conversions: scores as Redis prints them
+    value: Any
+    match kind:
+        case "string":
+            value = _text(client.get(key))
+        case "list":
+            value = [_text(item) for item in client.lrange(key, 0, -1)]
+        case "set":
+            value = sorted(_text(item) for item in client.smembers(key))
+        case "zset":
+            flat = raw("ZRANGE", key, 0, -1, "WITHSCORES")
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            value = [{"member": _text(member), "score": _text(score)} for member, score in pairs]
+        case "hash":
+            value = {_text(name): _text(item) for name, item in client.hgetall(key).items()}
+    return {"type": kind, "ttl": client.ttl(key), "value": value}
+
+
+def _text(raw: bytes) -> Any:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw).decode()}
+    return {"base64": base64.b64encode(raw).decode()} if "\0" in text else text

@@ -1,0 +1,205 @@
+"""Records captures from every real Sidekiq on this machine, or compares them with the stored ones.
+
+    python -m compat_fixtures.recorder.record                      over the stored captures, all versions
+    python -m compat_fixtures.recorder.record --out DIR --compare  elsewhere, and say where the shape differs
+    python -m compat_fixtures.recorder.record --only 'retry_*' --sidekiq 8
+
+The cases are in cases.json: `ruby` is the call (or `(raw) LPUSH key "…"`, an entry written by hand), `server` the flags
+of the Sidekiq process, `env` the settings of its application (shop/app.rb), `hurry` how many retries to bring forward.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import re
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from compat_fixtures.recorder import shape
+from compat_fixtures.recorder.fleet import Client, NotReached, SidekiqServer, Studio, dump, wait_for
+from tests.interop import ruby as rubies
+
+HERE = Path(__file__).parent
+STORED = HERE.parent
+HURRIED = "The recorder moved the score of the retry entry to the past so that the poller would run it at once."
+LONG = 400  # longer recordings of MONITOR are cut in the middle
+
+
+def main() -> int:
+    options = _options()
+    cases = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
+    cases = [case for case in cases if fnmatch.fnmatch(case["name"], options.only)]
+    found = [ruby for ruby in rubies.available() if options.sidekiq in (None, ruby.major)]
+    if not found:
+        say("no Ruby with Sidekiq is here; tests/interop/install.sh fetches three on Debian")
+        return 1
+    with ThreadPoolExecutor(len(found)) as pool:
+        failures = list(pool.map(lambda ruby: record_version(ruby, cases, options), found))
+    return 1 if any(failures) else 0
+
+
+def record_version(ruby: rubies.Ruby, cases: list[dict[str, Any]], options: argparse.Namespace) -> int:
+    """Record every case of one version; how many failed or differ."""
+    out = (options.out or STORED) / f"sidekiq-{ruby.version}"
+    out.mkdir(parents=True, exist_ok=True)
+    studio = Studio(ruby)
+    recorded = wrong = 0
+    try:
+        for case in cases:
+            if ruby.major not in case.get("versions", [ruby.major]):
+                continue
+            try:
+                capture = record(studio, case)
+            except NotReached as failure:
+                wrong += 1
+                say(f"{ruby.version} {case['name']}: {failure}")
+                continue
+            recorded += 1
+            text = json.dumps(capture, ensure_ascii=False, indent=2) + "\n"
+            if options.compare:
+                wrong += report(ruby.version, capture)
+            (out / f"{case['name']}.json").write_text(text, encoding="utf-8")
+    finally:
+        studio.close()
+    say(f"{ruby.version}: {recorded} captures in {out}, {wrong} differ or failed")
+    return wrong
+
+
+def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
+    """One capture."""
+    database = studio.ruby.major if "server" in case else 0
+    own, client = studio.own[database], studio.clients[database]
+    own.flushall()
+    call = case["ruby"].replace("NOW", repr(time.time()))
+    if "setup" in case:
+        client.evaluate(case["setup"])
+    if call.startswith("(raw) "):
+        write_raw(client, call)
+    capture: dict[str, Any] = {"name": case["name"], "sidekiq": studio.ruby.version}
+    server_part: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
+    with studio.monitor() as commands:
+        if "server" not in case:
+            answer = call_ruby(client, call)
+            state = dump(own)
+        else:
+            answer, server_part, state = _with_server(studio, case, call)
+    capture["ruby"] = call or f"(no client call; sidekiq {case['server']})"
+    if case.get("hurry"):
+        capture["note"] = HURRIED
+    elif "note" in case:
+        capture["note"] = case["note"]
+    if "server" in case:
+        capture["server"] = f"sidekiq {case['server']}"
+        if "env" in case:
+            capture["server_env"] = case["env"]
+    capture["redis"] = state
+    capture["commands"] = _cut(commands)
+    capture |= server_part
+    if "raised" in answer:
+        capture |= {"returned": None, "raised": answer["raised"]}
+    elif answer:
+        capture["returned"] = answer["returned"]
+    return capture
+
+
+def _with_server(
+    studio: Studio, case: dict[str, Any], call: str
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    own = studio.own[studio.ruby.major]
+    client = studio.clients[studio.ruby.major]
+    answer = call_ruby(client, call) if case.get("push") != "running" else {}
+    server = SidekiqServer(studio, case["server"], case.get("env", {}))
+    try:
+        if case.get("push") == "running":
+            answer = call_ruby(client, call)
+        _settle(server, case)
+        if case.get("dump") == "running":
+            state, part = dump(own), {"events": server.seen()}
+            server.stop()
+        else:
+            status = server.stop()
+            state, part = dump(own), {"events": server.seen(), "exit_status": status}
+    finally:
+        server.process.kill()
+        server.process.wait()
+    return answer, part, state
+
+
+def _settle(server: SidekiqServer, case: dict[str, Any]) -> None:
+    """Wait until the case has happened; bring retries forward as often as it asks for."""
+    match case.get("until"):
+        case "busy":
+            wait_for(lambda: server.redis.hget(server.identity(), "busy") == b"2", "a heartbeat with two busy threads")
+            return
+        case "quiet":
+            wait_for(lambda: server.redis.hget(server.identity(), "quiet") == b"true", "a quiet heartbeat")
+            return
+        case "drained":
+            wait_for(lambda: server.redis.zcard("schedule") == 0, "an empty schedule")
+    wait_for(server.is_idle, "an idle server")
+    for _ in range(case.get("hurry", 0)):
+        wait_for(lambda: _failed_before(server, time.time() - case.get("pause", 0)), "the pause")
+        for member in server.redis.zrange("retry", 0, -1):
+            server.redis.zadd("retry", {member: 1000.5}, xx=True)
+        wait_for(server.is_idle, "an idle server after the retry")
+
+
+def _failed_before(server: SidekiqServer, moment: float) -> bool:
+    failed = [json.loads(member).get("failed_at", 0) for member in server.redis.zrange("retry", 0, -1)]
+    return all((at / 1000 if isinstance(at, int) else at) < moment for at in failed)
+
+
+def call_ruby(client: Client, call: str) -> dict[str, Any]:
+    """Make the client's call, when the case has one."""
+    return client.evaluate(call) if call and not call.startswith("(raw) ") else {}
+
+
+def write_raw(client: Client, call: str) -> None:
+    """Write the entry that `(raw) COMMAND key [score] "ruby string"` asks for; any other text is a remark."""
+    found = re.fullmatch(r'\(raw\) (LPUSH|ZADD) (\S+) (?:([\d.]+) )?(".*")', call, re.DOTALL)
+    if found is None:
+        return
+    command, key, score, literal = found.groups()
+    wrote = client.evaluate(f'redis("{command}", "{key}", {score + ", " if score else ""}{literal})')
+    if "raised" in wrote:
+        raise NotReached(f"writing {call[:80]}: {wrote['raised']}")
+
+
+def report(version: str, capture: dict[str, Any]) -> int:
+    """Print where a capture's shape differs from the stored one; 1 if it does."""
+    path = STORED / f"sidekiq-{version}" / f"{capture['name']}.json"
+    if not path.exists():
+        say(f"{version} {capture['name']}: no stored capture")
+        return 1
+    differences = shape.compare(json.loads(path.read_text(encoding="utf-8")), capture)
+    for difference in differences:
+        say(f"{version} {capture['name']}: {difference}")
+    return 1 if differences else 0
+
+
+def _cut(lines: list[str]) -> list[str]:
+    half = LONG // 2
+    return lines if len(lines) <= LONG else [*lines[:half], f"… {len(lines) - LONG} more …", *lines[-half:]]
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Record compat_fixtures/ from real Sidekiqs.")
+    parser.add_argument("--out", type=Path, help="write to DIR/sidekiq-VERSION instead of over the stored captures")
+    parser.add_argument("--compare", action="store_true", help="say where the shape differs from the stored capture")
+    parser.add_argument("--only", default="*", help="cases whose name matches, such as 'retry_*'")
+    parser.add_argument("--sidekiq", type=int, help="this major version only")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What two captures of the same case must have in common: keys, their order, types, and every value that is not a
+time, an id or a measurement."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# Values of these keys differ from run to run: only their type counts.
+CHANGING = {
+    "created_at", "enqueued_at", "failed_at", "retried_at", "discarded_at", "started_at", "beat", "rtt_us", "rss",
+    "pid", "run_at",
+}  # fmt: skip
+IDENTITY = re.compile(r"[\w.-]+:\d+:[0-9a-f]{12}")
+JID = re.compile(r"\b[0-9a-f]{24}\b")
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
+METRICS = re.compile(r"^(j\|\d+\|)\d+:(\d+)$")
+HISTOGRAM = re.compile(r"-\d+-\d+:\d+$")
+OBJECT = re.compile(r"0x[0-9a-f]{16}")
+FIXED_JID = "0123456789abcdef01234567"
+
+
+def compare(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    """Where the two differ, a line each; nothing when they have the same shape."""
+    differences = [f"the capture's keys: {list(stored)} → {list(fresh)}"] if list(stored) != list(fresh) else []
+    for part in ("note", "server", "server_env", "exit_status", "returned", "raised"):
+        before, after = of(stored.get(part)), of(fresh.get(part))
+        if before != after:
+            differences.append(f"{part}: {before!r} → {after!r}")
+    if "server" not in stored:  # with a server its threads' commands come in any order
+        before, after = (commands(capture.get("commands", [])) for capture in (stored, fresh))
+        if before != after:
+            differences.append(f"commands: {_first_difference(before, after)}")
+    differences += _keys(stored["redis"], fresh["redis"])
+    before, after = _events(stored), _events(fresh)
+    differences += [f"event gone: {line}" for line in before if line not in after]
+    differences += [f"event new: {line}" for line in after if line not in before]
+    return differences
+
+
+def of(value: Any, key: str = "") -> Any:
+    """The shape of a value: what changes from run to run is replaced by its type."""
+    if isinstance(value, dict):
+        return [[of_key(name), of(item, name)] for name, item in value.items()]
+    if isinstance(value, list):
+        return [of(item, key) for item in value]
+    if isinstance(value, str):
+        return _text(value, key)
+    if key in CHANGING and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"<{type(value).__name__}>"
+    if isinstance(value, float) and 1.7e9 < value < 3e9 and not value.is_integer():
+        return "<float>"
+    if isinstance(value, int) and value > 1.6e9 and not isinstance(value, bool):
+        return "<int>" if value % 1_000_000 else value
+    return value
+
+
+def commands(lines: list[str]) -> list[str]:
+    """MONITOR's lines without times, connections and ids."""
+    bare = (re.sub(r"^\S+ \[[^]]*\] ", "", line) for line in lines)
+    timeless = (re.sub(r"\b1[5-9]\d{11}\b", "<ms>", re.sub(r"\b1[7-9]\d{8}\.\d+", "<s>", line)) for line in bare)
+    return [str(_text(line, "args")) for line in timeless]
+
+
+def of_key(name: str) -> str:
+    """The name of a Redis key or of a field, without identities and dates."""
+    name = IDENTITY.sub("<identity>", DATE.sub("<date>", name))
+    name = METRICS.sub(lambda found: f"{found[1]}<time>:{'N' * len(found[2])}", name)
+    return re.sub(r"^j\|\d+\|", lambda found: f"j|<{len(found[0]) - 3} digits>|", HISTOGRAM.sub("<time>", name))
+
+
+def _text(value: str, key: str) -> Any:
+    if key == "error_backtrace":
+        return ["<backtrace>", "\n" in value, value.endswith("\n")]
+    if key in CHANGING:
+        return "<number as text>"
+    if value[:1] in "[{" and value != "[" and key != "args":
+        try:
+            return ["<json>", of(json.loads(value))]
+        except ValueError:
+            pass
+    value = IDENTITY.sub("<identity>", OBJECT.sub("<object>", value))
+    return JID.sub(lambda found: found[0] if found[0] == FIXED_JID else "<jid>", value)
+
+
+def _keys(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    before = {of_key(name): _key(name, entry) for name, entry in sorted(stored.items())}
+    after = {of_key(name): _key(name, entry) for name, entry in sorted(fresh.items())}
+    differences = [f"Redis key gone: {name}" for name in before.keys() - after.keys()]
+    differences += [f"Redis key new: {name}" for name in after.keys() - before.keys()]
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            differences.append(f"{name}: {_first_difference(before[name], after[name])}")
+    return differences
+
+
+def _key(name: str, entry: dict[str, Any]) -> Any:
+    lives = "for ever" if entry["ttl"] == -1 else f"up to {10 ** len(str(entry['ttl']))} s"
+    value = entry["value"]
+    if name.startswith("j|"):  # milliseconds of a run are zero or more
+        value = {field: "<ms>" if field.endswith("|ms") else number for field, number in value.items()}
+    elif HISTOGRAM.search(name):
+        value = "<counters>"
+    elif entry["type"] == "zset":
+        value = [[of(pair["member"]), _score(pair["score"])] for pair in value]
+    elif entry["type"] == "hash" and ":work" in name:
+        value = sorted(value.values())
+    elif entry["type"] == "hash":  # Redis gives the fields of a hash in any order
+        value = dict(sorted(value.items()))
+    return [entry["type"], lives, of(value)]
+
+
+def _score(score: str) -> str:
+    return "<time>" if 1.7e9 < float(score) < 1.9e9 else score
+
+
+def _events(capture: dict[str, Any]) -> list[str]:
+    return sorted(json.dumps(of(line), ensure_ascii=False) for line in capture.get("events") or [])
+
+
+def _first_difference(before: Any, after: Any, at: str = "") -> str:
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (one, other) in enumerate(zip(before, after, strict=True)):
+            if one != other:
+                return _first_difference(one, other, f"{at}[{place}]")
+    return f"at {at or 'top'}: {str(before)[:300]} → {str(after)[:300]}"

@@ -1,0 +1,25 @@
+# Makes waiting short and a bare chroot enough; nothing here changes what Sidekiq writes.
+require "sidekiq/scheduled"
+
+# The poller's random waits are at their short end.
+module PollSoon
+  private
+
+  def rand(*given)
+    given.empty? ? 0.02 : super
+  end
+end
+Sidekiq::Scheduled::Poller.prepend(PollSoon)
+
+# A chroot without /proc: Sidekiq reads its memory there at each heartbeat and would never get one out.
+unless File.exist?("/proc/#{$$}/status")
+  Dir.mkdir("/proc/#{$$}") unless Dir.exist?("/proc/#{$$}")
+  File.write("/proc/#{$$}/status", "VmRSS:\t   40000 kB\n")
+  mine = $$
+  at_exit do
+    if $$ == mine
+      File.delete("/proc/#{mine}/status")
+      Dir.rmdir("/proc/#{mine}")
+    end
+  end
+end
