@@ -51,15 +51,14 @@ def push(
 
 def parsed_arguments(text: str) -> list[Any]:
     """The job's arguments out of the command line's text. Raises ConfigError unless it is a JSON array."""
-    example = """such as '[42, "x"]' (in quotes, so that the shell leaves it alone)"""
+    example = """an array such as '[42, "x"]' (in quotes, so that the shell leaves it alone)"""
     try:
         value = loads(text.encode("utf-8", "surrogateescape"))
     except Unreadable as error:
-        raise ConfigError(
-            f"JSON-ARGS is {shown(text)}, which is not JSON ({error}); expected an array {example}"
-        ) from None
+        reason = str(error).partition(": ")[2] or str(error)
+        raise ConfigError(f"JSON-ARGS is {shown(text)}, which is not JSON ({reason}); expected {example}") from None
     if not isinstance(value, list):
-        raise ConfigError(f"JSON-ARGS is {shown(text)}; expected a JSON array {example}")
+        raise ConfigError(f"JSON-ARGS is {shown(text)}; expected {example}")
     return value
 
 

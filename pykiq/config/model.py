@@ -42,6 +42,8 @@ def redis_rule(value: object) -> str:
     if not isinstance(value, str):
         raise Refused("a URL like redis://host:6379/0")
     url = value.strip()
+    if any(character.isspace() for character in url):
+        raise Refused("a URL without spaces; written as %20 in a password", given="a URL with a space in it")
     expected = problem(url)
     if expected is not None:
         scheme, mark, _ = url.partition("://")

@@ -46,6 +46,8 @@ def shown(value: object) -> str:
     """A value as an error message may show it: short, on one line, without passwords."""
     if isinstance(value, str):
         text = json.dumps(masked(value), ensure_ascii=False)
+        if '"' in value and "'" not in value and "\\" not in value:
+            text = f"'{masked(value)}'"  # JSON on a command line reads better without its quotes escaped
     elif value is None:
         text = "empty"
     elif isinstance(value, bool):
