@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -71,13 +72,16 @@ def _check_object(value: Mapping[Any, Any], path: str, room: int) -> None:
 
 
 def _check_other(value: Any, path: str) -> None:
-    # Subclasses of str, int and float would arrive as plain ones; that is only harmless when nothing else is lost.
-    if isinstance(value, str) and not _is_enum(value):
+    # A subclass of str, int or float arrives as a plain one, which is equal to it: a StrEnum member, numpy's float64.
+    if isinstance(value, str):
         _check_text(str.__str__(value), path)
-    elif isinstance(value, float) and math.isfinite(value):
-        return
-    else:
-        raise ArgumentsError(f"`{path}` is {_shown(value)}; job arguments must be JSON: {_instead(value)}")
+    elif isinstance(value, float):
+        _check(float(value), path, 0)
+    elif not isinstance(value, int):
+        raise ArgumentsError(
+            f"`{path}` is {_shown(value)}; job arguments must be JSON: null, booleans, finite numbers, text, lists and "
+            f"objects with text keys; {_instead(value)}"
+        )
 
 
 def _check_text(text: str, path: str) -> None:
@@ -97,12 +101,8 @@ def _check_room(path: str, room: int) -> None:
         )
 
 
-def _is_enum(value: object) -> bool:
-    return hasattr(type(value), "__members__")
-
-
 def _instead(value: object) -> str:
-    if _is_enum(value):
+    if isinstance(value, enum.Enum):
         return "pass value.value"
     return _INSTEAD.get(type(value).__name__, "pass numbers, strings, lists and dicts, or an id to look it up by")
 

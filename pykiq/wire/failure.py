@@ -65,7 +65,7 @@ def record_failure(
         payload["retry"] = default_retry
     retry_queue = payload.get("retry_queue")
     payload["queue"] = retry_queue if isinstance(retry_queue, str) and retry_queue else queue
-    payload["error_message"] = failure.message
+    payload["error_message"] = _clean(failure.message)
     payload["error_class"] = failure.error_class
     count = retry_count(payload)
     if count is None:
@@ -120,7 +120,7 @@ def wants_death_entry(payload: Mapping[str, Any]) -> bool:
 
 def encode_backtrace(lines: Sequence[str], dialect: Dialect) -> str:
     """Return lines as `error_backtrace` holds them: JSON, zlib, base64; 6.4 breaks it every 60 characters (§7c)."""
-    text = base64.b64encode(zlib.compress(orjson.dumps(list(lines)))).decode("ascii")
+    text = base64.b64encode(zlib.compress(orjson.dumps([_clean(line) for line in lines]))).decode("ascii")
     return "\n".join(textwrap.wrap(text, 60)) + "\n" if dialect.wraps_backtrace else text
 
 
@@ -156,7 +156,7 @@ def _class_of(error: BaseException) -> str:
 def _message_of(error: BaseException) -> str:
     try:
         return _clean(str.__str__(str(error))[:MESSAGE_LIMIT])
-    except Exception:
+    except BaseException:  # one that exits or interrupts from __str__ must not take the worker with it
         return UNSPEAKABLE
 
 

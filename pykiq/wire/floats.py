@@ -1,34 +1,33 @@
 """How Ruby spells a float in JSON: two spellings, of the json gem up to 2.10 and of the one since 2.15.
 
-Both print the shortest digits that read back as the same double, and differ in where they switch to an exponent
-(ECOSYSTEM.md §1.2). The newer gem's digits are not always the shortest; see `spell`.
+They differ in where they switch to an exponent (ECOSYSTEM.md §1.2) and in the digits: the older gem prints the shortest
+that read back as the same double, as Python does, the newer one those of Grisu2.
 """
 
 from __future__ import annotations
 
+from pykiq.wire import grisu
 from pykiq.wire.dialect import Dialect
 
 
 def has_common_spelling(value: float, text: str) -> bool:
-    """Tell whether `text` is how every dialect, orjson and Python spell `value`."""
+    """Tell whether `text` is how Python and orjson, and Ruby with the shortest digits, spell `value`."""
     size = abs(value)
     return (1e-4 <= size < 1e15 or size == 0.0) and float.__repr__(value) == text
 
 
 def spell(value: float, dialect: Dialect) -> str:
-    """Return a finite float as Ruby's json gem of this dialect writes it.
+    """Return a finite float exactly as Ruby's json gem of this dialect writes it.
 
-    6.4 and 7.3 are exact. In 8.1 about one double in a thousand of everyday size comes out of the gem with a digit too
-    many (`897596.8174000001` for 897596.8174); here it is always the shortest. Both read back as the same double.
+    Compared with json 2.6.1, 2.9.1 and 3.1.0 over tens of thousands of doubles without a difference.
     """
     size = abs(value)
+    sign = "-" if value < 0 else ""
+    if dialect.short_floats and size != 0.0:
+        return sign + _short(*grisu.digits(size))
     if 1e-4 <= size < 1e15 or size == 0.0:
         return float.__repr__(value)
-    sign = "-" if value < 0 else ""
-    digits, exponent = _shortest(size)
-    if dialect.short_floats:
-        return sign + _short(digits, exponent)
-    return sign + _long(digits, exponent)
+    return sign + _long(*_shortest(size))
 
 
 def _shortest(size: float) -> tuple[str, int]:
@@ -52,9 +51,11 @@ def _long(digits: str, exponent: int) -> str:
 
 
 def _short(digits: str, exponent: int) -> str:
-    """The newer spelling: `1e+20`, `0.00000015`; fixed also while the point falls within the digits."""
+    """The newer spelling: `1e+20`, `0.00000015`, `100.0`."""
     if 0 <= exponent < len(digits) - 1:
         return f"{digits[: exponent + 1]}.{digits[exponent + 1 :]}"
+    if 0 <= exponent < 15:
+        return f"{digits.ljust(exponent + 1, '0')}.0"
     if -9 <= exponent < 0:
         return f"0.{'0' * (-exponent - 1)}{digits}"
     return f"{digits[0]}{'.' + digits[1:] if len(digits) > 1 else ''}e{exponent:+d}"
