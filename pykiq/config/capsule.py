@@ -138,7 +138,7 @@ def _name(value: object) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, Mapping):
-        example = ", ".join(f"{name}: {weight}" for name, weight in list(value.items())[:1])
+        example = ", ".join(f"{name}: {'' if weight is None else weight}" for name, weight in list(value.items())[:1])
         raise Refused(
             "a queue as name or [name, weight]; a list of mappings gives garbage names in Ruby too",
             given=f"the mapping {{{example}}}" if re.fullmatch(r"[\w: ,.-]+", example) else "a mapping",

@@ -86,7 +86,8 @@ def _text(key: object) -> str:
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.table)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.items)
-for _tag in ("tag:yaml.org,2002:str", "!ruby/symbol", "!ruby/sym"):
+# `merge` and `value` are what PyYAML makes of a lone `<<` or `=` that is not a key.
+for _tag in (*(f"tag:yaml.org,2002:{_tag}" for _tag in ("str", "merge", "value")), "!ruby/symbol", "!ruby/sym"):
     _Loader.add_constructor(_tag, _Loader.string)
 for _tag in ("timestamp", "binary", "omap", "pairs", "set"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.forbidden)
@@ -99,27 +100,34 @@ def load(rendered: Rendered, path: str) -> Table:
     Raises:
         ConfigError: with `path:line`: not YAML, a forbidden type, or a document that is not a mapping.
     """
-    loader = _Loader(rendered.text)
-    loader.rendered = rendered
     try:
-        document = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        document = _first_document(rendered)
     except _Forbidden as refused:
-        raise ConfigError(f"{path}:{loader.file_line(refused.node)}: {refused}") from None
+        line = rendered.line(refused.node.start_mark.line + 1)
+        raise ConfigError(f"{path}:{line}: {refused}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = rendered.line(mark.line + 1) if mark else 1
         raise ConfigError(f"{path}:{line}: not YAML: {_problem(error)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from None
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = rendered.line(rendered.text.count("\n", 0, error.position) + 1)
+        raise ConfigError(f"{path}:{line}: not YAML: there is a control character in it") from None
+    except (ValueError, RecursionError) as error:  # !!int "x", or lists in lists without end
+        raise ConfigError(f"{path}:1: not YAML: a value cannot be read ({type(error).__name__})") from None
     if document is None:
         return Table()
     if not isinstance(document, Table):
         raise ConfigError(f"{path}:1: the file is a {_kind(document)}; expected settings as `name: value`")
     return document
+
+
+def _first_document(rendered: Rendered) -> Any:
+    loader = _Loader(rendered.text)
+    loader.rendered = rendered
+    try:
+        return loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+    finally:
+        loader.dispose()
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -1,0 +1,154 @@
+"""The ERB of sidekiq.yml: what is read means what it means in Ruby; everything else is refused by its line."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pykiq.config.erb import render
+from pykiq.errors import ConfigError
+
+VARIABLES = {"X": "7", "EMPTY": "", "WORDS": "12 monkeys", "OCTAL": "010", "HEX": "0x1F", "NAME": "mail"}
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ('ENV["X"]', "7"),
+        ("ENV['X']", "7"),
+        ('ENV["NONE"]', ""),
+        ('ENV["X"] || 5', "7"),
+        ('ENV["NONE"] || 5', "5"),
+        ('ENV["EMPTY"] || 5', ""),
+        ('ENV["NONE"] || ENV["X"] || 5', "7"),
+        ('ENV.fetch("X")', "7"),
+        ('ENV.fetch("X", 5)', "7"),
+        ('ENV.fetch("NONE", 5)', "5"),
+        ('ENV.fetch("NONE", "low")', "low"),
+        ('ENV.fetch("NONE", ENV["X"])', "7"),
+        ('ENV.fetch("NONE", nil)', ""),
+        ('ENV.fetch("NONE") { 5 }', "5"),
+        ('ENV.fetch("NONE") do 5 end', "5"),
+        ('ENV.fetch("NONE") { ENV.fetch("X") }', "7"),
+        ('ENV["X"].to_i', "7"),
+        ('ENV["NONE"].to_i', "0"),
+        ('ENV["NONE"]&.to_i', ""),
+        ('(ENV["NONE"] || 5).to_i', "5"),
+        ('ENV["WORDS"].to_i', "12"),
+        ('ENV["NAME"].to_i', "0"),
+        ('ENV["OCTAL"].to_i', "10"),
+        ('ENV["X"].to_f', "7.0"),
+        ('ENV["X"].to_s', "7"),
+        ('Integer(ENV["X"])', "7"),
+        ('Integer(ENV.fetch("NONE", 5))', "5"),
+        ('Integer(ENV["NONE"] || "5")', "5"),
+        ('Integer(ENV["OCTAL"])', "8"),
+        ('Integer(ENV["HEX"])', "31"),
+        ('Float(ENV["X"])', "7.0"),
+        ("10", "10"),
+        ("1_000", "1000"),
+        ("2.5", "2.5"),
+        ("'it\\'s'", "it's"),
+        ('"a\\"b"', 'a"b'),
+        (":sym", "sym"),
+        ("true", "true"),
+        ("nil", ""),
+    ],
+)
+def test_a_supported_form_prints_what_ruby_prints(code: str, printed: str) -> None:
+    assert render(f"a: <%= {code} %>!", VARIABLES, "f.yml").text == f"a: {printed}!"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "2 + 3",
+        "ENV['X'] * 2",
+        "`id`",
+        'system("id")',
+        "Rails.env",
+        '"#{ENV["X"]}_q"',
+        "ENV.to_h",
+        "ENV",
+        "ENV[X]",
+        'ENV["X"].upcase',
+        'ENV["X"] ? 1 : 2',
+        'ENV["X"',
+        'ENV.fetch("X"',
+        'ENV["X"] 5',
+        "010",
+        "",
+        "__import__('os')",
+    ],
+)
+def test_anything_else_is_refused_with_its_line_and_what_is_supported(code: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        render(f"a: 1\nb: <%= {code} %>\n", VARIABLES, "f.yml")
+    message = str(refused.value)
+    assert message.startswith("f.yml:2: `<%=")
+    assert "supported are ENV[" in message
+
+
+def test_ruby_code_is_refused_and_never_run() -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yml:1: `<% 3\.times do %>` is Ruby code"):
+        render("<% 3.times do %>\n- x\n<% end %>\n", {}, "f.yml")
+
+
+def test_fetch_without_a_default_refuses_a_variable_that_is_not_set() -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yml:3: .* needs the variable NONE, which is not set"):
+        render('\n\n<%= ENV.fetch("NONE") %>', {}, "f.yml")
+    assert render('<%= ENV["X"] || ENV.fetch("NONE") %>', VARIABLES, "f.yml").text == "7"
+
+
+@pytest.mark.parametrize(
+    "code", ['Integer(ENV["NAME"])', 'Integer(ENV["NONE"])', 'Integer(ENV["EMPTY"])', "Float('x')"]
+)
+def test_a_strict_conversion_refuses_what_is_no_number_without_showing_it(code: str) -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yml:1: .*\(\) was given ") as refused:
+        render(f"<%= {code} %>", VARIABLES, "f.yml")
+    assert "mail" not in str(refused.value)
+
+
+def test_comments_print_nothing() -> None:
+    assert render("a<%# anything ${ } goes %>b<% # so does this %>c", {}, "f.yml").text == "abc"
+
+
+def test_a_tag_in_a_yaml_comment_is_not_looked_at() -> None:
+    assert render("# was <%= Rails.env %>\na: 1\n", {}, "f.yml").text == "# was \na: 1\n"
+
+
+def test_a_doubled_percent_is_a_literal_tag() -> None:
+    assert render("a: '<%% b %>'", {}, "f.yml").text == "a: '<% b %>'"
+
+
+def test_a_trimming_tag_takes_its_new_line_with_it() -> None:
+    assert render("a: 1\n<%# note -%>\nb: 2\n", {}, "f.yml").text == "a: 1\nb: 2\n"
+    assert render("a: 1\n  <%- # note -%>\nb: 2\n", {}, "f.yml").text == "a: 1\nb: 2\n"
+
+
+def test_an_unclosed_tag_is_refused_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yml:2: `<%` without its `%>`"):
+        render('a: 1\nb: <%= ENV["X"]\n', VARIABLES, "f.yml")
+
+
+def test_lines_of_the_file_are_kept_through_trims_and_values_with_new_lines() -> None:
+    rendered = render('a\n<%# gone -%>\n<%= ENV["TWO"] %>\nz\n', {"TWO": "l1\nl2"}, "f.yml")
+    assert rendered.text == "a\nl1\nl2\nz\n"
+    assert [rendered.line(number) for number in (1, 2, 3, 4)] == [1, 3, 3, 4]
+
+
+@given(st.text())
+def test_text_without_tags_stays_as_it_is_with_its_lines(text: str) -> None:
+    text = text.replace("<%", "")
+    rendered = render(text, {}, "f.yml")
+    assert rendered.text == text
+    assert rendered.lines == tuple(range(1, text.count("\n") + 2))
+
+
+@given(st.text(alphabet="ENV[]\"'X.fetch(){}|&:to_i 015,", max_size=25))
+def test_no_expression_raises_anything_but_a_refusal(code: str) -> None:
+    with suppress(ConfigError):
+        render(f"<%= {code} %>", {}, "f.yml")
