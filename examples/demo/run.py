@@ -21,7 +21,7 @@ from typing import Any
 import redis
 from programs import DemoFailed, Ruby, Worker, valkey, wait_for
 from recorded import VERSIONS, Recorded, jobs
-from screen import BOLD, DIM, GREEN, RED, YELLOW, paint, quote, say, step, table
+from screen import BOLD, GREEN, RED, YELLOW, paint, quote, say, step, table
 
 RECEIPTS = {"OkJob", "Ns::Deep::Job"}  # classes whose handlers push a ReceiptJob for Ruby
 
@@ -65,9 +65,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 1
-    print(
-        f"\n{paint('All of it came true', BOLD, GREEN)} in {time.monotonic() - started:.1f} s. Next: README.md, examples/"
-    )
+    took = f"in {time.monotonic() - started:.1f} s"
+    print(f"\n{paint('All of it came true', BOLD, GREEN)} {took}. Next: README.md and the files in examples/")
     return 0
 
 
@@ -164,8 +163,8 @@ def waiting_for_ruby(db: redis.Redis, recorded: Sequence[Recorded]) -> None:
 def entries(db: redis.Redis, recorded: Sequence[Recorded]) -> None:
     step("Failures")
     shown = (
-        ("retry", "retry_first_failure", "6.4.1", "float seconds"),
-        ("dead", "retry_zero_dead", "8.1.7", "milliseconds"),
+        ("retry", "retry_first_failure", "6.4.1", "its times are floats"),
+        ("dead", "retry_zero_dead", "8.1.7", "its times are milliseconds"),
     )
     for key, case, version, times in shown:
         found: Any = db.zrange(key, 0, -1, withscores=True)
@@ -174,10 +173,8 @@ def entries(db: redis.Redis, recorded: Sequence[Recorded]) -> None:
         jid = next(one.jid for one in recorded if (one.case, one.version) == (case, version))
         raw, score = next((raw, score) for raw, score in found if json.loads(raw)["jid"] == jid)
         when = datetime.fromtimestamp(score).astimezone().strftime("%H:%M:%S")
-        due = f"to be tried again at {when}" if key == "retry" else f"since {when}"
-        say(
-            f"{key} has {len(found)} entries, with Ruby's keys in Ruby's order. That of {version}'s job ({times}), {due}:"
-        )
+        due = f"due at {when}" if key == "retry" else f"dead since {when}"
+        say(f"{key}: {len(found)} entries, with Ruby's keys in Ruby's order. The job of {version}, {due}; {times}:")
         quote(raw.decode())
 
 
@@ -192,7 +189,7 @@ def metrics(worker: Worker, expected: int) -> None:
         return lines if sum(jobs) == expected else []
 
     lines = wait_for(counted, f"{url} to count {expected} jobs")
-    say(f"$ curl -s {url} | grep -E 'jobs_total|_size'")
+    say(f"$ curl {url}   (some of its lines)")
     for line in lines:
         if re.match(r"pykiq_(jobs_total|retry_size|dead_size|queue_size)[ {]", line):
             say("   " + line)
@@ -208,9 +205,8 @@ def beside(db: redis.Redis, worker: Worker, ruby: Ruby) -> None:
     identity = worker.first("running")["identity"]
     if identity not in seen["processes"] or (seen["retry"], seen["dead"]) != (len(VERSIONS), len(VERSIONS)):
         raise DemoFailed(f"Ruby sees something else: {seen}")
-    say(
-        f"Ruby sees the process {identity}, {seen['retry']} retries, {seen['dead']} dead, {seen['waiting']} jobs in its queue"
-    )
+    say(f"Ruby sees the process {identity}, {seen['retry']} retries, {seen['dead']} dead jobs,")
+    say(f"and {seen['waiting']} jobs that wait for it")
     say(f"Ruby reads a retry that Python wrote: {seen['klass']}, {seen['error']}: {seen['message']}")
     say(f"Ruby popped job {seen['popped']} that Python pushed, and performed it:")
     quote(seen["performed"])
