@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
+_UNCOUNTABLE = 10**300  # integers of this size overflow when they meet a float
 _MAJOR = re.compile(r"(\d+)(?:\.|$)")
 
 
@@ -82,10 +83,12 @@ _BY_NAME = {"6": SIX, "7": SEVEN, "8": EIGHT}
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Tell whether `value` is a finite JSON number. `true` is not one, although Python's bool is an int."""
+    """Tell whether `value` is a JSON number one can count with. `true` is not one, although Python's bool is an int."""
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, int):
+        return -_UNCOUNTABLE < value < _UNCOUNTABLE
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def seconds(stamp: object) -> float | None:
@@ -94,16 +97,9 @@ def seconds(stamp: object) -> float | None:
     The JSON type decides, as in 8.1: an integer is milliseconds, a number with a fraction part is seconds
     (WIRE.md §1.3).
     """
-    if isinstance(stamp, bool):
+    if not is_number(stamp):
         return None
-    if isinstance(stamp, int):
-        try:
-            return stamp / 1000
-        except OverflowError:
-            return None
-    if isinstance(stamp, float) and math.isfinite(stamp):
-        return float(stamp)
-    return None
+    return stamp / 1000 if isinstance(stamp, int) else float(stamp)
 
 
 def for_fleet(versions: Iterable[str | None]) -> Dialect:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pykiq.errors import Unreadable
-from pykiq.wire.dialect import seconds
+from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import loads
 
 
@@ -67,9 +67,7 @@ def attempt(payload: Mapping[str, Any]) -> int:
 def retry_count(payload: Mapping[str, Any]) -> int | float | None:
     """Return `retry_count` when it is a number Ruby could count on with, else None: never failed."""
     count = payload.get("retry_count")
-    if isinstance(count, bool) or not isinstance(count, (int, float)):
-        return None
-    return count if seconds(count) is not None else None
+    return count if is_number(count) else None
 
 
 def latency(payload: Mapping[str, Any], now: float) -> float | None:

@@ -163,6 +163,7 @@ def test_no_payload_is_lost_and_unknown_keys_stay_where_they_are(
 def test_the_queue_is_the_retry_queue_or_the_one_it_was_popped_from() -> None:
     assert fail({"queue": "other"})["queue"] == "default"
     assert fail({"queue": "other", "retry_queue": "slow"})["queue"] == "slow"
+    odd: Any
     for odd in (None, "", 5, []):
         assert fail({"retry_queue": odd})["queue"] == "default"
 
@@ -174,7 +175,7 @@ def test_a_missing_or_null_retry_is_written_from_the_handlers_own() -> None:
     assert "retry" not in fail({}, default_retry=None)
 
 
-@pytest.mark.parametrize("odd", ["3", True, [], {}, None])
+@pytest.mark.parametrize("odd", ["3", True, [], {}, None, 10**400])
 def test_an_odd_retry_count_counts_as_never_failed(odd: Any) -> None:
     payload = fail({"retry_count": odd, "failed_at": 1.5})
     assert (payload["retry_count"], payload["failed_at"]) == (0, NOW)
@@ -285,7 +286,7 @@ def test_retry_for_is_a_time_limit_of_its_own_kind_in_each_dialect(
     assert is_exhausted(payload, 25, now=NOW, dialect=dialect) is over
 
 
-@pytest.mark.parametrize("odd", ["60", True, [], None])
+@pytest.mark.parametrize("odd", ["60", True, [], None, 10**400])
 def test_an_odd_retry_for_is_ignored(odd: Any) -> None:
     for dialect in (SEVEN, EIGHT):
         payload = {"retry_for": odd, "failed_at": NOW - 1e6, "retry_count": 3}
