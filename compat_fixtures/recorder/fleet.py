@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import shutil
 import socket
 import subprocess
 import threading
@@ -70,7 +71,7 @@ class Studio:
     def __init__(self, ruby: Ruby) -> None:
         self.ruby = ruby
         self.redis = Server("/usr/bin/redis-server").start()
-        self.home: Home = ruby.place(SHOP, PLACE)
+        self.home: Home = _open_shop(ruby)
         self.clients = {database: Client(self, database) for database in (0, ruby.major)}
         self.own = {database: self._connection(database) for database in (0, ruby.major)}
 
@@ -102,6 +103,16 @@ class Studio:
         self.home.remove()
 
 
+def _open_shop(ruby: Ruby) -> Home:
+    """The recording application at its place; what a recorder left there that was killed is removed."""
+    left = (ruby.root or Path("/")) / PLACE.lstrip("/")
+    if (left / "surroundings.rb").exists():
+        shutil.rmtree(left)
+    if left.exists():
+        raise SystemExit(f"{left} exists and is not the recording application; move it away")
+    return ruby.place(SHOP, PLACE)
+
+
 class Client:
     """The recording application's console: evaluates the call of a case."""
 
@@ -114,6 +125,7 @@ class Client:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        self.evaluate("redis('PING')")  # the connection's greeting belongs to no case
 
     def evaluate(self, code: str) -> dict[str, Any]:
         """`{"returned": …}` or `{"raised": …}`."""
@@ -177,7 +189,7 @@ class SidekiqServer:
     def seen(self) -> list[Any]:
         if not self.events.exists():
             return []
-        return [json.loads(line) for line in self.events.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.events.read_text(encoding="utf-8").split("\n") if line]
 
     def stop(self) -> int:
         self.process.terminate()

@@ -10,12 +10,13 @@ from typing import Any
 # Values of these keys differ from run to run: only their type counts.
 CHANGING = {
     "created_at", "enqueued_at", "failed_at", "retried_at", "discarded_at", "started_at", "beat", "rtt_us", "rss",
-    "pid", "run_at",
+    "pid", "run_at", "busy",
 }  # fmt: skip
-IDENTITY = re.compile(r"[\w.-]+:\d+:[0-9a-f]{12}")
+IDENTITY = re.compile(r"[\w.-]{1,64}:\d+:[0-9a-f]{12}")
 JID = re.compile(r"\b[0-9a-f]{24}\b")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
-METRICS = re.compile(r"^(j\|\d+\|)\d+:(\d+)$")
+METRICS = re.compile(r"^(j\|\d{6}\|)\d+:(\d+)$")
+METRICS_OF_7 = re.compile(r"^j\|\d{8}\||^\w+-\d\d-\d\d:\d+$")  # there only if a heartbeat came after the job
 HISTOGRAM = re.compile(r"-\d+-\d+:\d+$")
 OBJECT = re.compile(r"0x[0-9a-f]{16}")
 FIXED_JID = "0123456789abcdef01234567"
@@ -85,8 +86,10 @@ def _text(value: str, key: str) -> Any:
 
 
 def _keys(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
-    before = {of_key(name): _key(name, entry) for name, entry in sorted(stored.items())}
-    after = {of_key(name): _key(name, entry) for name, entry in sorted(fresh.items())}
+    before, after = (
+        {of_key(name): _key(name, entry) for name, entry in sorted(keys.items()) if not METRICS_OF_7.match(name)}
+        for keys in (stored, fresh)
+    )
     differences = [f"Redis key gone: {name}" for name in before.keys() - after.keys()]
     differences += [f"Redis key new: {name}" for name in after.keys() - before.keys()]
     for name in sorted(before.keys() & after.keys()):

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,6 +152,29 @@ def fleet(lasting_fleet: Fleet) -> Iterator[Fleet]:
     lasting_fleet.kill_all()
 
 
+ARGS = ["größe ✓ 💥", 12345678901234567890, 1e20, 1.5e-07, 0.1, {"z": 1, "a": [None, True]}, "a\u0000b / </x>"]
+Entries = dict[str, list[tuple[bytes, float]]]
+
+
+@pytest.fixture(scope="session")
+def python_entries(lasting_fleet: Fleet) -> Entries:
+    """Two entries each of `retry`, `dead` and `schedule` with their scores, written by Python beside this Ruby."""
+    fleet = lasting_fleet
+    fleet.redis.flushdb()
+    fleet.ruby("-q", "ruby", "-c", "1", POLL="60")
+    for number in range(2):
+        # the arguments are not what these handlers take: the failure is the signature's
+        fleet.push_from_python("Py::Fails", [*ARGS, number], queue="python")
+        fleet.push_from_python("Py::Dies", [*ARGS, number], queue="python", retry=0)
+        fleet.push_from_python("Py::Note", [*ARGS, number], queue="python", at=time.time() + 3600)
+    worker = fleet.python("-q", "python", "-c", "1")
+    sets = ("retry", "dead", "schedule")
+    fleet.wait(lambda: [fleet.redis.zcard(key) for key in sets] == [2, 2, 2], what="all entries")
+    assert worker.stop() == 0
+    fleet.kill_all()
+    return {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in sets}
+
+
 @dataclass
 class Scene:
     """A Ruby and a Python process in the middle of their work, for the tests that only look.
@@ -160,7 +184,7 @@ class Scene:
 
     fleet: Fleet
     python: rubies.Program
-    release: Path  # the busy job ends when this file exists
+    retry_at: float  # when the retry was due; it is put off for the tests to see it
     busy: str  # jids
     retry: str
     dead: str
@@ -172,19 +196,20 @@ def scene(real_redis: Server, home: rubies.Home, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("scene")
     with fleet_on(real_redis, home, 2, folder) as fleet:
         fleet.ruby("-q", "ruby", "-c", "1", POLL="5")
-        release = folder / "release"
-        push = "Sidekiq::Client.push('class' => klass, 'queue' => 'python', 'args' => [arg], **more)"
+        push = "Sidekiq::Client.push({'class' => klass, 'queue' => 'python', 'args' => [arg]}.merge(more))"
 
         def pushed(klass: str, arg: object, **more: object) -> str:
-            return str(fleet.ask(push.replace("**more", "**more.to_h"), klass=klass, arg=arg, more=more))
+            return str(fleet.ask(push, klass=klass, arg=arg, more=more))
 
-        busy = pushed("Py::Busy", str(release))
+        busy = pushed("Py::Busy", "/no/such/file")
         retry = pushed("Py::FailsWithBacktrace", "no stock ✓", retry=3, backtrace=True, tags=["slow", "billing"])
         dead = pushed("Py::Dies", "gone", retry=0, backtrace=3)
         scheduled = str(fleet.ask("Py::Note.perform_in(3600, 'later')"))
         python = fleet.python("-q", "python", "-q", "other", "-c", "3", "-t", "3")
         fleet.wait(lambda: fleet.redis.zcard("retry") == 1, what="the retry entry")
+        ((entry, retry_at),) = fleet.redis.zrange("retry", 0, -1, withscores=True)
+        fleet.redis.zadd("retry", {entry: retry_at + 3600}, xx=True)
         fleet.wait(lambda: fleet.redis.zcard("dead") == 1, what="the dead entry")
         fleet.wait(lambda: [w for w in fleet.ask("work") if w["payload"]["jid"] == busy], 25, "the work record")
         fleet.wait(lambda: fleet.ask("stats")["failed"] == 2, 25, "the counters of a heartbeat")
-        yield Scene(fleet, python, release, busy, retry, dead, scheduled)
+        yield Scene(fleet, python, retry_at, busy, retry, dead, scheduled)

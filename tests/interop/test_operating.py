@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Fleet
+from tests.interop.conftest import ARGS, Entries, Fleet
 
 pytestmark = pytest.mark.interop
 
-ARGS = ["größe ✓ 💥", 12345678901234567890, 1e20, 1.5e-07, 0.1, {"z": 1, "a": [None, True]}, "a\u0000b / </x>"]
 PLACES = ("queue:python", "retry", "schedule", "dead")
 
 
 @pytest.fixture
-def entry(fleet: Fleet) -> Callable[..., str]:
-    """Let a Python process write one entry into `retry`, `dead` or `schedule`, and end; the entry's jid."""
+def entry(python_entries: Entries, fleet: Fleet) -> Callable[[str], str]:
+    """Puts one entry that Python wrote into the set it was written to; its jid."""
 
-    def write(key: str) -> str:
-        fleet.ruby("-q", "ruby", "-c", "1", POLL="60")
-        if key == "schedule":
-            jid = fleet.push_from_python("Py::Note", ARGS, queue="python", at=time.time() + 3600)
-        else:
-            klass, options = ("Py::Fails", {}) if key == "retry" else ("Py::Dies", {"retry": 0})
-            # arguments the handlers do not take: the failure is the handler's signature
-            jid = fleet.push_from_python(klass, ARGS, queue="python", **options)
-            worker = fleet.python("-q", "python", "-c", "1")
-            fleet.wait(lambda: fleet.redis.zcard(key) == 1, what=f"the entry in {key}")
-            assert worker.stop() == 0
-        fleet.kill_all()
-        assert held(fleet) == {key: [jid]}
-        return jid
+    def put(key: str) -> str:
+        raw, score = python_entries[key][0]
+        fleet.redis.zadd(key, {raw: score})
+        return str(json.loads(raw)["jid"])
 
-    return write
+    return put
 
 
 def held(fleet: Fleet) -> dict[str, list[str]]:
@@ -45,7 +35,7 @@ def held(fleet: Fleet) -> dict[str, list[str]]:
 
 def job(fleet: Fleet, place: str) -> dict[str, Any]:
     (only,) = fleet.members(place)
-    assert only["args"] == ARGS
+    assert only["args"] == [*ARGS, 0]
     return only
 
 

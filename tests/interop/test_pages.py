@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Fleet, Scene
+from tests.interop.conftest import Entries, Fleet, Scene
 
 pytestmark = pytest.mark.interop
 
@@ -108,51 +107,25 @@ def test_a_search_finds_python_s_entries(scene: Scene) -> None:
         assert jid in found["body"]
 
 
-class TestButtons:
-    """The buttons of the lists and of the detail pages, pressed on entries that Python wrote."""
+def test_the_buttons_work_on_entries_that_python_wrote(python_entries: Entries, fleet: Fleet) -> None:
+    for key, entries in python_entries.items():
+        fleet.redis.zadd(key, dict(entries))
 
-    @pytest.fixture
-    def written(self, fleet: Fleet) -> dict[str, Any]:
-        """Two entries in each set, written by Python, whose process has ended."""
-        fleet.ruby("-q", "ruby", "-c", "1", POLL="60")
-        for number in range(2):
-            fleet.push_from_python("Py::Fails", [f"no {number}"], queue="python")
-            fleet.push_from_python("Py::Dies", [f"gone {number}"], queue="python", retry=0)
-            fleet.ask("Py::Note.perform_in(3600, n)", n=number)
-        worker = fleet.python("-q", "python", "-c", "1")
-        fleet.wait(lambda: fleet.redis.zcard("retry") == fleet.redis.zcard("dead") == 2, what="all entries")
-        assert worker.stop() == 0
-        fleet.kill_all()
-        return {key: [job["jid"] for job in fleet.members(key)] for key in ("retry", "schedule", "dead")}
+    first, second = (job["jid"] for job in fleet.members("retry"))
+    post(fleet, f"/retries/{key_of(fleet, 'retry', first)}", retry="Retry Now")
+    assert [job["jid"] for job in fleet.members("queue:python")] == [first]
+    post(fleet, "/retries", **{"key[]": key_of(fleet, "retry", second), "delete": "Delete"})
+    assert fleet.members("retry") == []
 
-    def test_retry_kill_delete_and_add_to_queue_work_on_python_s_entries(
-        self, fleet: Fleet, written: dict[str, Any]
-    ) -> None:
-        first, second = written["retry"]
-        post(fleet, f"/retries/{key_of(fleet, 'retry', first)}", retry="Retry Now")
-        assert [job["jid"] for job in fleet.members("queue:python")] == [first]
-        post(fleet, "/retries", **{"key[]": key_of(fleet, "retry", second), "delete": "Delete"})
-        assert fleet.members("retry") == []
+    first, second = (job["jid"] for job in fleet.members("schedule"))
+    post(fleet, "/scheduled", **{"key[]": key_of(fleet, "schedule", first), "add_to_queue": "Add to queue"})
+    assert first in [job["jid"] for job in fleet.members("queue:python")]
+    post(fleet, f"/scheduled/{key_of(fleet, 'schedule', second)}", delete="Delete")
+    assert fleet.members("schedule") == []
 
-        first, second = written["schedule"]
-        post(fleet, "/scheduled", **{"key[]": key_of(fleet, "schedule", first), "add_to_queue": "Add to queue"})
-        assert first in [job["jid"] for job in fleet.members("queue:python")]
-        post(fleet, f"/scheduled/{key_of(fleet, 'schedule', second)}", delete="Delete")
-        assert fleet.members("schedule") == []
-
-        first, second = written["dead"]
-        post(fleet, f"/morgue/{key_of(fleet, 'dead', first)}", retry="Retry Now")
-        assert first in [job["jid"] for job in fleet.members("queue:python")]
-        post(fleet, "/morgue", **{"key[]": key_of(fleet, "dead", second), "delete": "Delete"})
-        assert fleet.members("dead") == []
-        assert fleet.redis.llen("queue:python") == 3
-
-    def test_the_quiet_and_stop_buttons_end_a_python_process(self, fleet: Fleet) -> None:
-        worker = fleet.python("-q", "python", "-c", "1", "-t", "3")
-
-        post(fleet, "/busy", identity=worker.identity, quiet="Quiet")
-        post(fleet, "/busy", identity=worker.identity, stop="Stop")
-
-        # one command a beat, in the order they were given
-        assert worker.process.wait(40) == 0
-        assert worker.identity not in page(fleet, "/busy")
+    first, second = (job["jid"] for job in fleet.members("dead"))
+    post(fleet, f"/morgue/{key_of(fleet, 'dead', first)}", retry="Retry Now")
+    assert first in [job["jid"] for job in fleet.members("queue:python")]
+    post(fleet, "/morgue", **{"key[]": key_of(fleet, "dead", second), "delete": "Delete"})
+    assert fleet.members("dead") == []
+    assert fleet.redis.llen("queue:python") == 3

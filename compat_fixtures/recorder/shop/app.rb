@@ -33,7 +33,7 @@ Sidekiq.configure_server do |config|
 
   config.death_handlers << ->(job, error) { event("death_handler", job, error.class.name, error.message) }
   config.error_handlers << lambda do |error, context, *|
-    event("error_handler", error.class.name, error.message, context.keys)
+    event("error_handler", error.class.name, error.message[0, 200], context.keys)
   end
   config.client_middleware { |chain| chain.add(ClientSeen) } if ENV["CMW"]
 end
@@ -184,7 +184,7 @@ end
 
 class Bad < StandardError
   def message
-    raise "no message"
+    raise "nope"
   end
 end
 
@@ -194,7 +194,7 @@ class FailMsg
   def perform(kind)
     case kind
     when "empty" then raise ""
-    when "long" then raise "x" * 20_000
+    when "long" then raise "x" * 12_000
     when "binary" then raise "bad \xff\xfe bytes"
     when "unicode" then raise "ünïcödé ✓ 💥 \u2028 </script>"
     when "anon" then raise Class.new(StandardError), "anon"
