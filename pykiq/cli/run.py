@@ -17,6 +17,7 @@ from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.observe import log
+from pykiq.worker.process import Process
 
 
 @click.command()
@@ -50,8 +51,6 @@ def serve(settings: Loaded) -> int:
         startup.announce(config, server, file=settings.file, notes=settings.notes)
         startup.announce_handlers(config, queues)
         startup.announce_waiting(client, config, queues)
-    from pykiq.worker.process import Process
-
     return Process(config).run()
 
 

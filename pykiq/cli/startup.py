@@ -40,7 +40,7 @@ def examine(client: redis.Redis, config: Config) -> Server:
         info = client.info()
     except redis.ResponseError as error:
         # An ACL may forbid INFO; that alone is no reason not to work.
-        structlog.get_logger("pykiq").warning("the Redis server does not say what it is", error=str(error))
+        structlog.get_logger("pykiq").warning("server_unknown", error=str(error), why="INFO is refused")
         return Server("redis", "unknown", OLDEST_REDIS, None, is_cluster=False)
     server = described(info)
     if server.is_cluster:
@@ -91,8 +91,9 @@ def announce(config: Config, server: Server, *, file: str | None, notes: Iterabl
         log.warning("configuration", note=note)
     if server.policy not in {None, "noeviction"}:
         log.warning(
-            "the server may evict jobs when its memory is full; set maxmemory-policy to noeviction",
+            "jobs_may_be_evicted",
             maxmemory_policy=server.policy,
+            next="set maxmemory-policy to noeviction, or jobs are lost when the server's memory is full",
         )
     for capsule in config.capsules:
         log.info(
@@ -117,24 +118,25 @@ def announce_handlers(config: Config, handlers: Mapping[str, str]) -> None:
     served = set(config.queues)
     for queue in sorted(set(handlers.values()) - served):
         log.warning(
-            "these handlers push into a queue that this process does not serve",
+            "queue_not_served",
             queue=queue,
             handlers=sorted(name for name in handlers if handlers[name] == queue),
+            next="their pushes go there; serve it here with -q, or in another process",
         )
 
 
 def announce_waiting(client: redis.Redis, config: Config, handlers: Mapping[str, str]) -> None:
     """Warn about classes that wait in our queues and have no handler here."""
     fate = {
-        "leave": "left for the process that has a handler",
-        "retry": "put into the retry set",
-        "dead": "put into the dead set",
+        "leave": "left in the queue for a process that has one",
+        "retry": "put into the retry set when claimed",
+        "dead": "put into the dead set when claimed",
     }[config.foreign]
     known = {name.removeprefix("::") for name in handlers}
     for found in waiting.without_handler(client, config.queues, lambda name: name.removeprefix("::") in known):
         structlog.get_logger("pykiq").warning(
-            "jobs wait without a handler here",
+            "waiting_without_handler",
             queue=found.queue,
             classes=dict(found.classes),
-            they_are=fate,
+            next=fate,
         )

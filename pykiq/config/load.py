@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pykiq.config import sidekiq_yml
+from pykiq.config.capsule import DEFAULT_CAPSULE, Capsule
 from pykiq.config.environment import Given, read_environment
 from pykiq.config.model import RULES, Config
 from pykiq.config.settings import checked
@@ -63,13 +64,23 @@ def load(
 def with_code(loaded: Loaded, code: Config) -> Loaded:
     """The same with what the program itself configured, where neither flag, variable nor file says otherwise."""
     default = Config()
-    taken: dict[str, Any] = {}
-    for known in fields(Config):
-        value = getattr(code, known.name)
-        names = {"queues", "concurrency", "capsules"} if known.name == "capsules" else {known.name}
-        if value != getattr(default, known.name) and not names & loaded.given.keys():
-            taken[known.name] = value
+    taken = {
+        known.name: getattr(code, known.name)
+        for known in fields(Config)
+        if known.name != "capsules"
+        and known.name not in loaded.given
+        and getattr(code, known.name) != getattr(default, known.name)
+    }
+    if code.capsules != default.capsules and "capsules" not in loaded.given:
+        taken["capsules"] = _capsules(loaded, code)
     return replace(loaded, config=replace(loaded.config, **taken)) if taken else loaded
+
+
+def _capsules(loaded: Loaded, code: Config) -> tuple[Capsule, ...]:
+    """The program's capsules, the one called default with the slots and the queues that were given for it."""
+    ours = {capsule.name: capsule for capsule in loaded.config.capsules}[DEFAULT_CAPSULE]
+    given = {name: getattr(ours, name) for name in ("concurrency", "queues") if name in loaded.given}
+    return tuple(replace(capsule, **given) if capsule.name == DEFAULT_CAPSULE else capsule for capsule in code.capsules)
 
 
 def _below(path: Path, directory: Path) -> str:

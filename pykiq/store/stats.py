@@ -55,7 +55,7 @@ def read(client: redis.Redis, now: float) -> Stats:
     for identity in identities:
         second.hget(identity, "busy")
     for name in names:
-        key = keys.queue(_text(name))
+        key = keys.queue("").encode() + name
         second.llen(key)
         second.lindex(key, -1)
     answers = second.execute()

@@ -84,4 +84,8 @@ def test_what_the_program_configures_counts_where_nobody_else_says_otherwise() -
     assert (merged.timeout, merged.redis, merged.concurrency) == (9.0, "redis://code", 2)
     assert with_code(loaded, Config()) is loaded
     kept = Loaded(Config.of(concurrency=4), {"concurrency": Given("4", "--concurrency")})
-    assert with_code(kept, Config.of(concurrency=2)).config.concurrency == 4
+    code = Config.of(concurrency=2, queues=["a"], capsules={"b": {"concurrency": 1}})
+    assert [(c.name, c.concurrency, c.names) for c in with_code(kept, code).config.capsules] == [
+        ("default", 4, ("a",)),
+        ("b", 1, ("default",)),
+    ]

@@ -1,0 +1,81 @@
+"""Every error of the command is one line and one documented exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pykiq.cli import main
+from pykiq.version import __version__
+from tests.cli.command import pykiq_command
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "REDIS_PROVIDER", "APP_ENV", "RAILS_ENV", "RACK_ENV", "RAILS_MAX_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("--version", "-V"):
+        assert main([flag]) == 0
+        assert capsys.readouterr().out == f"pykiq {__version__}\n"
+
+
+def test_python_m_pykiq_is_the_command(tmp_path: Path) -> None:
+    done = pykiq_command("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"pykiq {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"], ["run", "-h"], ["push", "--help"], ["stats", "-h"]])
+def test_help_ends_with_zero(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert "Usage: pykiq" in capsys.readouterr().out
+
+
+def test_no_subcommand_shows_the_help_and_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Usage: pykiq" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "no such command `rnu`; did you mean `run`?"),
+        (["zzz"], "no such command `zzz`; `pykiq --help` lists them"),
+        (["run", "--concurency", "3"], "`pykiq run` has no option --concurency; did you mean --concurrency?"),
+        (["run", "-i", "3"], "`pykiq run` has no option -i; `pykiq run --help` lists them"),
+        (["run", "-c", "abc"], '--concurrency is "abc"; expected a whole number from 1 to 10000'),
+        (["run", "-q", "a,b"], '--queue is "b"; expected a whole number from 0 to 10000, as the weight of queue `a`'),
+        (["run", "--foreign", "dad"], '--foreign is "dad"; expected leave, retry or dead; did you mean `dead`?'),
+        (["run", "--wire", "5"], '--wire is "5"; expected auto, 8, 7 or 6'),
+        (["run", "--redis", "localhost"], "--redis is not a URL; expected a URL like redis://host:6379/0"),
+        (["run", "-C", "none.yml"], '--config is "none.yml"; no such file; give the path of a sidekiq.yml'),
+        (["run"], "no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py"),
+        (["run", "--processes", "2"], "`pykiq run` has no option --processes"),
+        (["push"], "missing argument 'CLASS'; see `pykiq push --help`"),
+        (["stats", "x"], "got unexpected extra argument (x); see `pykiq stats --help`"),
+        (["stats", "--redis", "redis://h?bogus=1"], "the Redis URL redis://h?bogus=1 cannot be used: "),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"pykiq: {message}")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("command", [["stats"], ["push", "HardJob"]])
+def test_a_server_that_is_not_there_is_one_line_without_the_password_and_exit_code_one(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--redis", "redis://:s3cret@127.0.0.1:1/0"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("pykiq: Redis at redis://:***@127.0.0.1:1/0 does not answer")
+    assert error.count("\n") == 1
+    assert "s3cret" not in error

@@ -1,0 +1,174 @@
+"""`pykiq run` from its flags to its exit code, as a process of its own beside a real server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.cli.run import with_tag
+from pykiq.config import Config
+from pykiq.config.environment import Given
+from pykiq.config.load import Loaded
+from tests.cli.command import pykiq_command, start
+from tests.servers import Server, free_port, wait_until
+
+JOBS = """
+import pykiq, redis, os
+
+@pykiq.job("Echo", queue="low")
+def echo(value):
+    redis.Redis.from_url(os.environ.get("ECHO_URL") or os.environ["REDIS_URL"]).rpush("echoed", value)
+"""
+
+Worker = tuple["subprocess.Popen[bytes]", Callable[[], list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    path = tmp_path / "run_jobs.py"
+    path.write_text(JOBS)
+    return path
+
+
+@pytest.fixture
+def worker(tmp_path: Path, jobs: Path) -> Iterator[Callable[..., Worker]]:
+    """Start `pykiq run` with JSON lines; gives the process and a reader of its log."""
+    processes = []
+    log = tmp_path / "log"
+
+    def lines() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+    def begin(*arguments: str, **variables: str) -> Worker:
+        process = start("run", *arguments, cwd=tmp_path, log=log, **variables)
+        processes.append(process)
+        return process, lines
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def event(lines: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    return next((line for line in lines if line["event"] == name), None)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_runs_what_is_pushed_and_stops_with_zero(
+    worker: Callable[..., Worker], redis: redis_py.Redis, redis_url: str, tmp_path: Path, signum: signal.Signals
+) -> None:
+    pushed = pykiq_command("push", "Echo", '["hello"]', "-q", "low", cwd=tmp_path, REDIS_URL=redis_url)
+    assert pushed.returncode == 0
+    redis.lpush("queue:low", b'{"class":"OnlyInRuby","args":[],"jid":"r"}')
+    process, log = worker("-r", "run_jobs", "-q", "low,2", "-q", "default", "-c", "2", "-t", "3", REDIS_URL=redis_url)
+    wait_until(lambda: redis.lrange("echoed", 0, -1) == [b"hello"], what="the job")
+    process.send_signal(signum)
+    assert process.wait(20) == 0
+    lines = log()
+    assert (event(lines, "starting") or {})["concurrency"] == 2
+    assert (event(lines, "serving") or {})["queues"] == ["low,2", "default"]
+    assert (event(lines, "handling") or {})["handlers"] == {"Echo": "low"}
+    assert (event(lines, "waiting_without_handler") or {})["classes"] == {"OnlyInRuby": 1}
+    assert redis.lrange("queue:low", 0, -1) == [b'{"class":"OnlyInRuby","args":[],"jid":"r"}']
+
+
+def test_a_file_and_the_environment_configure_a_worker(
+    worker: Callable[..., Worker], redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "sidekiq.yml").write_text(
+        ":queues: [low]\n:concurency: 3\nqa:\n  :concurrency: <%= ENV['THREADS'] || 2 %>\n"
+    )
+    process, log = worker(
+        PYKIQ_REQUIRE="run_jobs.py", MY_REDIS=redis_url, REDIS_PROVIDER="MY_REDIS", ECHO_URL=redis_url, RAILS_ENV="qa"
+    )
+    redis.lpush("queue:low", b'{"class":"Echo","args":["x"],"jid":"1"}')
+    wait_until(lambda: redis.llen("echoed"), what="the job")
+    wait_until(lambda: event(log(), "running"))
+    process.terminate()
+    assert process.wait(20) == 0
+    starting = event(log(), "starting") or {}
+    assert (starting["concurrency"], starting["environment"]) == (2, "qa")
+    assert starting["config"] == "config/sidekiq.yml"
+    assert "did you mean `concurrency`" in (event(log(), "configuration") or {})["note"]
+
+
+def test_what_the_handlers_module_configures_counts_below_the_flags(
+    worker: Callable[..., Worker], jobs: Path, redis: redis_py.Redis, redis_url: str
+) -> None:
+    jobs.write_text(JOBS + f"pykiq.configure(redis={redis_url!r}, queues=['low'], concurrency=4)\n")
+    process, log = worker("-r", "run_jobs", "-c", "1", ECHO_URL=redis_url)
+    redis.lpush("queue:low", b'{"class":"Echo","args":["x"],"jid":"1"}')
+    wait_until(lambda: redis.llen("echoed") or process.poll() is not None, what="the job")
+    process.terminate()
+    assert process.wait(20) == 0
+    assert redis.lrange("echoed", 0, -1) == [b"x"]
+    assert (event(log(), "starting") or {})["concurrency"] == 1
+
+
+def test_a_server_that_is_not_there_ends_with_one(jobs: Path, tmp_path: Path) -> None:
+    done = pykiq_command("run", "-r", "run_jobs", "--redis", "redis://:s3cret@127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("pykiq: Redis at redis://:***@127.0.0.1:1 does not answer")
+    assert "s3cret" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_ends_with_one(jobs: Path, tmp_path: Path) -> None:
+    # The bus is at the port plus 10,000 by default, which may be past the last port there is.
+    server = Server(options=("--cluster-enabled", "yes", "--cluster-port", str(free_port())))
+    try:
+        done = pykiq_command("run", "-r", "run_jobs", cwd=tmp_path, REDIS_URL=server.start().url)
+    finally:
+        server.stop()
+    assert done.returncode == 1
+    assert "is a cluster" in done.stderr.splitlines()[-1]
+
+
+def test_a_module_that_raises_ends_with_one_after_its_traceback(jobs: Path, tmp_path: Path, redis_url: str) -> None:
+    jobs.write_text("def boom():\n    raise ValueError('no model file')\n\nboom()\n")
+    done = pykiq_command("run", "-r", "run_jobs", cwd=tmp_path, REDIS_URL=redis_url)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1] == f'  File "{jobs}", line 4, in <module>'
+    assert lines[-1] == f"pykiq: --require run_jobs could not be loaded: ValueError: no model file ({jobs}:2)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-r", "run_jbos"), "did you mean `run_jobs`?"),
+        (("-r", "empty"), "--require empty declares no handler; expected a function with @pykiq.job"),
+        (("-r", "run_jobs", "-q", ""), '--queue is ""; expected a queue with a name'),
+    ],
+)
+def test_nothing_to_run_ends_with_two(
+    jobs: Path, tmp_path: Path, redis_url: str, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "empty.py").write_text("")
+    done = pykiq_command("run", *arguments, cwd=tmp_path, REDIS_URL=redis_url)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("directory", "tag"),
+    [("/srv/shop", "shop"), ("/srv/shop/current", "shop"), ("/srv/shop/releases/20310501", "shop"), ("/", "")],
+)
+def test_the_tag_is_the_name_of_the_application_directory(directory: str, tag: str) -> None:
+    assert with_tag(Loaded(Config(), {}), Path(directory)).config.tag == tag
+
+
+def test_a_tag_that_was_given_stays() -> None:
+    given = Loaded(Config.of(tag="mine"), {"tag": Given("mine", "--tag")})
+    assert with_tag(given, Path("/srv/shop")) is given

@@ -1,0 +1,137 @@
+"""What is checked and said before the first job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis as redis_py
+from structlog.testing import capture_logs
+
+from pykiq.cli import waiting
+from pykiq.cli.startup import Server, announce, announce_handlers, announce_waiting, described, examine
+from pykiq.config import Config
+from pykiq.errors import StoreError
+
+
+class Answers:
+    """A server that gives one INFO."""
+
+    def __init__(self, info: dict[str, Any]) -> None:
+        self._info = info
+
+    def info(self) -> dict[str, Any]:
+        return self._info
+
+
+def examined(**info: Any) -> Server:
+    return examine(Answers(info), Config.of(redis="redis://:s3cret@cache"))  # type: ignore[arg-type]
+
+
+def test_a_real_server_is_good_enough_and_says_what_it_is(redis: redis_py.Redis) -> None:
+    server = examine(redis, Config())
+    assert server.name in {"valkey", "redis"}
+    assert server.speaks >= (6, 2)
+    assert server.policy == "noeviction"
+
+
+@pytest.mark.parametrize(
+    ("info", "name", "version"),
+    [
+        ({"redis_version": "7.0.15"}, "redis", "7.0.15"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "valkey", "9.1.2"),
+        ({"redis_version": "7.4.0", "dragonfly_version": "df-v1.31.0"}, "dragonfly", "1.31.0"),
+        ({"redis_version": "255.255.255"}, "redis", "255.255.255"),
+    ],
+)
+def test_every_kind_of_server_is_named_by_its_own_version(info: dict[str, Any], name: str, version: str) -> None:
+    server = described(info)
+    assert (server.name, server.version, server.is_cluster) == (name, version, False)
+
+
+@pytest.mark.parametrize("version", ["6.0.16", "5.0.14", "2.8.0"])
+def test_a_server_older_than_6_2_is_refused_without_the_password(version: str) -> None:
+    with pytest.raises(StoreError) as refused:
+        examined(redis_version=version)
+    assert str(refused.value) == (
+        f"Redis at redis://:***@cache is version {version}; expected 6.2 or later, for LMOVE and BLMOVE"
+    )
+
+
+@pytest.mark.parametrize("sign", [{"cluster_enabled": 1}, {"redis_mode": "cluster"}])
+def test_a_cluster_is_refused(sign: dict[str, Any]) -> None:
+    with pytest.raises(StoreError, match=r"is a cluster, where .*; give the URL of a single server or of Sentinels"):
+        examined(redis_version="7.2.0", **sign)
+
+
+def test_a_server_that_refuses_info_is_only_remarked_on() -> None:
+    class Refuses:
+        def info(self) -> dict[str, Any]:
+            raise redis_py.ResponseError("NOPERM")
+
+    with capture_logs() as lines:
+        assert examine(Refuses(), Config()).version == "unknown"  # type: ignore[arg-type]
+    assert lines[0]["event"] == "server_unknown"
+
+
+def announced(config: Config, policy: str | None = "noeviction", notes: tuple[str, ...] = ()) -> list[Any]:
+    with capture_logs() as lines:
+        announce(config, Server("redis", "7.0", (7, 0), policy, is_cluster=False), file="config/x.yml", notes=notes)
+    return list(lines)
+
+
+def test_the_first_line_says_versions_and_where_redis_is() -> None:
+    first = announced(Config.of(redis="redis://:s3cret@cache/1", concurrency=3))[0]
+    assert (first["server"], first["redis"], first["concurrency"]) == ("redis 7.0", "redis://:***@cache/1", 3)
+    assert first["config"] == "config/x.yml"
+
+
+def test_each_capsule_is_named_with_its_queues_and_weights() -> None:
+    config = Config.of(queues=["a,3", "b", "a,3"], capsules={"slow": {"concurrency": 1, "queues": ["pdf"]}})
+    serving = [line for line in announced(config) if line["event"] == "serving"]
+    assert [(line["capsule"], line["mode"], line["queues"]) for line in serving] == [
+        ("default", "weighted", ["a,3", "b"]),
+        ("slow", "strict", ["pdf"]),
+    ]
+
+
+def test_a_server_that_may_evict_is_warned_about() -> None:
+    def warnings(policy: str | None) -> list[str]:
+        return [line["maxmemory_policy"] for line in announced(Config(), policy) if line["log_level"] == "warning"]
+
+    assert warnings("allkeys-lru") == ["allkeys-lru"]
+    assert warnings("noeviction") == warnings(None) == []
+
+
+def test_remarks_on_the_file_are_warnings() -> None:
+    assert [line["note"] for line in announced(Config(), notes=("x:1: …",)) if "note" in line] == ["x:1: …"]
+
+
+def test_handlers_are_named_and_those_of_a_queue_not_served_are_warned_about() -> None:
+    with capture_logs() as lines:
+        announce_handlers(Config.of(queues=["a"]), {"B": "b", "A": "a", "C": "b"})
+    assert lines[0]["handlers"] == {"A": "a", "B": "b", "C": "b"}
+    assert [(line["queue"], line["handlers"]) for line in lines[1:]] == [("b", ["B", "C"])]
+
+
+def test_classes_that_wait_without_a_handler_are_counted_per_queue(redis: redis_py.Redis) -> None:
+    redis.lpush("queue:a", *[b'{"class":"Known"}'] * 3, *[b'{"class":"Ruby"}'] * 2, b"not json", b'{"class":5}')
+    wrapper = b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"%s"}'
+    redis.lpush("queue:b", wrapper % b"Known", wrapper % b"Mailer", b'{"class":"::Known"}')
+    with capture_logs() as lines:
+        announce_waiting(redis, Config.of(queues=["a", "b", "none"], foreign="dead"), {"Known": "a"})
+    assert [(line["queue"], line["classes"]) for line in lines] == [("a", {"Ruby": 2, "?": 1}), ("b", {"Mailer": 1})]
+    assert all(line["next"] == "put into the dead set when claimed" for line in lines)
+
+
+def test_a_long_queue_is_looked_at_from_both_ends_only(redis: redis_py.Redis) -> None:
+    redis.rpush("queue:a", b'{"class":"Newest"}', *[b'{"class":"Middle"}'] * 1000, b'{"class":"Oldest"}')
+    (found,) = waiting.without_handler(redis, ["a"], lambda name: False)
+    assert found.classes == {"Middle": 2 * waiting.LOOKED_AT - 2, "Newest": 1, "Oldest": 1}
+
+
+def test_huge_entries_end_the_look_early(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_BUDGET", 10)
+    redis.rpush("queue:a", *[b'{"class":"A"}'] * 300)
+    (found,) = waiting.without_handler(redis, ["a"], lambda name: False)
+    assert found.classes == {"A": 50}
