@@ -55,8 +55,8 @@ def render(text: str, variables: Mapping[str, str], path: str) -> Rendered:
         value = "<%" if tag["open"] is None else _value(tag, text, variables, f"{path}:{line}")
         pieces.append(_Piece(value, line, literal=False))
         position = tag.end()
-        if tag["close"] == "-%>" and text.startswith("\n", position):
-            position += 1
+        if tag["close"] == "-%>":
+            position += next((len(end) for end in ("\n", "\r\n") if text.startswith(end, position)), 0)
     unclosed = text.find("<%", position)
     if unclosed >= 0:
         raise ConfigError(f"{path}:{_line_of(text, unclosed)}: `<%` without its `%>`; close it")

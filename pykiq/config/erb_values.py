@@ -17,7 +17,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = {"n": "\n", "t": "\t", "s": " ", "r": "\r", "0": "\0", "e": "\x1b"}
+_ESCAPES = {"n": "\n", "t": "\t", "s": " ", "r": "\r", "e": "\x1b"}
 
 
 class NotSupported(Exception):
@@ -164,6 +164,8 @@ def _literal(token: str) -> Value:
     if token[:1] == '"':
         if re.search(r"#[{$@]", token):
             raise NotSupported("no interpolation in strings")
+        if re.search(r"(?<!\\)(?:\\\\)*\\(?![ntsre])\w", token):
+            raise NotSupported('no escapes in strings but \\n, \\t, \\r, \\s, \\e, \\\\ and \\"')
         return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), token[1:-1], flags=re.DOTALL)
     if re.fullmatch(r"[+-]?0[0-9_]+", token):
         raise NotSupported("octal numbers")
@@ -197,8 +199,8 @@ def _to_f(value: Value) -> Value:
     if isinstance(value, bool):
         raise NotSupported("a boolean has no .to_f")
     if isinstance(value, str):
-        match = re.match(r"\s*[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", value)
-        return float(match[0]) if match else 0.0
+        match = re.match(r"\s*[+-]?[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", value)
+        return float(match[0].replace("_", "")) if match else 0.0
     return float(value or 0)
 
 

@@ -53,6 +53,7 @@ VARIABLES = {"X": "7", "EMPTY": "", "WORDS": "12 monkeys", "OCTAL": "010", "HEX"
         ("2.5", "2.5"),
         ("'it\\'s'", "it's"),
         ('"a\\"b"', 'a"b'),
+        ('"a\\tb\\\\x"', "a\tb\\x"),
         (":sym", "sym"),
         ("true", "true"),
         ("nil", ""),
@@ -71,6 +72,8 @@ def test_a_supported_form_prints_what_ruby_prints(code: str, printed: str) -> No
         'system("id")',
         "Rails.env",
         '"#{ENV["X"]}_q"',
+        '"\\u0041"',
+        '"\\101"',
         "ENV.to_h",
         "ENV",
         "ENV[X]",
@@ -126,6 +129,7 @@ def test_a_doubled_percent_is_a_literal_tag() -> None:
 
 def test_a_trimming_tag_takes_its_new_line_with_it() -> None:
     assert render("a: 1\n<%# note -%>\nb: 2\n", {}, "f.yml").text == "a: 1\nb: 2\n"
+    assert render("a: 1\r\n<%# note -%>\r\nb: 2\r\n", {}, "f.yml").text == "a: 1\r\nb: 2\r\n"
     assert render("a: 1\n  <%- # note -%>\nb: 2\n", {}, "f.yml").text == "a: 1\nb: 2\n"
 
 
