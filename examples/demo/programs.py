@@ -146,14 +146,17 @@ class Ruby:
         return cls(program, asked.stdout, redis_url) if asked.returncode == 0 else None
 
     def __call__(self, script: str) -> Any:
-        """Run a script and read what it printed as JSON."""
+        """Run a script; its `answer` is the last line it prints, as JSON. Sidekiq 7 and 8 log to the same stream."""
         try:
             ran = _ruby(self._program, script, self._redis_url)
         except subprocess.TimeoutExpired:
             raise DemoFailed("Ruby did not answer within 20 s") from None
         if ran.returncode != 0:
             raise DemoFailed(f"Ruby failed: {ran.stderr.strip()[-500:]}")
-        return json.loads(ran.stdout)
+        try:
+            return json.loads(ran.stdout.splitlines()[-1])
+        except (IndexError, ValueError):
+            raise DemoFailed(f"Ruby answered something else than JSON: {ran.stdout[-500:]!r}") from None
 
 
 def _ruby(program: str, script: str, redis_url: str) -> subprocess.CompletedProcess[str]:

@@ -28,18 +28,20 @@ RECEIPTS = {"OkJob", "Ns::Deep::Job"}  # classes whose handlers push a ReceiptJo
 RUBY_PUSHES = """
 require "sidekiq"; require "json"
 class OkJob; include Sidekiq::Job; end
-print OkJob.perform_async("pushed by real Ruby", {"version" => Sidekiq::VERSION}).to_json
+puts OkJob.perform_async("pushed by real Ruby", {"version" => Sidekiq::VERSION}).to_json
 """
 
 RUBY_READS = """
 require "sidekiq"; require "sidekiq/api"; require "json"
 class ReceiptJob
   include Sidekiq::Job
-  def perform(jid, *args) = "receipt for #{jid}: #{args.inspect}"
+  def perform(jid, *args)
+    "receipt for #{jid}: #{args.inspect}"
+  end
 end
 retried = Sidekiq::RetrySet.new.to_a
 oldest = Sidekiq.load_json(Sidekiq.redis { |redis| redis.rpop("queue:ruby") })
-print({
+puts({
   retry: Sidekiq::RetrySet.new.size, dead: Sidekiq::DeadSet.new.size, waiting: Sidekiq::Queue.new("ruby").size,
   processes: Sidekiq::ProcessSet.new.map { |process| process["identity"] },
   klass: retried[0].klass, error: retried[0]["error_class"], message: retried[0]["error_message"],
@@ -61,6 +63,9 @@ def main() -> int:
             show(url, db, Path(folder))
     except DemoFailed as failed:
         print(f"\n{paint('The demo failed:', BOLD, RED)} {failed}", file=sys.stderr)
+        return 1
+    except (redis.RedisError, OSError) as error:
+        print(f"\n{paint('The demo failed:', BOLD, RED)} {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
