@@ -1,0 +1,103 @@
+"""Worker processes that die without a word: kill -9 at random moments, takeovers, poison pills."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+
+import redis
+
+from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.servers import wait_until
+
+JOBS = 1000
+
+
+def test_no_job_is_lost_when_the_only_worker_is_killed_again_and_again(
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    push(store, mixed(JOBS, rng))
+    kills, moment = 0, moments(rng, 0.02, 0.8)
+    while left(store) > 100 and kills < 12:
+        worker = crew.start("-c", "5")
+        if rng.random() < 0.8:
+            worker.ready()  # else it is killed while it starts
+        moment()
+        worker.kill()
+        kills += 1
+    survivor = crew.start("-c", "10").ready()
+    finish(store)
+    report = account(store, crew.ledger, JOBS)
+    say(f"{report}, {kills} kills")
+    assert kills >= 3
+    assert report.lost == []
+    assert survivor.stop() == 0
+    assert in_flight(store) == []
+
+
+def test_no_job_is_lost_when_two_workers_are_killed_in_turn_and_each_takes_over_from_the_other(
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    push(store, mixed(JOBS, rng))
+    moment, kills = moments(rng, 0.02, 0.6), 0
+    living = [crew.start("-c", "3").ready(), crew.start("-c", "3").ready()]
+    while left(store) > 50 and kills < 12:
+        moment()
+        living.pop(0).kill()
+        kills += 1
+        living.append(crew.start("-c", "3").ready())
+    finish(store)
+    report = account(store, crew.ledger, JOBS)
+    say(f"{report}, {kills} kills, {sum(worker.said('took_over') for worker in crew.workers)} workers took jobs over")
+    assert kills >= 3
+    assert report.lost == []
+    assert [worker.stop() for worker in living] == [0, 0]
+    assert in_flight(store) == []
+
+
+def test_a_live_process_takes_over_within_20_seconds_with_the_settings_nobody_changed(
+    crew: Fleet, store: redis.Redis, say: Callable[[object], None]
+) -> None:
+    push(store, [payload(number, "HeldJob") for number in range(5)])
+    doomed = crew.start("-c", "5", settings={}).ready()
+    wait_until(lambda: len(crew.ledger.count("held")) == 5, 10, "five jobs running")
+    heir = crew.start("-c", "5", settings={}).ready()
+    doomed.kill()
+    killed = time.monotonic()
+    wait_until(lambda: len(crew.ledger.count()) == 5, 20, "the jobs of a killed process done elsewhere")
+    say(f"5 jobs taken over and done {time.monotonic() - killed:.1f} s after kill -9")
+    assert {where for what, _, where, _ in crew.ledger.lines() if what == "done"} == {heir.name}
+    assert heir.stop() == 0
+    assert in_flight(store) == []
+
+
+def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_are_done(
+    crew: Fleet, store: redis.Redis, say: Callable[[object], None]
+) -> None:
+    push(store, [payload(7, "PoisonJob"), *(payload(number) for number in range(5))])
+
+    def buried() -> bool:
+        return int(store.zcard("dead")) == 1
+
+    def ended() -> bool:
+        return crew.workers[-1].process.poll() is not None
+
+    deaths = 0
+    worker = crew.start("-c", "1", settings={"lease_ttl": 0.6, "sweep_interval": 0.2}).ready()
+    while not buried():
+        wait_until(lambda: buried() or ended(), 15, "a dead worker or a dead job")
+        if ended():
+            deaths += 1
+            assert deaths <= 3, "the poison pill ran a fourth time"
+            worker = crew.start("-c", "1", settings={"lease_ttl": 0.6, "sweep_interval": 0.2})
+    worker.ready()
+    finish(store)
+    (entry,) = store.zrange("dead", 0, -1)
+    job = json.loads(entry)
+    say(f"dead after {deaths} deaths: {job['error_class']}: {job['error_message']}")
+    assert deaths == crew.ledger.count("poison")[7] == 3
+    assert (job["args"], job["jid"], job["error_class"]) == ([7], f"{7:024x}", "pykiq.PoisonPill")
+    assert sorted(crew.ledger.count()) == list(range(5))
+    assert worker.stop() == 0
