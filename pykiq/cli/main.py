@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pykiq.cli.options import HELP
 from pykiq.cli.push import push
 from pykiq.cli.run import run
 from pykiq.cli.stats import stats
@@ -28,7 +29,7 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, invoke_without_command=True, context_settings=HELP)
 @click.version_option(__version__, "-V", "--version", message="pykiq %(version)s")
 @click.pass_context
 def pykiq(ctx: click.Context) -> None:

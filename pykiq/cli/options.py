@@ -18,6 +18,8 @@ from pykiq.config.settings import checked
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 # Parameter of click → (setting, flag as errors name it).
 SETTINGS: dict[str, tuple[str, str]] = {
     "redis": ("redis", "--redis"),

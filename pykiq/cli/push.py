@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from pykiq.cli.connected import connected
-from pykiq.cli.options import connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.client.sync import Client
 from pykiq.config.settings import shown
 from pykiq.errors import ConfigError, Unreadable
 from pykiq.wire.exactjson import loads
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("job_class", metavar="CLASS")
 @click.argument("arguments", metavar="[JSON-ARGS]", default="[]")
 @click.option("-q", "--queue", "push_queue", metavar="QUEUE", help="Into this queue; `default` otherwise.")

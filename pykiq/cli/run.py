@@ -10,7 +10,7 @@ import click
 
 from pykiq.cli import startup
 from pykiq.cli.connected import connected
-from pykiq.cli.options import connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.require import HandlersFailed, load_all
 from pykiq.client.configure import configure, current
 from pykiq.config.load import Loaded, with_code
@@ -20,7 +20,7 @@ from pykiq.observe import log
 from pykiq.worker.process import Process
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option(
     "-r", "--require", multiple=True, metavar="MODULE", help="Module, package or file with handlers; repeatable."
 )

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from pykiq.cli.connected import connected
-from pykiq.cli.options import connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.store import stats as store
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @connection_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def stats(as_json: bool, **parameters: Any) -> None:
