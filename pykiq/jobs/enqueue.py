@@ -118,7 +118,7 @@ class Verbs(Generic[P]):
         waits = {name: options.pop(name) for name in ("wait", "wait_until") if name in options}
         for name, value in waits.items():
             due(value, 0.0, name)  # refused here, where it was written, and not at the push
-        overrides = {**(self._overrides or {}), **checked_for_push(options), **waits}
+        overrides: dict[str, Any] = {**(self._overrides or {}), **checked_for_push(options), **waits}
         return Verbs(self.job_name, self.job_options, self._handler, overrides)
 
     def _item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, waits: bool = True) -> dict[str, Any]:
