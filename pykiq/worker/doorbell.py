@@ -16,7 +16,6 @@ import redis
 
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
-from pykiq.store.connection import TRANSIENT
 from pykiq.wire import keys
 
 BLOCK = 5.0  # seconds of one BLMOVE: how long a wrong connection can go unnoticed
@@ -91,7 +90,9 @@ class Doorbell:
                 self._busy = True
             try:
                 self._listen()
-            except TRANSIENT:
+            except (redis.RedisError, OSError):
+                # Errors that Redis answers too: a demoted master throws its waiters out with one (UNBLOCKED), and a
+                # thread that ended here would leave the queue without anybody waiting for it.
                 self._connection_id = None
                 self._wanted = False
                 self._ring(Ring(self.capsule, self.queue, None))

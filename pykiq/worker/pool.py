@@ -13,7 +13,6 @@ import redis
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth, claim_call, orders, read_claim
-from pykiq.store.connection import TRANSIENT
 from pykiq.store.scripts import Call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.selective import Selective
@@ -90,7 +89,7 @@ class Pool:
             elif door.armed:
                 try:
                     door.disarm(through)
-                except TRANSIENT:
+                except (redis.RedisError, OSError):
                     continue  # it waits a few seconds longer; what it brings is put back
 
     def parked(self) -> bool:
