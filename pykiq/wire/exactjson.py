@@ -55,6 +55,29 @@ class SpelledFloat(float):
         return SpelledFloat, (self.text,)
 
 
+def has_spelling(value: Any) -> bool:
+    """Tell whether there is a SpelledFloat anywhere in what `loads` returned."""
+    items = [value]
+    for item in items:  # grows as it goes
+        kind = type(item)
+        if kind is dict:
+            items.extend(item.values())
+        elif kind is list:
+            items.extend(item)
+        elif kind is SpelledFloat:
+            return True
+    return False
+
+
+def unspelled(value: Any) -> Any:
+    """Return a copy of what `loads` returned with plain floats for SpelledFloats."""
+    if isinstance(value, dict):
+        return {key: unspelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [unspelled(item) for item in value]
+    return float(value) if isinstance(value, SpelledFloat) else value
+
+
 def loads(raw: bytes) -> Any:
     """Return the value that JSON bytes hold.
 

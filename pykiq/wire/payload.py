@@ -7,7 +7,7 @@ from typing import Any
 
 from pykiq.errors import Unreadable
 from pykiq.wire.dialect import is_number, seconds
-from pykiq.wire.exactjson import loads
+from pykiq.wire.exactjson import has_spelling, loads, unspelled
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -42,16 +42,17 @@ def display_name(payload: Mapping[str, Any]) -> str:
 def arguments(payload: Mapping[str, Any]) -> list[Any]:
     """Return the positional arguments, odd `args` read as Ruby reads them (captures `odd_ok_args_*`).
 
-    Missing or null is no argument, an object is one `[key, value]` pair per key, any other value is one argument.
+    Missing or null is no argument, an object is one `[key, value]` pair per key, any other value is one argument. All
+    floats are plain ones: a handler may pass them to orjson, which refuses subclasses of float.
     """
     args = payload.get("args")
-    if isinstance(args, list):
-        return args
     if args is None:
         return []
     if isinstance(args, dict):
-        return [[key, value] for key, value in args.items()]
-    return [args]
+        args = [[key, value] for key, value in args.items()]
+    elif not isinstance(args, list):
+        args = [args]
+    return unspelled(args) if has_spelling(args) else args
 
 
 def attempt(payload: Mapping[str, Any]) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pykiq.errors import Unreadable
+from pykiq.wire.exactjson import dumps
 from pykiq.wire.payload import arguments, attempt, class_name, display_name, latency, parse
 from tests import captures
 
@@ -82,6 +84,12 @@ def test_an_active_job_is_shown_by_its_own_class(version: str) -> None:
 def test_odd_arguments_are_read_as_ruby_splats_them(args: Any, read: list[Any]) -> None:
     assert arguments({"args": args}) == read
     assert arguments({}) == []
+
+
+def test_a_handler_gets_plain_floats_and_the_payload_keeps_their_spelling() -> None:
+    payload = parse(b'{"class":"A","args":[1.50,{"a":[1.0e+20]},2]}')
+    assert orjson.dumps(arguments(payload)) == orjson.dumps([1.5, {"a": [1e20]}, 2])
+    assert dumps(payload) == b'{"class":"A","args":[1.50,{"a":[1.0e+20]},2]}'
 
 
 @pytest.mark.parametrize(
