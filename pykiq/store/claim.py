@@ -61,6 +61,13 @@ class Berth:
             for raw in reversed(entries)
         ]
 
+    def count(self, client: redis.Redis) -> int:
+        """How many jobs are in flight in this process's lists as Redis has it."""
+        pipeline = client.pipeline(transaction=True)
+        for queue in self.queues:
+            pipeline.llen(self.inflight(queue))
+        return sum(pipeline.execute())
+
     def leave(self, client: redis.Redis) -> bool:
         """Give up the lease at a clean stop; False if jobs are still in flight (a sweep will take them over)."""
         client.delete(self.lease)

@@ -35,6 +35,7 @@ IDLE = 1.0  # seconds an idle loop sleeps at most
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
+AUDIT = 10.0  # seconds between two counts of what Redis holds in flight for this process
 LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
 
 log = structlog.get_logger("pykiq")
@@ -73,6 +74,7 @@ class Exchange:
         self._failures = 0
         self._quiet = self._stop = False
         self._deadline = 0.0
+        self._audit_at = time.monotonic() + AUDIT
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
         self._pools = {capsule.name: self._pool(capsule, door_client) for capsule in config.capsules}
 
@@ -161,6 +163,8 @@ class Exchange:
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
+        if time.monotonic() >= self._audit_at:
+            self._audit()
         certain = not self._uncertain or self._reconcile()
         claims = self._claims() if certain and not self._quiet else []
         batches = self._batches()
@@ -302,6 +306,20 @@ class Exchange:
             pool = next(pool for pool in self._pools.values() if one.queue in pool.capsule.names)
             self._accept(pool, [Claimed(one.queue, one.raw, time.time())])
         return True
+
+    def _audit(self) -> None:
+        """Count what is in flight; more than is known here means a reconciliation.
+
+        A connection that broke may still have a claim or a waiter at the other end, and Redis may serve it long after
+        `_reconcile` has looked: to a client that has gone, for a process that lives and would hold the job for ever.
+        """
+        self._audit_at = time.monotonic() + AUDIT
+        try:
+            held = self._berth.count(self._client)
+        except (redis.RedisError, OSError):
+            return  # the turn that follows will notice, and complain
+        if held > len(self._running) + len(self._unsettled):
+            self._uncertain = True
 
     def _last_word(self) -> bool:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
