@@ -97,7 +97,7 @@ def claim_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
     names = sorted({name for one in order for name in one})
     number = {name: pair for pair, name in enumerate(names, 1)}
     pairs = [key for name in names for key in (keys.queue(name), berth.inflight(name))]
-    spelled = [bytes([number[name] for name in one]) for one in order]
+    spelled = [b"".join(number[name].to_bytes(2, "big") for name in one) for one in order]
     return Call(script("claim"), [berth.lease, keys.OWNERS, *pairs], [*berth.owner_args, room, *spelled])
 
 

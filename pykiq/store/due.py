@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal
 
 import redis
@@ -18,6 +19,7 @@ from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys
 
 SETS = (keys.RETRY, keys.SCHEDULE)  # the order in which Sidekiq's poller drains them
+REST = 5.0  # seconds until a job that could not be moved is due again
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,25 @@ def next_score(client: redis.Redis) -> float | None:
     return min(scores, default=None)
 
 
-def move(client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config) -> list[bool]:
-    """Carry out `moves` on the sorted set `key`; False where another process had taken the member already."""
+class Moved(IntEnum):
+    """What became of a move: done, another process had taken the member already, or Redis refused it: it rests."""
+
+    DONE = 1
+    GONE = 0
+    REFUSED = -1
+
+
+def move(client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config) -> list[Moved]:
+    """Carry out `moves` on the sorted set `key`. What is refused (its queue is no list) is due again after `REST`."""
     queues = {name: number for number, name in enumerate(sorted({one.queue for one in moves if one.queue}), 1)}
-    args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs]
+    args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs, now + REST]
     for one in moves:
-        args += (one.kind, one.member, queues.get(one.queue, 0), one.queue, one.at, one.entry)
-    lists = [keys.queue(name) for name in queues]
+        args += (one.kind, one.member, queues.get(one.queue, 0), _bytes(one.queue), one.at, one.entry)
+    lists = [_bytes(keys.queue(name)) for name in queues]
     call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, *lists], args)
-    return [bool(answer) for answer in run(client, call)]
+    return [Moved(answer) for answer in run(client, call)]
+
+
+def _bytes(name: str) -> bytes:
+    """A queue's name as it stood in the payload, whatever bytes those were."""
+    return name.encode("utf-8", "surrogateescape")

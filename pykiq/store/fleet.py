@@ -38,7 +38,7 @@ def read(client: redis.Redis) -> Fleet:
     pipeline = client.pipeline(transaction=False)
     for identity in identities:
         pipeline.hget(identity, "info")
-    return _fleet(pipeline.execute())
+    return _fleet(pipeline.execute(raise_on_error=False))
 
 
 async def aread(client: redis.asyncio.Redis) -> Fleet:
@@ -49,7 +49,7 @@ async def aread(client: redis.asyncio.Redis) -> Fleet:
     pipeline = client.pipeline(transaction=False)
     for identity in identities:
         pipeline.hget(identity, "info")
-    return _fleet(await pipeline.execute())
+    return _fleet(await pipeline.execute(raise_on_error=False))
 
 
 def chosen(setting: str, fleet: Fleet) -> Dialect:
@@ -61,7 +61,7 @@ def _fleet(infos: Iterable[Any]) -> Fleet:
     versions: set[str | None] = set()
     for raw in infos:
         try:
-            info = json.loads(raw) if raw else None
+            info = json.loads(raw) if isinstance(raw, (bytes, str)) and raw else None
         except ValueError:
             continue
         if isinstance(info, dict) and "pykiq" not in info:

@@ -47,7 +47,7 @@ def sweep(
     if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
         return []
     taken: list[Takeover] = []
-    for owner, queues in _without_lease(client):
+    for owner, queues in _without_lease(client, berth.identity):
         for queue in queues:
             taken += _take_over(client, owner, queue, config, poison_entry)
         lists = [keys.inflight(owner, queue) for queue in queues]
@@ -55,9 +55,11 @@ def sweep(
     return taken
 
 
-def _without_lease(client: redis.Redis) -> Iterator[tuple[str, list[str]]]:
+def _without_lease(client: redis.Redis, me: str) -> Iterator[tuple[str, list[str]]]:
+    """The processes that are gone. Never this one: when a handler held the interpreter for longer than the lease lasts,
+    the sweep may wake before the lease is renewed, and would give jobs away that run here."""
     listed: Any = client.hgetall(keys.OWNERS)
-    owners = {name.decode(): queues for name, queues in listed.items()}
+    owners = {name.decode(): queues for name, queues in listed.items() if name.decode() != me}
     if not owners:
         return
     pipeline = client.pipeline(transaction=False)
@@ -99,4 +101,6 @@ def _mark(raw: bytes) -> str:
         jid = payload.parse(raw).get("jid")
     except Unreadable:
         jid = None
-    return jid if isinstance(jid, str) and jid else sha1(raw, usedforsecurity=False).hexdigest()
+    # A jid of any bytes or of any length would be no name for a key.
+    plain = isinstance(jid, str) and jid.isascii() and 0 < len(jid) <= 100
+    return str(jid) if plain else sha1(raw, usedforsecurity=False).hexdigest()

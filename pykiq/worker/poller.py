@@ -16,18 +16,20 @@ import redis
 import structlog
 
 from pykiq.config import Config
-from pykiq.errors import PykiqError, Unreadable
+from pykiq.errors import PayloadError, Unreadable
 from pykiq.middleware.around import run_client
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
-from pykiq.store.due import Move
+from pykiq.store.due import Move, Moved
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect, is_number
 from pykiq.wire.exactjson import dumps
+from pykiq.wire.failure import describe
 
 BATCH = 100  # due jobs looked at in one go
 HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
+BREATH = 1.0  # seconds between two attempts while Redis does not answer
 
 log = structlog.get_logger("pykiq")
 
@@ -67,15 +69,22 @@ class Poller:
     def _run(self) -> None:
         wait = 0.0
         while not self._stop.wait(wait):
-            try:
-                self._sweep()
-                wait = self._round()
-            except (redis.RedisError, OSError) as error:
-                log.warning("poll_failed", error=str(error) or type(error).__name__)
-                wait = 1.0
-            except Exception:
-                log.error("poll_failed", exc_info=True)
-                wait = self._longest()
+            self._guarded(self._sweep)
+            wait = self._guarded(self._round) or BREATH
+        self._client.close()
+
+    def _guarded(self, work: Callable[[], float | None]) -> float | None:
+        """Do a part of a round. What goes wrong in one part keeps neither the other nor the next round from happening.
+
+        A BaseException too: a middleware that exits must not take the poller with it.
+        """
+        try:
+            return work()
+        except (redis.RedisError, OSError) as error:
+            log.warning("poll_failed", error=str(error) or type(error).__name__)
+        except BaseException:
+            log.error("poll_failed", exc_info=True)
+        return None
 
     def _round(self) -> float:
         """Move everything that is due; returns how long to sleep."""
@@ -101,7 +110,10 @@ class Poller:
             if not members:
                 return
             moves = [repush(member, now, self._chain, self._dialect) for member in members]
-            due.move(self._client, key, moves, now, self._config)
+            moved = due.move(self._client, key, moves, now, self._config)
+            refused = [move.queue for move, answer in zip(moves, moved, strict=True) if answer is Moved.REFUSED]
+            if refused:
+                log.error("due_jobs_refused", queues=sorted(set(refused)), next=f"again in {due.REST:g} s")
 
     def _sweep(self) -> None:
         """Take over what dead processes left in flight."""
@@ -132,28 +144,36 @@ def repush(
     problem = _problem(job)
     if problem:
         return _bury(member, problem)
-    job.setdefault("retry", True)
-    job.setdefault("queue", "default")
-    job.setdefault("jid", os.urandom(12).hex())
+    job = {"retry": True, "queue": "default", **job}  # Ruby's order: [poll_missing_keys]
+    if job.get("jid") is None:
+        job["jid"] = os.urandom(12).hex()
     speech = dialect(job)
-    job.setdefault("created_at", speech.stamp(now))
+    if job.get("created_at") is None:
+        job["created_at"] = speech.stamp(now)
+    jid = str(job["jid"]) if isinstance(job["jid"], str) else "?"
     try:
         passed = run_client(chain, job)
-    except Exception as error:
-        log.error("middleware_failed", jid=job["jid"], error=repr(error), next=f"again in {HELD_BACK:g} s")
+        if passed is None:
+            log.info("push_stopped_by_middleware", jid=jid)
+            return Move("drop", member)
+        return _passed(member, passed, speech, now)
+    except BaseException as error:  # it exits, raises, or has put in what JSON cannot hold
+        log.error("middleware_failed", jid=jid, error=repr(describe(error)), next=f"again in {HELD_BACK:g} s")
         return Move("later", member, entry=member, at=now + HELD_BACK)
-    if passed is None:
-        log.info("push_stopped_by_middleware", jid=job["jid"])
-        return Move("drop", member)
-    at = passed.pop("at", None)
-    try:
-        if is_number(at) and at > now:
-            return Move("later", member, entry=dumps(passed, speech), at=float(at))
-        passed["enqueued_at"] = speech.stamp(now)
-        return Move("push", member, queue=str(passed["queue"]), entry=dumps(passed, speech))
-    except PykiqError as error:  # middleware has put in what JSON cannot hold
-        log.error("middleware_spoilt_job", jid=job["jid"], error=str(error), next=f"again in {HELD_BACK:g} s")
-        return Move("later", member, entry=member, at=now + HELD_BACK)
+
+
+def _passed(member: bytes, job: dict[str, Any], speech: Dialect, now: float) -> Move:
+    """The move of a job as the middleware let it pass. Raises PayloadError when it cannot be pushed like that."""
+    problem = _problem(job)
+    if problem:
+        raise PayloadError(f"client middleware returned a job that cannot be pushed: {problem}")
+    at = job.pop("at", None)
+    if is_number(at) and at > now:
+        if speech.strips_enqueued_at:
+            job.pop("enqueued_at", None)
+        return Move("later", member, entry=dumps(job, speech), at=float(at))
+    job["enqueued_at"] = speech.stamp(now)
+    return Move("push", member, queue=job["queue"], entry=dumps(job, speech))
 
 
 def _problem(job: dict[str, Any]) -> str | None:

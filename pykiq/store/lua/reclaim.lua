@@ -1,22 +1,30 @@
 -- Take one job over from a dead process: back to the head of the queue it came from, or to the dead set when it has
--- been taken over too often (a job that kills its process). Nothing happens if the owner's lease has come back.
+-- been taken over too often (a job that kills its process). Nothing happens if the owner's lease has come back, and
+-- the job stays in flight when its destination refuses it (a key of another type).
 --
--- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set, 6 takeover
--- counter of the job ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 life of
--- the counter (s),
+-- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set,
+--       6 takeover counter of the job
+-- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 life of the counter (s),
 --       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry
--- returns 0 not there any more (or the owner lives), 1 back in its queue, 2 dead
+-- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
 local times = redis.call('INCR', KEYS[6])
 redis.call('EXPIRE', KEYS[6], ARGV[5])
-if times >= tonumber(ARGV[4]) then
-  redis.call('ZADD', KEYS[5], ARGV[3], ARGV[8])
-  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', ARGV[6])
-  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -tonumber(ARGV[7]))
-  redis.call('DEL', KEYS[6])
-  return 2
+local poison, written = times >= tonumber(ARGV[4]), nil
+if poison then
+  written = redis.pcall('ZADD', KEYS[5], ARGV[3], ARGV[8])
+else
+  redis.pcall('SADD', KEYS[4], ARGV[2])
+  written = redis.pcall('RPUSH', KEYS[3], ARGV[1])
 end
-redis.call('SADD', KEYS[4], ARGV[2])
-redis.call('RPUSH', KEYS[3], ARGV[1])
-return 1
+if type(written) == 'table' and written.err then
+  redis.call('LPUSH', KEYS[2], ARGV[1])
+  redis.call('DECR', KEYS[6])
+  return 0
+end
+if not poison then return 1 end
+redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', ARGV[6])
+redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -tonumber(ARGV[7]))
+redis.call('DEL', KEYS[6])
+return 2

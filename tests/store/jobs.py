@@ -1,0 +1,68 @@
+"""Jobs, berths and outcomes for the tests of this room."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.records import Acknowledge, Claimed, Outcome, Word, Write
+from pykiq.store.claim import Berth, claim_call, claim_known_call, read_claim
+from pykiq.store.scripts import run
+from pykiq.store.settle import read_settled, settle_call
+
+NOW = 1_795_315_631.5
+CONFIG = Config.of()
+
+
+def raw(number: int = 1, name: str = "Job", **keys: Any) -> bytes:
+    """A payload; `number` is its only argument and makes its jid."""
+    job = {"class": name, "args": [number], "jid": f"{number:024x}", "queue": "default", "retry": True, **keys}
+    return json.dumps(job, separators=(",", ":")).encode()
+
+
+def berth(*queues: str, identity: str = "host:1:aaaaaaaaaaaa", ttl: float = 12.0) -> Berth:
+    return Berth(identity, queues or ("default",), ttl)
+
+
+def push(redis: redis_py.Redis, queue: str, *raws: bytes) -> None:
+    """Enqueue in this order: the first is the oldest."""
+    redis.lpush(f"queue:{queue}", *raws)
+
+
+def claim(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ...]) -> list[Claimed]:
+    call = claim_call(place, orders or [place.queues], room)
+    return read_claim(call, run(redis, call), NOW)
+
+
+def claim_known(
+    redis: redis_py.Redis, place: Berth, queue: str, room: int, *classes: str, skip: int = 0
+) -> tuple[int, list[bytes]]:
+    """Entries looked at, and what was claimed."""
+    answer = run(redis, claim_known_call(place, queue, room, skip, classes))
+    return answer[0], answer[1:]
+
+
+def outcome(claimed: Claimed, write: Write | None = None, word: Word = Word.DONE, **keys: Any) -> Outcome:
+    return Outcome(claimed, word, write or Acknowledge(), **keys)
+
+
+def settle(
+    redis: redis_py.Redis, place: Berth, *outcomes: Outcome, config: Config = CONFIG, now: float = NOW
+) -> list[str]:
+    """Settle in one step; the fates, in the order of `outcomes`."""
+    settled = read_settled(outcomes, run(redis, settle_call(place, outcomes, now, config)))
+    fates = {id(one.outcome): str(one.fate) for one in settled}
+    return [fates[id(one)] for one in outcomes]
+
+
+def waiting(redis: redis_py.Redis, queue: str = "default") -> list[bytes]:
+    """The jobs of a queue, the next to run first."""
+    return list(reversed(redis.lrange(f"queue:{queue}", 0, -1)))
+
+
+def in_flight(redis: redis_py.Redis, place: Berth, queue: str = "default") -> list[bytes]:
+    """What a process holds from a queue, the oldest claim first."""
+    return list(reversed(redis.lrange(place.inflight(queue), 0, -1)))

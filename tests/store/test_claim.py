@@ -1,0 +1,227 @@
+"""Claiming: which job comes next, and where it is afterwards."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+import pytest
+import redis as redis_py
+from redis.exceptions import ResponseError
+
+from pykiq.config import Capsule
+from pykiq.store.claim import WINDOW, Berth, claim_call, orders
+from pykiq.store.scripts import run
+from tests import captures
+from tests.store.jobs import berth, claim, claim_known, in_flight, push, raw, waiting
+
+STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
+WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
+RANDOM = Capsule(queues=(("a", 1), ("b", 1), ("c", 1)))
+
+
+def recorded_orders(version: str, name: str) -> list[tuple[str, ...]]:
+    """The key order of every BRPOP that Ruby sent."""
+    fetches = [command for command in captures.read(version, name).commands if command.verb == "brpop"]
+    return [tuple(key.decode().removeprefix("queue:") for key in fetch.words[:-1]) for fetch in fetches]
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+def test_strict_is_the_one_order_that_ruby_fetches_in(version: str) -> None:
+    assert (
+        set(recorded_orders(version, "fetch_strict")) == set(orders(STRICT, 50, random.Random(1))) == {("a", "b", "c")}
+    )
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+@pytest.mark.parametrize(("name", "capsule"), [("fetch_weighted", WEIGHTED), ("fetch_random", RANDOM)])
+def test_shuffled_orders_are_those_that_ruby_draws(version: str, name: str, capsule: Capsule) -> None:
+    ours = set(orders(capsule, 2000, random.Random(1)))
+    assert len(ours) == 6
+    assert set(recorded_orders(version, name)) <= ours
+    assert len(set(recorded_orders(version, name))) > 1
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+def test_an_unweighted_queue_among_weighted_ones_counts_once(version: str) -> None:
+    recorded = recorded_orders(version, "fetch_mixed_weight")
+    server = captures.read(version, "fetch_mixed_weight").data["server"]
+    queues = [word.partition(",") for word in server.split() if "," in word or word in {"a", "b", "c"}]
+    capsule = Capsule(queues=tuple((name, int(weight or 0)) for name, _, weight in queues))
+    assert capsule.mode == "weighted"
+    assert set(recorded) <= set(orders(capsule, 2000, random.Random(1)))
+
+
+@pytest.mark.parametrize(
+    ("capsule", "shares"),
+    [(WEIGHTED, {"a": 3 / 6, "b": 2 / 6, "c": 1 / 6}), (RANDOM, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})],
+)
+def test_a_queue_comes_first_as_often_as_its_weight_says(capsule: Capsule, shares: dict[str, float]) -> None:
+    first = Counter(order[0] for order in orders(capsule, 30_000, random.Random(7)))
+    for queue, share in shares.items():
+        assert first[queue] / 30_000 == pytest.approx(share, abs=0.015)
+
+
+def test_every_order_names_every_queue_once() -> None:
+    for order in orders(WEIGHTED, 100, random.Random(3)):
+        assert sorted(order) == ["a", "b", "c"]
+
+
+def test_one_claim_takes_the_oldest_first_and_drains_queues_in_order(redis: redis_py.Redis) -> None:
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3), raw(4))
+    place = berth("a", "b")
+    claimed = claim(redis, place, 3)
+    assert [(one.queue, one.raw) for one in claimed] == [("a", raw(1)), ("a", raw(2)), ("b", raw(3))]
+    assert in_flight(redis, place, "a") == [raw(1), raw(2)]
+    assert in_flight(redis, place, "b") == [raw(3)]
+    assert waiting(redis, "b") == [raw(4)]
+
+
+def test_job_k_is_fetched_in_order_k(redis: redis_py.Redis) -> None:
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3), raw(4))
+    claimed = claim(redis, berth("a", "b"), 4, ("b", "a"), ("a", "b"), ("b", "a"), ("b", "a"))
+    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(4), raw(2)]
+
+
+def test_the_last_order_holds_for_the_jobs_after_it(redis: redis_py.Redis) -> None:
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3), raw(4))
+    claimed = claim(redis, berth("a", "b"), 4, ("b", "a"), ("a", "b"))
+    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(2), raw(4)]
+
+
+def test_nothing_more_than_the_room_is_taken(redis: redis_py.Redis) -> None:
+    push(redis, "default", *map(raw, range(10)))
+    assert len(claim(redis, berth(), 4)) == 4
+    assert redis.llen("queue:default") == 6
+
+
+def test_an_empty_claim_renews_the_lease_and_lists_the_owner(redis: redis_py.Redis) -> None:
+    place = berth("a", "b", ttl=12.0)
+    assert claim(redis, place, 5) == []
+    assert 11_000 < redis.pttl(place.lease) <= 12_000
+    assert redis.hgetall("pykiq:owners") == {place.identity.encode(): b'["a", "b"]'}
+
+
+def test_the_lease_is_renewed_by_the_claim_that_takes_a_job(redis: redis_py.Redis) -> None:
+    place = berth(ttl=12.0)
+    redis.set(place.lease, place.identity, px=50)
+    push(redis, "default", raw())
+    claim(redis, place, 1)
+    assert redis.pttl(place.lease) > 11_000
+
+
+def test_more_queues_than_a_byte_can_number_are_served(redis: redis_py.Redis) -> None:
+    names = tuple(f"tenant{number}" for number in range(300))
+    for name in (names[0], names[150], names[299]):
+        push(redis, name, raw(int(name.removeprefix("tenant"))))
+    claimed = claim(redis, berth(*names), 10)
+    assert [(one.queue, one.raw) for one in claimed] == [(names[n], raw(n)) for n in (0, 150, 299)]
+
+
+def test_a_key_that_is_no_list_keeps_no_other_queue_from_being_served(redis: redis_py.Redis) -> None:
+    redis.set("queue:broken", "not a list")
+    push(redis, "good", raw(1), raw(2))
+    place = berth("good", "broken")
+    assert [one.raw for one in claim(redis, place, 5, ("broken", "good"))] == [raw(1), raw(2)]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        claim(redis, place, 5)
+    assert in_flight(redis, place, "good") == [raw(1), raw(2)], "both were handed over before the error"
+
+
+def test_held_tells_what_is_in_flight_oldest_first(redis: redis_py.Redis) -> None:
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3))
+    place = berth("a", "b")
+    claim(redis, place, 3)
+    assert [(one.queue, one.raw) for one in place.held(redis)] == [("a", raw(1)), ("a", raw(2)), ("b", raw(3))]
+
+
+def test_leaving_with_nothing_in_flight_leaves_no_key(redis: redis_py.Redis) -> None:
+    place = berth()
+    place.renew(redis)
+    assert redis.keys("pykiq:*")
+    assert place.leave(redis) is True
+    assert redis.keys("pykiq:*") == []
+
+
+def test_leaving_with_jobs_in_flight_keeps_the_owner_findable(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", raw())
+    claim(redis, place, 1)
+    assert place.leave(redis) is False
+    assert not redis.exists(place.lease)
+    assert redis.hexists("pykiq:owners", place.identity)
+
+
+# A queue shared with other languages.
+
+
+def test_foreign_jobs_stay_in_place_and_in_order(redis: redis_py.Redis) -> None:
+    jobs = [raw(n, "Ruby::Job" if n % 3 else "Mine") for n in range(9)]
+    push(redis, "default", *jobs)
+    place = berth()
+    seen, claimed = claim_known(redis, place, "default", 10, "Mine", "Other")
+    assert seen == 9
+    assert claimed == [jobs[0], jobs[3], jobs[6]] == in_flight(redis, place)
+    assert waiting(redis) == [job for n, job in enumerate(jobs) if n % 3]
+
+
+def test_a_selective_claim_stops_at_its_room(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(3, "Mine"), raw(4, "Mine"))
+    assert claim_known(redis, berth(), "default", 2, "Mine")[1] == [raw(1, "Mine"), raw(3, "Mine")]
+    assert waiting(redis) == [raw(2, "Ruby"), raw(4, "Mine")]
+
+
+def test_a_selective_claim_renews_the_lease(redis: redis_py.Redis) -> None:
+    place = berth(ttl=12.0)
+    claim_known(redis, place, "default", 1, "Mine")
+    assert redis.pttl(place.lease) > 11_000
+    assert json.loads(redis.hget("pykiq:owners", place.identity)) == ["default"]
+
+
+@pytest.mark.parametrize(
+    "unreadable", [b"{not json", b"[1,2]", b'"text"', b"null", b'{"args":[1]}', b'{"class":5}', b'{"class":null}', b""]
+)
+def test_what_cannot_be_read_is_claimed_so_that_it_ends_in_dead(redis: redis_py.Redis, unreadable: bytes) -> None:
+    push(redis, "default", raw(1, "Ruby"), unreadable)
+    assert claim_known(redis, berth(), "default", 5, "Mine")[1] == [unreadable]
+
+
+def test_a_leading_double_colon_does_not_make_a_class_foreign(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "::Mine"))
+    assert claim_known(redis, berth(), "default", 5, "Mine")[1] == [raw(1, "::Mine")]
+
+
+def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
+    place = berth()
+    assert claim_known(redis, place, "default", 5, "Mine")[1] == [raw(1, "Mine")] * 2
+    assert waiting(redis) == [raw(2, "Ruby")]
+
+
+def test_one_look_sees_a_window_and_the_next_one_goes_on_after_it(redis: redis_py.Redis) -> None:
+    foreign = [raw(n, "Ruby") for n in range(WINDOW + 5)]
+    push(redis, "default", *foreign, raw(9999, "Mine"))
+    place = berth()
+    assert claim_known(redis, place, "default", 5, "Mine") == (WINDOW, [])
+    assert claim_known(redis, place, "default", 5, "Mine", skip=WINDOW) == (6, [raw(9999, "Mine")])
+    assert claim_known(redis, place, "default", 5, "Mine", skip=WINDOW + 100) == (0, [])
+    assert waiting(redis) == foreign
+
+
+def test_a_claim_names_every_key_it_touches() -> None:
+    place: Berth = berth("b", "a")
+    call = claim_call(place, [("b", "a")], 3)
+    assert set(call.keys) == {
+        place.lease, "pykiq:owners", "queue:a", "queue:b", place.inflight("a"), place.inflight("b"),
+    }  # fmt: skip
+
+
+def test_running_the_same_claim_call_again_claims_further_jobs(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1), raw(2))
+    call = claim_call(berth(), [("default",)], 1)
+    assert [run(redis, call)[1], run(redis, call)[1]] == [raw(1), raw(2)]

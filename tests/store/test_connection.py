@@ -1,0 +1,105 @@
+"""Connections: the settings a job system needs, and errors without passwords."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.errors import ConfigError, StoreError
+from pykiq.store.connection import TRANSIENT, aconnect, connect, display, probe
+from tests.servers import free_port
+
+
+def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redis_url: str) -> None:
+    with connect(Config.of(redis=redis_url)) as client:
+        client.set("key", b"\xff")
+        assert client.get("key") == b"\xff"
+        assert client.client_info()["resp"] == "2"
+
+
+async def test_asyncio_answers_bytes_too(redis: redis_py.Redis, redis_url: str) -> None:
+    client = aconnect(Config.of(redis=redis_url))
+    await client.set("key", b"\xff")
+    assert await client.get("key") == b"\xff"
+    await client.aclose()
+
+
+def test_the_database_of_the_url_is_used(redis: redis_py.Redis, redis_url: str) -> None:
+    with connect(Config.of(redis=redis_url.removesuffix("/0") + "/3")) as client:
+        client.set("there", 1)
+    assert not redis.exists("there")
+
+
+def test_a_command_is_not_repeated_when_its_answer_is_lost() -> None:
+    """Whether a repeat is safe is for the caller to know: a push that is repeated is two jobs."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        client = connect(Config.of(redis=f"redis://127.0.0.1:{listener.getsockname()[1]}/0"), timeout=0.2)
+        with client, pytest.raises(TRANSIENT):
+            client.lpush("queue:default", "job")
+        received = b""
+        connections = 0
+        listener.settimeout(0.2)
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except TimeoutError:
+                break
+            with peer:
+                connections += 1
+                peer.settimeout(0.2)
+                received += peer.recv(4096)
+    assert connections == 1
+    assert received.count(b"LPUSH") <= 1
+
+
+def test_a_server_that_is_away_is_a_transient_error() -> None:
+    with connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as client, pytest.raises(TRANSIENT):
+        client.ping()
+
+
+def test_the_probe_says_in_one_line_which_server_does_not_answer_and_keeps_the_password() -> None:
+    config = Config.of(redis=f"redis://user:secret@127.0.0.1:{free_port()}/0")
+    with connect(config) as client, pytest.raises(StoreError) as caught:
+        probe(client, config)
+    message = str(caught.value)
+    assert "127.0.0.1" in message
+    assert "--redis" in message
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:secret@host/1", "redis://:***@host/1"),
+        ("rediss://user:secret@host/1", "rediss://user:***@host/1"),
+        ("redis+sentinel://user:s@a:1,b:2/mymaster", "redis+sentinel://user:***@a:1,b:2/mymaster"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert display(url) == shown
+
+
+def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
+    config = Config.of(redis="redis+sentinel://user:s%40fe@one:26380,two/mymaster/2?sentinel_password=other")
+    client = connect(config)
+    pool = client.connection_pool
+    assert [
+        (node.connection_pool.connection_kwargs["host"], node.connection_pool.connection_kwargs["port"])
+        for node in pool.sentinel_manager.sentinels
+    ] == [("one", 26380), ("two", 26379)]
+    assert pool.service_name == "mymaster"
+    assert pool.connection_kwargs["db"] == 2
+    assert pool.connection_kwargs["username"] == "user"
+    assert pool.connection_kwargs["password"] == "s@fe"
+    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "other"
+
+
+def test_a_sentinel_url_without_a_service_is_refused() -> None:
+    with pytest.raises(ConfigError, match="NAME"):
+        connect(Config.of(redis="redis+sentinel://host:26379"))

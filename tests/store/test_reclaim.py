@@ -1,0 +1,194 @@
+"""Taking over what a dead process held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.store import reclaim
+from pykiq.store.claim import Berth
+from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW, Takeover
+from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw, settle, waiting
+
+DEAD = "gone:1:aaaaaaaaaaaa"
+LIVE = "live:2:bbbbbbbbbbbb"
+
+
+def poison_entry(payload: bytes, queue: str, owner: str, now: float) -> bytes:
+    return json.dumps([payload.decode("latin-1"), queue, owner]).encode()
+
+
+def sweep(redis: redis_py.Redis, identity: str = LIVE, config: Config = CONFIG) -> list[Takeover]:
+    """Sweep now, whoever swept a moment ago."""
+    redis.delete("pykiq:sweep")
+    return reclaim.sweep(redis, berth("default", identity=identity), config, poison_entry)
+
+
+def dies_with(redis: redis_py.Redis, place: Berth, room: int) -> None:
+    """A process claims and is killed; its lease runs out."""
+    claim(redis, place, room)
+    redis.delete(place.lease)
+
+
+def test_jobs_go_back_to_the_head_of_their_queues_in_order(redis: redis_py.Redis) -> None:
+    place = berth("a", "b", identity=DEAD)
+    push(redis, "a", raw(1), raw(2), raw(3))
+    push(redis, "b", raw(4))
+    dies_with(redis, place, 4)
+    push(redis, "a", raw(5))
+    taken = sweep(redis)
+    assert waiting(redis, "a") == [raw(1), raw(2), raw(3), raw(5)]
+    assert waiting(redis, "b") == [raw(4)]
+    assert sorted(one.raw for one in taken) == sorted(map(raw, (1, 2, 3, 4)))
+    assert {(one.owner, one.poison) for one in taken} == {(DEAD, False)}
+    assert redis.smembers("queues") == {b"a", b"b"}
+
+
+def test_the_dead_process_is_forgotten_and_leaves_no_key_but_the_counters(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    push(redis, "default", raw(1))
+    dies_with(redis, place, 1)
+    sweep(redis)
+    redis.delete("pykiq:sweep")
+    [counter] = redis.keys("pykiq:*")
+    assert counter.startswith(b"pykiq:takeovers:")
+    assert 0 < redis.ttl(counter) <= POISON_WINDOW
+
+
+def test_a_process_whose_lease_holds_keeps_its_jobs(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    push(redis, "default", raw(1))
+    claim(redis, place, 1)
+    assert sweep(redis) == []
+    assert in_flight(redis, place) == [raw(1)]
+    assert redis.hexists("pykiq:owners", DEAD)
+
+
+def test_a_process_that_comes_back_in_the_middle_keeps_the_rest(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    push(redis, "default", raw(1), raw(2), raw(3))
+    dies_with(redis, place, 3)
+
+    def revive(payload: bytes, queue: str, owner: str, now: float) -> bytes:
+        if payload == raw(2):  # between the first takeover and the second
+            place.renew(redis)
+        return b"{}"
+
+    taken = reclaim.sweep(redis, berth(identity=LIVE), CONFIG, revive)
+    assert [one.raw for one in taken] == [raw(3)], "the newest claim is the first to go"
+    assert in_flight(redis, place) == [raw(1), raw(2)]
+    assert redis.hexists("pykiq:owners", DEAD)
+    assert settle(redis, place, outcome(claim(redis, place, 1)[0])) == ["done"]
+
+
+def test_a_process_never_sweeps_itself(redis: redis_py.Redis) -> None:
+    place = berth(identity=LIVE)
+    push(redis, "default", raw(1))
+    dies_with(redis, place, 1)  # a handler held the interpreter for longer than the lease
+    assert sweep(redis, LIVE) == []
+    assert in_flight(redis, place) == [raw(1)]
+    assert redis.hexists("pykiq:owners", LIVE)
+
+
+def test_the_third_takeover_is_the_last(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1))
+    for number in range(1, POISON_TAKEOVERS + 1):
+        place = berth(identity=f"gone:{number}:aaaaaaaaaaaa")
+        dies_with(redis, place, 1)
+        [taken] = sweep(redis)
+        assert taken.poison is (number == POISON_TAKEOVERS == 3)
+    assert waiting(redis) == []
+    [(entry, _)] = redis.zrange("dead", 0, -1, withscores=True)
+    assert json.loads(entry) == [raw(1).decode(), "default", "gone:3:aaaaaaaaaaaa"]
+    assert redis.keys("pykiq:takeovers:*") == [], "a dead job that is retried by hand starts from nought"
+
+
+def test_the_dead_set_is_trimmed_when_a_poison_pill_arrives(redis: redis_py.Redis) -> None:
+    redis.zadd("dead", {b"ancient": 1})
+    redis.set(f"pykiq:takeovers:{1:024x}", POISON_TAKEOVERS - 1)
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    sweep(redis)
+    assert redis.zcard("dead") == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"{not json",
+        b"[1]",
+        b'{"class":"Job","args":[]}',
+        b'{"class":"Job","jid":5}',
+        b'{"class":"Job","jid":""}',
+        b'{"class":"Job","jid":"\xff"}',
+        b'{"class":"Job","jid":"' + b"a" * 5000 + b'"}',
+        b'{"class":"Job","jid":' + b"1" * 5000 + b"}",
+    ],
+    ids=["broken", "array", "none", "number", "empty", "not-utf8", "long", "huge-number"],
+)
+def test_a_job_without_a_usable_jid_is_counted_by_its_bytes(redis: redis_py.Redis, odd: bytes) -> None:
+    push(redis, "default", odd)
+    for number in range(POISON_TAKEOVERS):
+        dies_with(redis, berth(identity=f"gone:{number}:aaaaaaaaaaaa"), 1)
+        sweep(redis)
+        assert all(len(key) < 200 for key in redis.keys("pykiq:takeovers:*"))
+    assert redis.zcard("dead") == 1
+
+
+def test_only_one_process_sweeps_at_a_time(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    redis.set("pykiq:sweep", "somebody else", px=60_000)
+    assert reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry) == []
+    redis.delete("pykiq:sweep")
+    assert len(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry)) == 1
+
+
+def test_the_sweeps_lock_expires_before_the_next_sweep_of_a_lone_process(redis: redis_py.Redis) -> None:
+    reclaim.sweep(redis, berth(identity=LIVE), Config.of(sweep_interval=4), poison_entry)
+    assert 0 < redis.pttl("pykiq:sweep") < 4000
+
+
+def test_a_queue_that_refuses_the_job_leaves_it_in_flight(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    push(redis, "default", raw(1))
+    dies_with(redis, place, 1)
+    redis.set("queue:default", "of another type")
+    assert sweep(redis) == []
+    assert in_flight(redis, place) == [raw(1)]
+    assert redis.hexists("pykiq:owners", DEAD), "it stays findable"
+    redis.delete("queue:default")
+    assert len(sweep(redis)) == 1
+
+
+def test_equal_payloads_are_each_taken_over(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1), raw(1))
+    dies_with(redis, berth(identity=DEAD), 2)
+    assert len(sweep(redis)) == 2
+    assert waiting(redis) == [raw(1), raw(1)]
+
+
+def test_a_settlement_after_the_takeover_writes_nothing(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    push(redis, "default", raw(1))
+    [claimed] = claim(redis, place, 1)
+    redis.delete(place.lease)
+    sweep(redis)
+    assert settle(redis, place, outcome(claimed)) == ["taken_over"]
+    assert waiting(redis) == [raw(1)]
+
+
+def test_a_process_is_forgotten_only_without_lease_and_jobs(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    for prepare, forgotten in [
+        (lambda: place.renew(redis), False),
+        (lambda: redis.delete(place.lease), True),
+    ]:
+        run: Callable[[], object] = prepare
+        run()
+        sweep(redis)
+        assert redis.hexists("pykiq:owners", DEAD) is not forgotten

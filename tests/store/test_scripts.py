@@ -1,0 +1,141 @@
+"""The scripts: known to the server when they run, and honest about the keys they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from redis.exceptions import NoPermissionError, ResponseError
+
+from pykiq.records import Bury, Later, PutBack, Word
+from pykiq.store import claim as claiming
+from pykiq.store import due, reclaim
+from pykiq.store.claim import claim_call, claim_known_call
+from pykiq.store.due import Move, Moved
+from pykiq.store.reclaim import POISON_TAKEOVERS
+from pykiq.store.scripts import Call, Script, _send, run, script, send
+from pykiq.store.settle import settle_call
+from tests.servers import Server
+from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
+
+
+def test_a_script_the_server_does_not_know_is_sent_and_run(redis: redis_py.Redis) -> None:
+    redis.script_flush()
+    push(redis, "default", raw(1))
+    assert len(claim(redis, berth(), 1)) == 1
+
+
+def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: redis_py.Redis) -> None:
+    redis.script_flush()
+    place = berth()
+    push(redis, "default", raw(1), raw(2), raw(3))
+    claim(redis, place, 1)  # the server knows claim.lua now, but not settle.lua
+    [first] = place.held(redis)
+    answers = send(redis, [settle_call(place, [outcome(first)], NOW, CONFIG), claim_call(place, [("default",)], 1)])
+    assert answers[0] == [1]
+    assert answers[1] == [1, raw(2)]
+    assert waiting(redis) == [raw(3)]
+
+
+def test_one_call_that_fails_does_not_stop_the_others(redis: redis_py.Redis) -> None:
+    push(redis, "good", raw(1))
+    redis.set("queue:bad", "of another type")
+    bad, good = berth("bad"), berth("good")
+    answers = send(redis, [claim_call(bad, [("bad",)], 1), claim_call(good, [("good",)], 1)])
+    assert isinstance(answers[0], ResponseError)
+    assert answers[1] == [1, raw(1)]
+    with pytest.raises(ResponseError):
+        run(redis, claim_call(bad, [("bad",)], 1))
+
+
+def test_one_round_trip_carries_all_calls(redis: redis_py.Redis) -> None:
+    place = berth()
+    claim(redis, place, 1)
+    before = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+    send(redis, [claim_call(place, [("default",)], 1)] * 5)
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 5
+
+
+class Watched:
+    """Runs every call of this package as a user who may touch the keys it names and no other."""
+
+    def __init__(self, redis: redis_py.Redis, server: Server) -> None:
+        self._redis = redis
+        self._server = server
+        self.ran: list[str] = []
+
+    def __call__(self, client: object, calls: list[Call]) -> list[object]:
+        answers: list[object] = []
+        for call in calls:
+            self._redis.script_load(call.script.text)
+            answers += self._as_user_of(list(call.keys), call)
+            self.ran.append(call.script.name)
+        return answers
+
+    def _as_user_of(self, keys: list[str | bytes], call: Call) -> list[object]:
+        patterns = [b"~" + (key.encode() if isinstance(key, str) else key).replace(b"*", b"\\*") for key in keys]
+        self._redis.execute_command("ACL", "SETUSER", "declared", "reset", "on", ">secret", "+@all", *patterns)
+        with redis_py.Redis(port=self._server.port, username="declared", password="secret", protocol=2) as user:
+            answers = _send(user, [call])
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+        return answers
+
+
+@pytest.fixture
+def watched(redis: redis_py.Redis, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    watching = Watched(redis, server)
+    monkeypatch.setattr("pykiq.store.scripts.send", watching)
+    yield watching
+    redis.execute_command("ACL", "DELUSER", "declared")
+
+
+def test_the_watch_sees_a_key_that_is_not_declared(redis: redis_py.Redis, watched: Watched) -> None:
+    sneaky = Script("sneaky", "return redis.call('GET', 'elsewhere')", "2b0a9f0a5a6c8d7d3c7f4f4f0f9e5b7f8c9d0e1f")
+    sneaky = Script("sneaky", sneaky.text, redis.script_load(sneaky.text))
+    with pytest.raises((NoPermissionError, ResponseError), match=r"(?i)permission|ACL"):
+        run(redis, Call(sneaky, ["declared-key"], []))
+
+
+def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, watched: Watched) -> None:
+    place, gone = berth("a", "b"), berth("a", identity="gone:1:cccccccccccc")
+    push(redis, "a", *map(raw, range(6)))
+    push(redis, "b", raw(10, "Mine"), raw(11, "Ruby"))
+    claimed = claim(redis, place, 5)
+    run(redis, claim_known_call(place, "b", 5, 0, ["Mine"]))
+    writes = [Later("retry", NOW, b"{}"), Later("schedule", NOW, b"{}"), Bury(b"{}"), PutBack()]
+    ends = [outcome(one, write, Word.FAILED) for one, write in zip(claimed[:4], writes, strict=True)]
+    run(redis, settle_call(place, [*ends, outcome(claimed[4])], NOW, CONFIG))
+    redis.zadd("schedule", {b"p": 1, b"l": 1, b"d": 1, b"x": 1})
+    moves = [
+        Move("push", b"p", queue="new", entry=b"p"),
+        Move("later", b"l", entry=b"l", at=5),
+        Move("dead", b"d", entry=b"d"),
+        Move("drop", b"x"),
+    ]
+    assert due.move(redis, "schedule", moves, NOW, CONFIG) == [Moved.DONE] * 4
+    for _ in range(POISON_TAKEOVERS):
+        redis.delete("queue:a", "pykiq:sweep")
+        push(redis, "a", raw(99))
+        claim(redis, gone, 1)
+        redis.delete(gone.lease)
+        reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}")
+    assert place.leave(redis) is False
+    assert set(watched.ran) == {"claim", "claim_known", "settle", "due", "reclaim", "forget"}
+    assert redis.zscore("dead", b"{}") is not None
+
+
+def test_every_lua_file_says_what_its_keys_and_arguments_are() -> None:
+    for name in ("claim", "claim_known", "settle", "due", "reclaim", "forget"):
+        text = script(name).text
+        assert text.startswith("-- ")
+        assert "-- KEYS " in text
+        assert "-- ARGV " in text
+        assert "-- returns" in text
+
+
+def test_the_window_of_a_look_is_a_number_of_entries() -> None:
+    call = claim_known_call(berth(), "default", 1, 7, ["Mine"])
+    assert list(call.args[3:6]) == [1, 7, claiming.WINDOW]

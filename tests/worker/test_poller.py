@@ -1,0 +1,285 @@
+"""The poller: due jobs as Ruby re-pushes them, nothing lost on the way, and jobs of dead processes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.store.claim import Berth
+from pykiq.store.connection import connect
+from pykiq.store.due import Move
+from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
+from pykiq.wire.exactjson import dumps, loads
+from pykiq.worker.poller import HELD_BACK, Poller, repush
+from tests import captures
+from tests.servers import wait_until
+
+DIALECTS = {"6.4.1": SIX, "7.3.2": SEVEN, "8.1.7": EIGHT}
+NOW = 1_795_315_631.5
+JOB = {"class": "Job", "args": [1], "jid": "ab" * 12, "queue": "low", "retry": 5, "created_at": 1_795_000_000.5}
+
+Middleware = Callable[[dict[str, Any], Callable[[dict[str, Any]], Any]], Any]
+
+
+def again(member: bytes, *middleware: Middleware, now: float = NOW, dialect: Dialect | None = None) -> Move:
+    speech: Callable[[dict[str, Any]], Dialect] = lambda job: dialect or for_payload(job, SEVEN)  # noqa: E731
+    return repush(member, now, Chain(*middleware), speech)
+
+
+def packed(**keys: Any) -> bytes:
+    return dumps(JOB | keys)
+
+
+# As Ruby does it.
+
+
+def stamp_of(entry: dict[str, Any], key: str) -> float:
+    """A recorded time; half a millisecond keeps doubles from falling below what 8.1 has cut off."""
+    return (entry[key] + 0.5) / 1000 if isinstance(entry[key], int) else float(entry[key])
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "poll_retry_basic",
+        "poll_schedule_basic",
+        "poll_schedule_basic_ms",
+        "poll_retry_queue",
+        "poll_unknown_class",
+        "poll_missing_keys",
+        "poll_with_at_past",
+    ],
+)
+def test_the_bytes_are_those_that_ruby_pushes(version: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = captures.read(version, name)
+    [(_, member)] = capture.by_hand
+    [(key, entry)] = [
+        (command.words[0].decode(), command.words[1]) for command in capture.commands if command.verb == "lpush"
+    ]
+    ruby = loads(entry)
+    monkeypatch.setattr(os, "urandom", lambda size: bytes.fromhex(ruby["jid"]))
+    move = again(member, now=stamp_of(ruby, "enqueued_at"), dialect=DIALECTS[version])
+    assert (move.kind, "queue:" + move.queue) == ("push", key)
+    ours = loads(move.entry)
+    if "created_at" not in loads(member):  # Ruby looks at the clock twice
+        assert isinstance(ours["created_at"], type(ruby["created_at"]))
+        ours["created_at"] = ruby["created_at"]
+    assert dumps(ours, DIALECTS[version]) == entry
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+def test_a_payload_that_names_a_later_time_waits_for_it(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = captures.read(version, "poll_with_at_future")
+    [(_, member)] = capture.by_hand
+    [entry] = capture.members("schedule")
+    ruby = loads(entry)
+    monkeypatch.setattr(os, "urandom", lambda size: bytes.fromhex(ruby.get("jid", "00" * 12)))
+    move = again(member, now=stamp_of(ruby, "created_at"), dialect=DIALECTS[version])
+    assert move == Move("later", member, entry=entry, at=capture.scores("schedule")[0])
+
+
+def test_a_supplied_enqueued_at_leaves_a_scheduled_entry_unless_ruby_is_6() -> None:
+    member = packed(at=NOW + 60, enqueued_at=NOW - 1)
+    assert "enqueued_at" not in loads(again(member, dialect=SEVEN).entry)
+    assert "enqueued_at" in loads(again(member, dialect=SIX).entry)
+
+
+@pytest.mark.parametrize("version", captures.VERSIONS)
+@pytest.mark.parametrize(
+    "name", ["poll_invalid_json", "poll_no_class", "poll_no_args", "poll_args_hash", "poll_queue_empty"]
+)
+def test_what_ruby_loses_goes_to_dead_with_its_bytes(version: str, name: str) -> None:
+    [(_, member)] = captures.read(version, name).by_hand[:1]
+    assert again(member) == Move("dead", member, entry=member)
+
+
+@pytest.mark.parametrize("queue", [None, 5, "", ["a"]])
+def test_a_queue_that_is_no_name_makes_a_job_unusable(queue: object) -> None:
+    member = packed(queue=queue)
+    assert again(member).kind == "dead"
+
+
+def test_the_dialect_of_the_job_decides_how_enqueued_at_is_written() -> None:
+    assert loads(again(packed()).entry)["enqueued_at"] == NOW
+    assert loads(again(packed(created_at=1_795_000_000_500)).entry)["enqueued_at"] == int(NOW * 1000)
+
+
+def test_keys_that_nobody_knows_keep_their_place_and_their_bytes() -> None:
+    member = (
+        b'{"retry":true,"queue":"q","z":1.0e+20,"class":"Job","args":[123456789012345678901234567890],'
+        b'"a":null,"jid":"x","created_at":1.5,"enqueued_at":2.5,"bad":"\xff"}'
+    )
+    assert again(member).entry == member.replace(b"2.5", b"1795315631.5")
+
+
+# Client middleware runs again, and may do anything.
+
+
+def test_middleware_sees_the_whole_job_and_what_it_changes_is_pushed() -> None:
+    def change(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+        assert job == JOB
+        job["locale"] = "de"
+        job["queue"] = "high"
+        return call_next(job)
+
+    move = again(packed(), change)
+    assert (move.kind, move.queue) == ("push", "high")
+    assert loads(move.entry)["locale"] == "de"
+
+
+def test_middleware_that_returns_nothing_stops_the_push() -> None:
+    assert again(packed(), lambda job, call_next: None) == Move("drop", packed())
+
+
+def test_middleware_may_send_the_job_off_until_later() -> None:
+    move = again(packed(), lambda job, call_next: call_next({**job, "at": NOW + 60}))
+    assert (move.kind, move.at) == ("later", NOW + 60)
+    assert "at" not in loads(move.entry)
+
+
+def raising(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+    raise ValueError("broken middleware")
+
+
+def exiting(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+    sys.exit(3)
+
+
+SPOILERS: list[Middleware] = [
+    raising,
+    exiting,
+    lambda job, call_next: call_next({**job, "spoilt": object()}),
+    lambda job, call_next: call_next({**job, "spoilt": float("nan")}),
+    lambda job, call_next: "not a job",
+    lambda job, call_next: {"class": "Job", "args": [], "queue": ""},
+    lambda job, call_next: {"class": "Job", "args": [], "queue": 7},
+    lambda job, call_next: {"args": [], "queue": "low"},
+    lambda job, call_next: {"class": "Job", "args": []},
+]
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_a_job_whose_middleware_fails_rests_in_its_set_with_its_bytes(spoiler: Middleware) -> None:
+    assert again(packed(), spoiler) == Move("later", packed(), entry=packed(), at=NOW + HELD_BACK)
+
+
+# The thread.
+
+
+@pytest.fixture
+def chain() -> Chain[ClientMiddleware]:
+    return Chain()
+
+
+@pytest.fixture
+def poller(redis: redis_py.Redis, redis_url: str, chain: Chain[ClientMiddleware]) -> Iterator[Poller]:
+    config = Config.of(redis=redis_url, poll_interval=0.2, sweep_interval=0.2)
+    made = Poller(
+        config,
+        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
+        connect(config),
+        chain,
+        dialect=lambda job: for_payload(job, SEVEN),
+        poison_entry=lambda *_: b"{}",
+    )
+    yield made
+    made.close()
+
+
+def test_due_jobs_of_both_sets_arrive_and_others_wait(redis: redis_py.Redis, poller: Poller) -> None:
+    redis.zadd("retry", {packed(args=["retry"]): 1000.5})
+    redis.zadd("schedule", {packed(args=["schedule"]): 1000.5, packed(args=["later"]): time.time() + 1000})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 2)
+    assert [loads(raw)["args"] for raw in reversed(redis.lrange("queue:low", 0, -1))] == [["retry"], ["schedule"]]
+    assert redis.zcard("schedule") == 1
+
+
+def test_it_wakes_when_the_next_job_is_due(redis: redis_py.Redis, redis_url: str) -> None:
+    config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
+    due_at = time.time() + 0.4
+    redis.zadd("schedule", {packed(): due_at})
+    poller = Poller(
+        config,
+        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
+        connect(config),
+        Chain(),
+        dialect=lambda job: SEVEN,
+        poison_entry=lambda *_: b"{}",
+    )
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1, 5, "a job that is due in 0.4 s")
+    poller.close()
+    enqueued_at = loads(redis.lindex("queue:low", 0))["enqueued_at"]
+    assert 0 <= enqueued_at - due_at < 0.2
+
+
+def test_one_bad_job_does_not_keep_the_others_waiting(
+    redis: redis_py.Redis, poller: Poller, chain: Chain[ClientMiddleware]
+) -> None:
+    def picky(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+        if job["args"] == ["exit"]:
+            sys.exit(1)
+        return {"args": job["args"]} if job["args"] == ["spoil"] else call_next(job)
+
+    chain.add(picky)
+    redis.set("queue:notalist", "text")
+    bad = [
+        b"{broken",
+        b"[]",
+        packed(args=["exit"]),
+        packed(args=["spoil"]),
+        packed(queue="notalist"),
+        b'{"class":"Job","args":[],"queue":"caf\xff"}',
+    ]
+    redis.zadd("schedule", {member: number for number, member in enumerate(bad)})
+    redis.zadd("schedule", {packed(args=[number]): 100 for number in range(250)})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 250)
+    assert set(redis.zrange("dead", 0, -1)) == {b"{broken", b"[]"}
+    assert redis.llen(b"queue:caf\xff") == 1
+    resting = dict(redis.zrange("schedule", 0, -1, withscores=True))
+    assert set(resting) == {packed(args=["exit"]), packed(args=["spoil"]), packed(queue="notalist")}
+    assert all(score > time.time() for score in resting.values())
+
+
+def test_a_sweep_that_fails_does_not_keep_due_jobs_waiting(redis: redis_py.Redis, poller: Poller) -> None:
+    redis.hset("pykiq:owners", "old:1:x", "not json")
+    redis.zadd("schedule", {packed(): 1})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
+
+
+def test_what_a_dead_process_held_comes_back_while_polling(redis: redis_py.Redis, poller: Poller) -> None:
+    redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
+    redis.lpush("pykiq:inflight:old:1:x:low", packed())
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    wait_until(lambda: not redis.hexists("pykiq:owners", "old:1:x"))
+
+
+def test_closing_ends_the_thread_even_before_it_began(redis_url: str, poller: Poller) -> None:
+    poller.close()
+    poller.start()
+    wait_until(lambda: not any(thread.name == "pykiq-poller" for thread in threading.enumerate()))
+
+
+def test_random_bytes_in_the_sets_never_stop_it(redis: redis_py.Redis, poller: Poller) -> None:
+    rng = random.Random(4)
+    redis.zadd("retry", {rng.randbytes(rng.randrange(1, 40)): number for number in range(300)})
+    redis.zadd("schedule", {packed(): 1})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    assert redis.zcard("dead") == 300
