@@ -47,13 +47,6 @@ class Recorded:
     def jid(self) -> str:
         return str(self.job["jid"])
 
-    @property
-    def args(self) -> bytes:
-        """The arguments as Ruby spelled them: numbers, escapes and all."""
-        found = re.search(rb'"args":(\[.*\]),"(?:class|jid)":', self.raw, re.DOTALL)
-        assert found
-        return found[1]
-
 
 def jobs() -> Iterator[Recorded]:
     """Every case of every version, in that order."""
