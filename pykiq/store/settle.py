@@ -6,7 +6,7 @@ nothing is written for it. A settlement can therefore be repeated until Redis an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from pykiq.config import Config
@@ -33,10 +33,14 @@ def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: C
     return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args)
 
 
-def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int]) -> list[Settled]:
-    """What the script wrote, per outcome."""
+def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int], doubtful: Container[int] = ()) -> list[Settled]:
+    """What the script wrote, per outcome.
+
+    `doubtful` are the ids of outcomes that were sent before and not answered: one of them that is gone from in-flight
+    was almost certainly written that first time. Its lease would have had to run out in between to say otherwise.
+    """
     return [
-        Settled(outcome, _fate(outcome) if found else Fate.TAKEN_OVER)
+        Settled(outcome, _fate(outcome) if found or id(outcome) in doubtful else Fate.TAKEN_OVER)
         for outcome, found in zip(_put_back_last(outcomes), answer, strict=True)
     ]
 

@@ -11,11 +11,11 @@ compares Redis with memory before anything new is claimed.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
 
 import redis
 import structlog
@@ -27,11 +27,15 @@ from pykiq.store.scripts import Call, send
 from pykiq.store.settle import read_settled, settle_call
 from pykiq.worker.doorbell import Doorbell, Ring
 from pykiq.worker.execute import Executor
-from pykiq.worker.pool import Claim, Pool
+from pykiq.worker.inbox import Inbox
+from pykiq.worker.intake import Claim, Intake
+from pykiq.worker.loopslots import LoopThread
+from pykiq.worker.pool import Pool
 from pykiq.worker.selective import Selective
-from pykiq.worker.slots import LoopSlots, ThreadSlots
+from pykiq.worker.slots import Running
 
 IDLE = 1.0  # seconds an idle loop sleeps at most
+TICK = 0.02  # seconds between looks while claimed jobs wait to start
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
@@ -55,6 +59,7 @@ class Exchange:
         client: redis.Redis,
         door_client: Callable[[], redis.Redis],
         executor: Executor,
+        loop: LoopThread,
         report: Callable[[Sequence[Assigned], Sequence[Settled]], None],
     ) -> None:
         self._config = config
@@ -63,12 +68,10 @@ class Exchange:
         self._executor = executor
         self._report = report
         self._rng = random.Random()
-        self._inbox: SimpleQueue[Outcome | Ring | _Wake] = SimpleQueue()
-        self._threads = ThreadSlots(executor.run, self._inbox.put)
-        self._loop: LoopSlots | None = None
-        self._running: dict[int, tuple[Pool, Assigned]] = {}
-        self._started: list[Assigned] = []
+        self._inbox: Inbox[Outcome | Ring | _Wake] = Inbox()
+        self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
         self._unsettled: list[Outcome] = []
+        self._doubtful: set[int] = set()  # ids of outcomes that were sent and not answered: Redis may have taken them
         self._uncertain = False  # in-flight may hold jobs that this process does not know of
         self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
         self._failures = 0
@@ -76,12 +79,13 @@ class Exchange:
         self._deadline = 0.0
         self._audit_at = time.monotonic() + AUDIT
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
-        self._pools = {capsule.name: self._pool(capsule, door_client) for capsule in config.capsules}
+        self._pools = {capsule.name: self._pool(capsule, door_client, loop) for capsule in config.capsules}
 
-    def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis]) -> Pool:
-        berth, ring = self._berth, self._inbox.put
-        doors = [Doorbell(capsule.name, queue, berth, door_client(), ring) for queue in capsule.names]
-        return Pool(capsule, berth, doors, Selective(berth, self._executor.classes))
+    def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
+        berth, executor = self._berth, self._executor
+        doors = [Doorbell(capsule.name, queue, berth, door_client(), self._inbox.put) for queue in capsule.names]
+        intake = Intake(capsule, berth, doors, Selective(berth, executor.classes))
+        return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox)
 
     # For other threads.
 
@@ -102,14 +106,13 @@ class Exchange:
         """Whether Redis answered the last turn."""
         return self._failures == 0
 
-    def running(self) -> list[tuple[int, Assigned, float]]:
+    def running(self) -> list[Running]:
         """Thread (or task) number, job and start (epoch s) of what runs now."""
-        return self._threads.running() + (self._loop.running() if self._loop else [])
+        return [one for pool in self._pools.values() for one in pool.running()]
 
-    @property
-    def loop(self) -> LoopSlots | None:
-        """The event loop's slots, once the first `async def` job has come."""
-        return self._loop
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks of `async def` jobs that run now, for a dump of their stacks."""
+        return [task for pool in self._pools.values() for task in pool.tasks.tasks()]
 
     # The loop.
 
@@ -123,9 +126,7 @@ class Exchange:
         clean = self._last_word()
         for pool in self._pools.values():
             pool.close()
-        self._threads.close()
-        if self._loop:
-            self._loop.close()
+        self._client.close()
         return clean
 
     def _stopped(self) -> bool:
@@ -133,62 +134,82 @@ class Exchange:
 
     def _collect(self, wait: float) -> None:
         """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
-        try:
-            message = self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
-            while True:
-                self._receive(message)
-                message = self._inbox.get_nowait()
-        except Empty:
-            return
+        if wait > 0:
+            self._inbox.sleep(wait)
+        for message in self._inbox.take():
+            self._receive(message)
 
     def _receive(self, message: Outcome | Ring | _Wake) -> None:
         if isinstance(message, Outcome):
             self._ended(message)
         elif isinstance(message, Ring):
-            self._pools[message.capsule].dry = False
+            pool = self._pools[message.capsule]
+            pool.intake.dry = False
             if message.claimed is None:
                 self._uncertain = True
             else:
-                self._accept(self._pools[message.capsule], [message.claimed])
+                self._accept(pool, [message.claimed])
 
     def _ended(self, outcome: Outcome) -> None:
         entry = self._running.pop(id(outcome.claimed), None)
         if entry is None:
             return  # it was put back at the deadline; nothing after that counts
         pool, assigned = entry
-        pool.busy -= 1
-        if not assigned.handler.is_async:
-            self._threads.release()
+        pool.ended(assigned, outcome)
         self._unsettled.append(outcome)
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
         if time.monotonic() >= self._audit_at:
             self._audit()
+        self._recall()
+        self._tell([])
         certain = not self._uncertain or self._reconcile()
         claims = self._claims() if certain and not self._quiet else []
         batches = self._batches()
         if not batches and not claims:
+            self._failures = self._failures if self._uncertain else 0
             return self._pause()
-        now = time.time()
+        now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
-        answers = self._send(calls + [claim.call for claim in claims])
+        answers = self._send(calls + [claim.call for _, claim in claims])
         if answers is None:
             self._uncertain = self._uncertain or bool(claims)
+            self._doubtful.update(id(outcome) for batch in batches for outcome in batch)
             return self._backoff()
         self._settle(batches, answers)
-        for claim, answer in zip(claims, answers[len(batches) :], strict=True):
-            self._claimed(claim, answer)
-        self._flush_report([])
+        for (pool, claim), answer in zip(claims, answers[len(batches) :], strict=True):
+            if isinstance(answer, list):
+                self._accept(pool, pool.intake.read(claim, answer))
+            else:
+                self._uncertain = True  # a script that fails half-way keeps what it had moved by then
+        ended = time.monotonic()
+        for pool in self._pools.values():
+            pool.turned(ended, ended - begun)
         return self._pause()
+
+    def _recall(self) -> None:
+        """Hand back jobs that wait for a slot in vain: all of them when quiet, else those beyond the slots."""
+        for pool in self._pools.values():
+            if self._quiet:
+                recalled = pool.recall(pool.waiting)
+            elif pool.stalled():
+                recalled = pool.recall(pool.busy - pool.concurrency)
+                pool.lookahead.stalled()
+            else:
+                continue
+            for assigned in reversed(recalled):
+                del self._running[id(assigned.claimed)]
+                self._unsettled.append(_unstarted(assigned.claimed))
 
     def _batches(self) -> list[list[Outcome]]:
         if self._one_by_one:
             return [[outcome] for outcome in self._unsettled]
         return [self._unsettled] if self._unsettled else []
 
-    def _claims(self) -> list[Claim]:
-        return [claim for pool in self._pools.values() if (claim := pool.claim(self._rng))]
+    def _claims(self) -> list[tuple[Pool, Claim]]:
+        claims = ((pool, pool.intake.claim(pool.room, self._rng)) for pool in self._pools.values())
+        return [(pool, claim) for pool, claim in claims if claim is not None]
 
     def _send(self, calls: Sequence[Call]) -> list[object] | None:
         """The answers, or None when there were none; Redis is then left alone for a moment."""
@@ -218,63 +239,58 @@ class Exchange:
         settled: list[Settled] = []
         for batch, answer in zip(batches, answers, strict=False):
             if isinstance(answer, list):
-                settled += read_settled(batch, answer)
+                settled += read_settled(batch, answer, self._doubtful)
             else:
                 kept += batch
         self._unsettled = kept
+        # A refused batch was written up to the job that was refused.
+        self._doubtful = {id(outcome) for outcome in kept}
         self._one_by_one = bool(kept)
-        self._flush_report(settled)
-
-    def _claimed(self, claim: Claim, answer: object) -> None:
-        if isinstance(answer, list):
-            self._accept(claim.pool, claim.pool.read(claim, answer))
+        self._tell(settled)
 
     def _accept(self, pool: Pool, claimed: Iterable[Claimed]) -> None:
         """Hand claimed jobs to the slots; what cannot run here is settled with the next turn."""
+        jobs: list[Assigned] = []
+        room = pool.room
         for one in claimed:
-            if self._quiet or pool.room <= 0:
+            if self._quiet or len(jobs) >= room:
                 self._unsettled.append(_unstarted(one))
                 continue
             assigned = self._executor.assign(one)
             if isinstance(assigned, Outcome):
                 self._unsettled.append(assigned)
                 if assigned.word is Word.FOREIGN:
-                    pool.selective.found_foreign(one.queue)
+                    pool.intake.selective.found_foreign(one.queue)
                 continue
-            pool.busy += 1
             self._running[id(one)] = (pool, assigned)
-            self._started.append(assigned)
-            if assigned.handler.is_async:
-                self._loop_slots().submit(assigned)
-            else:
-                self._threads.submit(assigned)
+            jobs.append(assigned)
+        if jobs:
+            pool.start(jobs)
 
-    def _loop_slots(self) -> LoopSlots:
-        if self._loop is None:
-            self._loop = LoopSlots(self._executor.arun, self._inbox.put)
-            self._executor.loop = self._loop.loop
-        return self._loop
-
-    def _flush_report(self, settled: list[Settled]) -> None:
-        if self._started or settled:
-            self._report(self._started, settled)
-            self._started = []
+    def _tell(self, settled: list[Settled]) -> None:
+        """Report what has started and what has been settled since the last turn."""
+        started = [assigned for pool in self._pools.values() for assigned in pool.take_started()]
+        if started or settled:
+            self._report(started, settled)
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""
         if self._failures:
             return self._backoff()
+        welcome = not self._quiet and not self._uncertain
         for pool in self._pools.values():
-            pool.arrange_doors(self._client, open_to_work=not self._quiet and not self._uncertain)
+            pool.intake.arrange_doors(self._client, open_to_work=welcome and pool.has_free_slot)
         if self._unsettled:
             return 0.0
         if self._uncertain:
             return PARKING
         if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
-        looks = [look for pool in self._pools.values() if pool.room > 0 and (look := pool.selective.next_look())]
-        until = min([*looks, self._deadline] if self._stop else looks, default=float("inf"))
-        return min(IDLE, max(until - time.monotonic(), 0.001))
+        pools = () if self._quiet else self._pools.values()
+        looks = [pool.intake.selective.next_look() for pool in pools if pool.has_free_slot]
+        until = [look for look in looks if look is not None] + ([self._deadline] if self._stop else [])
+        longest = TICK if any(pool.waiting for pool in self._pools.values()) else IDLE
+        return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
     def _backoff(self) -> float:
         return float(min(FIRST_WAIT * 2 ** min(self._failures - 1, 8), LONGEST_WAIT))
@@ -286,8 +302,8 @@ class Exchange:
         for it: the job would run twice.
         """
         for pool in self._pools.values():
-            pool.arrange_doors(self._client, open_to_work=False)
-        if not all(pool.parked() for pool in self._pools.values()):
+            pool.intake.arrange_doors(self._client, open_to_work=False)
+        if not all(pool.intake.parked() for pool in self._pools.values()):
             return False
         self._collect(0.0)
         try:
@@ -298,12 +314,11 @@ class Exchange:
         known = Counter((one.claimed.queue, one.claimed.raw) for _, one in self._running.values())
         known.update((one.claimed.queue, one.claimed.raw) for one in self._unsettled)
         self._uncertain = False
-        self._failures = 0
         for one in held:
             if known[one.queue, one.raw] > 0:
                 known[one.queue, one.raw] -= 1
                 continue
-            pool = next(pool for pool in self._pools.values() if one.queue in pool.capsule.names)
+            pool = next(pool for pool in self._pools.values() if one.queue in pool.intake.queues)
             self._accept(pool, [Claimed(one.queue, one.raw, time.time())])
         return True
 
@@ -324,6 +339,8 @@ class Exchange:
     def _last_word(self) -> bool:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
         until = time.monotonic() + LAST_WORD
+        self._collect(0.0)  # what has ended by now is not run again elsewhere
+        self._recall()
         for _, assigned in self._running.values():
             fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
             self._unsettled.append(Outcome(*fixed, assigned.claimed.claimed_at))
@@ -341,9 +358,8 @@ class Exchange:
         return clean
 
     def _interrupt(self) -> None:
-        self._threads.interrupt()
-        if self._loop:
-            self._loop.interrupt()
+        for pool in self._pools.values():
+            pool.interrupt()
         until = time.monotonic() + CLEANUP
         while self.running() and time.monotonic() < until:
             time.sleep(0.02)

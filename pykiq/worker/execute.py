@@ -29,6 +29,7 @@ from pykiq.wire import keys, payload
 from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import dumps
 from pykiq.worker.failing import Failing
+from pykiq.worker.loopslots import LoopThread
 
 
 class Executor:
@@ -40,14 +41,15 @@ class Executor:
         registry: Registry,
         chain: Chain[ServerMiddleware],
         failing: Failing,
+        loop: LoopThread,
         stopping: Callable[[], bool],
     ) -> None:
         self._config = config
         self._registry = registry
         self._chain = chain
         self._failing = failing
+        self._loop = loop  # where async middleware around `def` handlers runs
         self._stopping = stopping
-        self.loop: asyncio.AbstractEventLoop | None = None  # where async middleware around `def` handlers runs
 
     def classes(self) -> list[str]:
         """The classes that can run here."""
@@ -101,7 +103,9 @@ class Executor:
             token = enter(job)
             try:
                 if self._chain:
-                    run_server(self._chain, job, lambda: call(*args), loop=self.loop)
+                    run_server(
+                        self._chain, job, lambda: call(*args), loop=self._loop.loop if self._loop.started else None
+                    )
                 else:
                     call(*args)
             finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -81,7 +80,7 @@ class Failing:
             write, death = self._decide(job, claimed.queue, handler, error, failure, kill)
             gone = isinstance(write, Acknowledge)
             raised = (job, error) if self._lifecycle.listens_to_failures else None
-            return replace(buried, write=write, discarded=gone, died=death, raised=raised)
+            return buried._replace(write=write, discarded=gone, died=death, raised=raised)
         except Interrupted:
             raise
         except BaseException as broken:

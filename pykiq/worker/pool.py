@@ -1,102 +1,158 @@
-"""A pool: what one capsule may run here. It knows its room, draws its claims, and arms its doorbells when idle."""
+"""A pool: what one capsule has claimed and not ended, and the slots it runs in.
+
+Threads and tasks count against one concurrency. Beyond it jobs may wait in front of the slots, as many as the
+look-ahead says, as long as only one kind of slot is in use; those that wait can be recalled until they start.
+"""
 
 from __future__ import annotations
 
-import random
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import redis
+from pykiq.records import Assigned, Outcome
+from pykiq.worker.execute import Executor
+from pykiq.worker.inbox import Inbox
+from pykiq.worker.intake import Intake
+from pykiq.worker.lookahead import Lookahead
+from pykiq.worker.loopslots import LoopSlots, LoopThread
+from pykiq.worker.slots import Running, ThreadSlots
 
-from pykiq.config import Capsule
-from pykiq.records import Claimed
-from pykiq.store.claim import Berth, claim_call, orders, read_claim
-from pykiq.store.scripts import Call
-from pykiq.worker.doorbell import Doorbell
-from pykiq.worker.selective import Selective
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One claim on its way: the call, how many jobs it asks for, and the shared queue it looks through, if any."""
-
-    pool: Pool
-    call: Call
-    room: int
-    looks_at: str | None
+STALL = 0.05  # seconds in which no job starts or ends, after which jobs beyond the slots are handed back
 
 
 class Pool:
-    """One capsule's share of this process. Only the exchange's thread changes it."""
+    """One capsule's share of this process. Only the exchange's thread uses it, but for `running`."""
 
-    def __init__(self, capsule: Capsule, berth: Berth, doors: Sequence[Doorbell], selective: Selective) -> None:
-        self.capsule = capsule
-        self.selective = selective
-        self.busy = 0
-        self.dry = False  # the last claim found less than it asked for: wait for a ring
-        self._berth = berth
-        self._doors = doors
-        self._looked = False  # the last claim was a look: the plain queues are next
+    def __init__(
+        self, name: str, concurrency: int, intake: Intake, executor: Executor, loop: LoopThread, inbox: Inbox[Any]
+    ) -> None:
+        self.concurrency = concurrency
+        self.intake = intake
+        self.lookahead = Lookahead()
+        self.threads = ThreadSlots(concurrency, executor.run, self._thread_done, f"{name}-")
+        self.tasks = LoopSlots(concurrency, loop, executor.arun, self._task_done)
+        self._inbox = inbox
+        self._held: deque[Assigned] = deque()  # jobs that wait for slots of the other kind to become free
+        self._in_threads = self._in_tasks = 0
+        self._moved_at = 0.0  # monotonic: when a job last started or ended
+        self._finished, self._elapsed = 0, 0.0  # since the last turn
+
+    @property
+    def busy(self) -> int:
+        """Jobs claimed and not ended."""
+        return self._in_threads + self._in_tasks + len(self._held)
 
     @property
     def room(self) -> int:
-        """Free slots."""
-        return self.capsule.concurrency - self.busy
+        """How many more jobs to claim: free slots and the look-ahead."""
+        return self.concurrency + self.lookahead.jobs - self.busy
 
-    def claim(self, rng: random.Random) -> Claim | None:
-        """The claim to send now, or None when there is no room or nothing to expect.
+    @property
+    def has_free_slot(self) -> bool:
+        return self.busy < self.concurrency
 
-        Plain queues and shared ones take turns, so that neither keeps the other waiting.
-        """
-        if self.room <= 0:
-            return None
-        queue = self.selective.due(time.monotonic())
-        if queue is not None and (self.dry or not self._looked):
-            self._looked = True
-            return Claim(self, self.selective.call(queue, self.room), self.room, queue)
-        self._looked = False
-        if self.dry:
-            return None
-        drawn = orders(self.capsule, self.room, rng)
-        plain = [tuple(name for name in order if name not in self.selective) for order in drawn]
-        if not plain[0]:
-            self.dry = True
-            return None
-        return Claim(self, claim_call(self._berth, plain, self.room), self.room, None)
-
-    def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
-        """The jobs a claim brought, oldest first."""
-        now = time.time()
-        if claim.looks_at is not None:
-            return self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
-        claimed = read_claim(claim.call, answer, now)
-        self.dry = len(claimed) < claim.room
-        return claimed
+    @property
+    def waiting(self) -> int:
+        """Jobs claimed and not started."""
+        return len(self.threads.waiting) + len(self.tasks.waiting) + len(self._held)
 
     def wants_more(self) -> bool:
-        """Whether a claim would be worth a turn right now."""
-        return self.room > 0 and (not self.dry or self.selective.due(time.monotonic()) is not None)
+        """Whether a claim is worth a turn of its own: not for a small part of the look-ahead."""
+        return self.room > self.lookahead.jobs >> 1 and self.intake.expects_jobs()
 
-    def arrange_doors(self, through: redis.Redis, *, open_to_work: bool) -> None:
-        """Arm the doorbells of the plain queues when this pool waits for work, disarm them when it has no room."""
-        waiting = open_to_work and self.dry and self.room > 0
-        for door in self._doors:
-            if waiting and door.queue not in self.selective:
-                if not door.armed:
-                    door.arm()
-            elif door.armed:
+    def start(self, jobs: Sequence[Assigned]) -> None:
+        """Give jobs to the slots."""
+        self._held.extend(jobs)
+        self._moved_at = time.monotonic()
+        self._fill()
+
+    def ended(self, assigned: Assigned, outcome: Outcome) -> None:
+        """A job has left its slot."""
+        if assigned.handler.is_async:
+            self._in_tasks -= 1
+        else:
+            self._in_threads -= 1
+        self._finished += 1
+        self._elapsed += outcome.elapsed
+
+    def turned(self, now: float, trip: float) -> None:
+        """A round trip of `trip` seconds has ended at `now` (monotonic): measure, and fill what has become free."""
+        self.lookahead.measured(now, self._finished, self._elapsed, trip)
+        self._finished, self._elapsed = 0, 0.0
+        self._fill()
+
+    def take_started(self) -> list[Assigned]:
+        """The jobs that have started since the last call."""
+        started: list[Assigned] = []
+        for source in (self.threads.started, self.tasks.started):
+            started += [source.popleft() for _ in range(len(source))]
+        if started or self._finished:
+            self._moved_at = time.monotonic()
+        return started
+
+    def stalled(self) -> bool:
+        """Whether jobs beyond the slots wait for jobs that turn out to be slow."""
+        return self.busy > self.concurrency and self.waiting > 0 and time.monotonic() - self._moved_at > STALL
+
+    def recall(self, most: int) -> list[Assigned]:
+        """Take back up to `most` jobs that have not started, those claimed last first."""
+        recalled: list[Assigned] = []
+        for source in (self._held, self.tasks.waiting, self.threads.waiting):
+            while len(recalled) < most:
                 try:
-                    door.disarm(through)
-                except (redis.RedisError, OSError):
-                    continue  # it waits a few seconds longer; what it brings is put back
+                    recalled.append(source.pop())
+                except IndexError:
+                    break
+                if source is self.tasks.waiting:
+                    self._in_tasks -= 1
+                elif source is self.threads.waiting:
+                    self._in_threads -= 1
+        return recalled
 
-    def parked(self) -> bool:
-        """Whether none of the doorbells can bring anything any more."""
-        return all(door.parked for door in self._doors)
+    def running(self) -> list[Running]:
+        """What runs now."""
+        return self.threads.running() + self.tasks.running()
+
+    def interrupt(self) -> None:
+        """Stop what runs now: it has been put back."""
+        self.threads.interrupt()
+        self.tasks.interrupt()
 
     def close(self) -> None:
-        """End the doorbells' threads."""
-        for door in self._doors:
-            door.close()
+        """End the threads of doorbells and slots."""
+        self.intake.close()
+        self.threads.close()
+
+    def _fill(self) -> None:
+        threads: list[Assigned] = []
+        tasks: list[Assigned] = []
+        while self._held:
+            in_task = self._held[0].handler.is_async
+            of_other_kind = self._in_threads if in_task else self._in_tasks
+            if of_other_kind and self._in_threads + self._in_tasks >= self.concurrency:
+                break
+            if in_task:
+                self._in_tasks += 1
+                tasks.append(self._held.popleft())
+            else:
+                self._in_threads += 1
+                threads.append(self._held.popleft())
+        if threads:
+            self.threads.submit(threads)
+        if tasks:
+            self.tasks.submit(tasks)
+
+    def _thread_done(self, outcome: Outcome) -> None:
+        self._done(outcome, len(self.threads.waiting))
+
+    def _task_done(self, outcome: Outcome) -> None:
+        self._done(outcome, len(self.tasks.waiting))
+
+    def _done(self, outcome: Outcome, waiting: int) -> None:
+        """Runs on the slot's thread. While enough jobs wait there, the exchange need not hear of each one that ends."""
+        if waiting > self.lookahead.jobs >> 1:
+            self._inbox.leave(outcome)
+        else:
+            self._inbox.put(outcome)

@@ -43,6 +43,7 @@ from pykiq.worker.doorbell import BLOCK, MARGIN
 from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
 from pykiq.worker.failing import Failing
+from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
 from pykiq.worker.reporter import Reporter
@@ -78,7 +79,8 @@ class Process:
         queues = tuple(dict.fromkeys(name for capsule in config.capsules for name in capsule.names))
         self.berth = Berth(self.identity, queues, config.lease_ttl)
         failing = Failing(config, self.fleet, hooks)
-        executor = Executor(config, handlers, around_jobs, failing, self._stopping.is_set)
+        self._loop = LoopThread()
+        executor = Executor(config, handlers, around_jobs, failing, self._loop, self._stopping.is_set)
         self._metrics = Metrics(
             concurrency=heartbeat.total_concurrency(config),
             busy=lambda: len(self.exchange.running()),
@@ -86,7 +88,9 @@ class Process:
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
         self._reporter = Reporter([self._counters, self._metrics, JobLog()], hooks)
-        self.exchange = Exchange(config, self.berth, connect(config), self._door_client, executor, self._reporter)
+        self.exchange = Exchange(
+            config, self.berth, connect(config), self._door_client, executor, self._loop, self._reporter
+        )
         self._poller = Poller(
             config,
             self.berth,
@@ -174,8 +178,7 @@ class Process:
             case "TERM" | "INT":
                 self._stop()
             case "TTIN":
-                loop = self.exchange.loop
-                for what, stack in signals.stacks(loop.tasks() if loop else ()).items():
+                for what, stack in signals.stacks(self.exchange.tasks()).items():
                     log.warning("stack", of=what, stack=stack)
             case "":
                 return
@@ -209,6 +212,7 @@ class Process:
         self._hooks.fire("exit")
         if self._endpoint:
             self._endpoint.stop()
+        self._loop.close()
         log.info("stopped", clean=bool(left))
         return 0 if left else 1
 

@@ -1,0 +1,96 @@
+"""The intake: where one capsule's jobs come from. Draws claims, looks through shared queues, and rings when idle."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from pykiq.config import Capsule
+from pykiq.records import Claimed
+from pykiq.store.claim import Berth, claim_call, orders, read_claim
+from pykiq.store.scripts import Call
+from pykiq.worker.doorbell import Doorbell
+from pykiq.worker.selective import Selective
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim on its way: the call, how many jobs it asks for, and the shared queue it looks through, if any."""
+
+    call: Call
+    room: int
+    looks_at: str | None
+
+
+class Intake:
+    """One capsule's way to its queues. Only the exchange's thread uses it."""
+
+    def __init__(self, capsule: Capsule, berth: Berth, doors: Sequence[Doorbell], selective: Selective) -> None:
+        self.queues = capsule.names
+        self.selective = selective
+        self.dry = False  # the last claim found less than it asked for: wait for a ring
+        self._capsule = capsule
+        self._berth = berth
+        self._doors = doors
+        self._looked = False  # the last claim was a look: the plain queues are next
+
+    def claim(self, room: int, rng: random.Random) -> Claim | None:
+        """The claim to send now, or None when there is no room or nothing to expect.
+
+        Plain queues and shared ones take turns, so that neither keeps the other waiting.
+        """
+        if room <= 0:
+            return None
+        queue = self.selective.due(time.monotonic())
+        if queue is not None and (self.dry or not self._looked):
+            self._looked = True
+            return Claim(self.selective.call(queue, room), room, queue)
+        self._looked = False
+        if self.dry:
+            return None
+        drawn = orders(self._capsule, room, rng)
+        plain = [tuple(name for name in order if name not in self.selective) for order in drawn]
+        if not plain[0]:
+            self.dry = True
+            return None
+        return Claim(claim_call(self._berth, plain, room), room, None)
+
+    def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
+        """The jobs a claim brought, oldest first."""
+        now = time.time()
+        if claim.looks_at is not None:
+            return self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
+        claimed = read_claim(claim.call, answer, now)
+        self.dry = len(claimed) < claim.room
+        return claimed
+
+    def expects_jobs(self) -> bool:
+        """Whether a claim may find something right now."""
+        return not self.dry or self.selective.due(time.monotonic()) is not None
+
+    def arrange_doors(self, through: redis.Redis, *, open_to_work: bool) -> None:
+        """Arm the doorbells of the plain queues when there is nothing to claim and work is welcome, or disarm them."""
+        waiting = open_to_work and self.dry
+        for door in self._doors:
+            if waiting and door.queue not in self.selective:
+                if not door.armed:
+                    door.arm()
+            elif door.armed:
+                try:
+                    door.disarm(through)
+                except (redis.RedisError, OSError):
+                    continue  # it waits a few seconds longer; what it brings is put back
+
+    def parked(self) -> bool:
+        """Whether none of the doorbells can bring anything any more."""
+        return all(door.parked for door in self._doors)
+
+    def close(self) -> None:
+        """End the doorbells' threads."""
+        for door in self._doors:
+            door.close()

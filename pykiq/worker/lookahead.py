@@ -1,0 +1,38 @@
+"""The look-ahead: how many jobs beyond the free slots are worth claiming.
+
+It is what this pool finishes in about two round trips, measured, so that slots never wait for Redis; and zero for
+jobs slower than that, so that no job waits behind a busy process while another has a free slot.
+"""
+
+from __future__ import annotations
+
+TRIPS = 2  # round trips that the look-ahead bridges
+MOST = 500  # jobs: more gains nothing measurable, and is more to hand back
+MEMORY = 0.2  # weight of the newest measurement
+
+
+class Lookahead:
+    """Measures one pool and answers with a number of jobs."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self._elapsed = 1.0  # seconds of one job: slow until measured otherwise
+        self._trip = 0.001  # seconds of one round trip
+        self._rate = 0.0  # jobs finished per second
+        self._counted_at = 0.0
+
+    def measured(self, now: float, finished: int, elapsed: float, trip: float) -> None:
+        """A turn has ended at `now` (monotonic s): `finished` jobs since the last, `elapsed` seconds together."""
+        self._trip += (trip - self._trip) * MEMORY
+        since, self._counted_at = now - self._counted_at, now
+        if not finished:
+            return
+        self._elapsed += (elapsed / finished - self._elapsed) * MEMORY
+        self._rate += (finished / max(since, 1e-6) - self._rate) * MEMORY
+        horizon = TRIPS * self._trip
+        self.jobs = min(MOST, int(self._rate * horizon) + 1) if self._elapsed < horizon else 0
+
+    def stalled(self) -> None:
+        """The jobs under way take longer than expected: no look-ahead until they are measured quick again."""
+        self.jobs = 0
+        self._elapsed = max(self._elapsed, 1.0)

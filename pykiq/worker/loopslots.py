@@ -1,0 +1,104 @@
+"""Slots for `async def` handlers: tasks on one event loop that runs in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pykiq.records import Assigned, Outcome
+from pykiq.worker.slots import Running
+
+
+class LoopThread:
+    """The event loop of a process, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._loop is not None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._serve, name="pykiq-async", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _serve(self) -> None:
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        loop.close()
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(1.0)
+
+
+class LoopSlots:
+    """Runs up to `size` `async def` handlers at a time on the loop; the rest of what it is given waits."""
+
+    def __init__(
+        self,
+        size: int,
+        thread: LoopThread,
+        arun: Callable[[Assigned], Awaitable[Outcome]],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        self.waiting: deque[Assigned] = deque()
+        self.started: deque[Assigned] = deque()
+        self._size = size
+        self._thread = thread
+        self._arun = arun
+        self._done = done
+        self._tasks: dict[asyncio.Task[None], tuple[Assigned, float]] = {}
+
+    def submit(self, batch: Sequence[Assigned]) -> None:
+        """Start jobs on the loop as slots are free."""
+        self.waiting.extend(batch)
+        self._thread.loop.call_soon_threadsafe(self._fill)
+
+    def _fill(self) -> None:
+        while len(self._tasks) < self._size:
+            try:
+                assigned = self.waiting.popleft()
+            except IndexError:
+                return
+            task = self._thread.loop.create_task(self._run(assigned), name=f"pykiq {assigned.jid}")
+            self._tasks[task] = (assigned, time.time())
+            self.started.append(assigned)
+            task.add_done_callback(self._ended)
+
+    async def _run(self, assigned: Assigned) -> None:
+        self._done(await self._arun(assigned))
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # retrieved: an error that `arun` let pass has been dealt with
+        self._fill()
+
+    def running(self) -> list[Running]:
+        """What runs now."""
+        return [(id(task), *started) for task, started in tuple(self._tasks.items())]
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks that run now, for a dump of their stacks."""
+        return list(self._tasks)
+
+    def interrupt(self) -> None:
+        """Cancel every running job."""
+        for task in tuple(self._tasks):
+            with suppress(RuntimeError):  # the loop has just been closed
+                self._thread.loop.call_soon_threadsafe(task.cancel)
