@@ -115,7 +115,7 @@ class Verbs(Generic[P]):
         Options as in `@pykiq.job`, and `wait` (an interval) or `wait_until` (a moment) for perform_async.
         Raises PayloadError for a value that cannot be used.
         """
-        waits = {name: options.pop(name) for name in ("wait", "wait_until") if name in options}
+        waits: dict[str, Any] = {name: options.pop(name) for name in ("wait", "wait_until") if name in options}
         for name, value in waits.items():
             due(value, 0.0, name)  # refused here, where it was written, and not at the push
         overrides: dict[str, Any] = {**(self._overrides or {}), **checked_for_push(options), **waits}

@@ -74,7 +74,10 @@ def run_server(
     except BaseException as raised:
         error = raised
     while spans:
-        error = spans.pop().leave(result, error)
+        try:
+            error = spans.pop().leave(result, error)
+        except BaseException as raised:  # interrupted at the shutdown deadline: the others still have to be left
+            error = raised
         if error is not None:
             result = None
     if error is not None:
@@ -167,6 +170,9 @@ class _PlainSpan:
             return raised
         except BaseException as raised:
             return raised
+        finally:
+            # The error's traceback holds this frame: holding the error in turn would keep the job's locals alive.
+            error = None
         self._steps.close()
         name = cast(Any, self._steps).__qualname__
         return RuntimeError(f"server middleware `{name}` yielded twice; expected one `yield`, where the job runs")

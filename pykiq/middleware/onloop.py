@@ -32,6 +32,8 @@ async def finish(steps: AsyncGenerator[Any, Any], result: Any, error: BaseExcept
         return raised
     except BaseException as raised:
         return raised
+    finally:
+        error = None  # the error's traceback holds this frame: holding the error in turn would keep both alive
     await steps.aclose()
     name = cast(Any, steps).__qualname__
     return RuntimeError(f"server middleware `{name}` yielded twice; expected one `yield`, where the job runs")
@@ -64,7 +66,11 @@ class LoopSpan:
                     self._runner.close()
             return entered
         self._done = asyncio.run_coroutine_threadsafe(self._whole(), self._loop)
-        return self._entered.result()
+        try:
+            return self._entered.result()
+        except BaseException:
+            self._done.cancel()  # interrupted at the shutdown deadline: nobody will come to resume the task
+            raise
 
     def leave(self, result: Any, error: BaseException | None) -> BaseException | None:
         """Run the rest. Returns the error that goes on outwards, None when there is none (any more)."""

@@ -297,7 +297,7 @@ def test_a_bulk_with_mixed_queues_goes_where_each_job_says_although_older_rubies
     with_middleware(replay, alternates, lambda: OK.perform_bulk([[1], [2], [1]]))
 
     assert {json.loads(raw)["queue"] for raw in capture.members("queue:q1")} == {"q1", "q2"}  # what we do not repeat
-    assert [raw for raw in redis.lrange("queue:q1", 0, -1)] == [
+    assert redis.lrange("queue:q1", 0, -1) == [
         raw for raw in capture.members("queue:q1") if json.loads(raw)["queue"] == "q1"
     ]
     assert [json.loads(raw)["queue"] for raw in redis.lrange("queue:q2", 0, -1)] == ["q2"]
