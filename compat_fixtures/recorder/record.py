@@ -1,8 +1,8 @@
 """Records captures from every real Sidekiq on this machine, or compares them with the stored ones.
 
-    python -m compat_fixtures.recorder.record                      over the stored captures, all versions
-    python -m compat_fixtures.recorder.record --out DIR --compare  elsewhere, and say where the shape differs
-    python -m compat_fixtures.recorder.record --only 'retry_*' --sidekiq 8
+    python -m compat_fixtures.recorder                      over the stored captures, all versions
+    python -m compat_fixtures.recorder --out DIR --compare  elsewhere, and say where the shape differs
+    python -m compat_fixtures.recorder --only 'retry_*' --sidekiq 8
 
 The cases are in cases.json: `ruby` is the call (or `(raw) LPUSH key "…"`, an entry written by hand), `server` the flags
 of the Sidekiq process, `env` the settings of its application (shop/app.rb), `hurry` how many retries to bring forward.
@@ -27,6 +27,7 @@ from tests.interop import ruby as rubies
 HERE = Path(__file__).parent
 STORED = HERE.parent
 HURRIED = "The recorder moved the score of the retry entry to the past so that the poller would run it at once."
+RAW = re.compile(r'\(raw\) (LPUSH|ZADD) (\S+) (?:([\d.]+) )?(".*")', re.DOTALL)
 LONG = 400  # longer recordings of MONITOR are cut in the middle
 
 
@@ -98,6 +99,9 @@ def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
         capture["server"] = f"sidekiq {case['server']}"
         if "env" in case:
             capture["server_env"] = case["env"]
+    if found := RAW.fullmatch(call):
+        if found[1] == "ZADD" and "setup" not in case:
+            capture["payload"] = client.evaluate(found[4])["returned"]
     capture["redis"] = state
     capture["commands"] = _cut(commands)
     capture |= server_part
@@ -162,10 +166,12 @@ def call_ruby(client: Client, call: str) -> dict[str, Any]:
 
 def write_raw(client: Client, call: str) -> None:
     """Write the entry that `(raw) COMMAND key [score] "ruby string"` asks for; any other text is a remark."""
-    found = re.fullmatch(r'\(raw\) (LPUSH|ZADD) (\S+) (?:([\d.]+) )?(".*")', call, re.DOTALL)
+    found = RAW.fullmatch(call)
     if found is None:
         return
     command, key, score, literal = found.groups()
+    if command == "LPUSH":
+        client.evaluate(f'redis("SADD", "queues", "{key.removeprefix("queue:")}")')
     wrote = client.evaluate(f'redis("{command}", "{key}", {score + ", " if score else ""}{literal})')
     if "raised" in wrote:
         raise NotReached(f"writing {call[:80]}: {wrote['raised']}")
@@ -199,7 +205,3 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="*", help="cases whose name matches, such as 'retry_*'")
     parser.add_argument("--sidekiq", type=int, help="this major version only")
     return parser.parse_args()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -150,6 +150,7 @@ end
       event("retry_in_args", given.map { |one| one.is_a?(Exception) ? "EX #{one.class}" : one })
       answer
     end
+    sidekiq_retries_exhausted { |job, _error| event("exhausted_block", job["retry_count"]) } if name == "Kill"
   end
 end
 failing("RetryInRaise", "x") do
