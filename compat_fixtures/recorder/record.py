@@ -99,9 +99,8 @@ def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
         capture["server"] = f"sidekiq {case['server']}"
         if "env" in case:
             capture["server_env"] = case["env"]
-    if found := RAW.fullmatch(call):
-        if found[1] == "ZADD" and "setup" not in case:
-            capture["payload"] = client.evaluate(found[4])["returned"]
+    if (raw := RAW.fullmatch(call)) and raw[1] == "ZADD":
+        capture["payload"] = client.evaluate(raw[4])["returned"]
     capture["redis"] = state
     capture["commands"] = _cut(commands)
     capture |= server_part

@@ -116,8 +116,8 @@ def _key(name: str, entry: dict[str, Any]) -> Any:
 
 
 def _score(score: str) -> str:
-    """A time near now, or a thousand million seconds after now, changes from run to run; others are given by the case."""
-    return "<time>" if 1.7e9 < float(score) < 1.9e9 or 2.7e9 < float(score) else score
+    """A time near now, or 1e9 seconds after now, changes from run to run; all others are given by the case."""
+    return "<time>" if 1.7e9 < float(score) < 1.9e9 or float(score) > 2.7e9 else score
 
 
 def _events(capture: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@
 set -eu
 
 CACHE="${PYKIQ_INTEROP_CACHE:-$HOME/.cache/pykiq-interop}"
-PACKAGES="ruby,ruby-sidekiq,ruby-activejob,ruby-rails,ruby-rack,puma"
+PACKAGES="ruby,ruby-json,ruby-sidekiq,ruby-activejob,ruby-rails,ruby-rack,puma"
 MARKER=".pykiq-complete" # written last: a root without it is half made, unless its Ruby answers
 
 say() { echo "interop: $*" >&2; }
