@@ -18,6 +18,7 @@ from pykiq.jobs.signatures import (
     place_of,
     positional_bounds,
     short_name,
+    shown,
 )
 
 
@@ -99,7 +100,7 @@ def for_function(
         is_async=inspect.iscoroutinefunction(code),
         options=MappingProxyType(dict(options)),
         signature=signature,
-        title=f"{called}{signature.replace(return_annotation=inspect.Signature.empty)}",
+        title=shown(called, signature),
         at_least=at_least,
         at_most=at_most,
         retry_in=hooks.of_function("retry_in", retry_in),
@@ -124,7 +125,7 @@ def for_class(target: Any, name: str, options: Mapping[str, Any]) -> Handler:
         is_async=inspect.iscoroutinefunction(perform),
         options=MappingProxyType(dict(options)),
         signature=signature,
-        title=f"{called}{signature.replace(return_annotation=inspect.Signature.empty)}",
+        title=shown(called, signature),
         at_least=at_least,
         at_most=at_most,
         make=lambda: target().perform,

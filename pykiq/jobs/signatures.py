@@ -29,6 +29,27 @@ def short_name(target: Any) -> str:
     return str(getattr(target, "__name__", None) or type(target).__name__)
 
 
+class _Unquoted:
+    """An annotation that is text, as `from __future__ import annotations` makes all of them, shown as it was typed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def shown(called: str, signature: inspect.Signature) -> str:
+    """A signature for messages: `charge(order_id: int, note: str = '')`."""
+    parameters = [
+        parameter.replace(annotation=_Unquoted(parameter.annotation))
+        if isinstance(parameter.annotation, str)
+        else parameter
+        for parameter in signature.parameters.values()
+    ]
+    return f"{called}{inspect.Signature(parameters)}"
+
+
 def positional_bounds(signature: inspect.Signature, called: str) -> tuple[int, int]:
     """How many positional arguments it takes, at least and at most.
 
