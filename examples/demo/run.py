@@ -113,8 +113,10 @@ def fill(db: redis.Redis, recorded: Sequence[Recorded]) -> None:
         where[one.key] = where.get(one.key, 0) + 1
     say(f"{len(recorded)} pushes, recorded from Sidekiq 6.4.1, 7.3.2 and 8.1.7, put back into Redis byte for byte:")
     say(", ".join(f"{key} {count}" for key, count in sorted(where.items())))
-    say("One of them, as Ruby 8.1.7 wrote it for  " + "OkJob.perform_async(0, -0.0, … 1e100, …)")
-    quote(next(one for one in recorded if one.case == "numbers" and one.version == "8.1.7").raw.decode())
+    shown = next(one for one in recorded if one.case == "numbers" and one.version == "8.1.7")
+    say("One of them, as Ruby 8.1.7 wrote it for")
+    quote(shown.ruby)
+    quote(shown.raw.decode())
 
 
 def work(db: redis.Redis, worker: Worker, recorded: Sequence[Recorded]) -> None:
@@ -159,7 +161,7 @@ def waiting_for_ruby(db: redis.Redis, recorded: Sequence[Recorded]) -> None:
         if repr(json.loads(receipts[jid])["args"][1:]) != repr(one.job["args"]):
             raise DemoFailed(f"the arguments of {one.case} of {one.version} came back changed: {receipts[jid]!r}")
     say(f'{len(receipts)} ReceiptJobs wait in queue:ruby, pushed by the handlers with pykiq.remote("ReceiptJob").')
-    say("Their arguments are what Ruby had sent, to the last digit and character. The one with the numbers from above:")
+    say("Their arguments are equal to what Ruby had sent. The one with the numbers from above:")
     numbers = next(one for one in recorded if one.case == "numbers" and one.version == "8.1.7")
     quote(receipts[numbers.jid].decode())
 
