@@ -1,0 +1,178 @@
+"""Declaring jobs: `@pykiq.job`, `pykiq.Job`, `pykiq.remote`."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from typing import Any
+
+import pytest
+
+import pykiq
+from pykiq.errors import RegistrationError
+from pykiq.jobs.registry import registry
+
+
+def test_the_default_name_is_the_functions_in_camel_case() -> None:
+    @pykiq.job
+    def charge_order(order_id: int) -> None: ...
+
+    assert registry.names() == ["ChargeOrder"]
+
+
+def test_a_bare_decorator_call_and_options_without_a_name_do_the_same() -> None:
+    @pykiq.job()
+    def charge_order() -> None: ...
+
+    @pykiq.job(queue="low")
+    def refund_order() -> None: ...
+
+    assert registry.names() == ["ChargeOrder", "RefundOrder"]
+    assert refund_order.job_options["queue"] == "low"
+
+
+def test_a_decorated_function_is_still_the_function() -> None:
+    @pykiq.job("Billing::ChargeJob", queue="critical", retry=5)
+    def charge(order_id: int, note: str = "none") -> str:
+        """Charges."""
+        return f"{order_id} {note}"
+
+    assert charge(42) == "42 none"
+    assert charge(order_id=42, note="x") == "42 x"
+    assert charge.__name__ == "charge"
+    assert charge.__doc__ == "Charges."
+    assert charge.handler is registry.get("Billing::ChargeJob")
+    assert dict(charge.job_options) == {"retry": 5, "queue": "critical"}
+    assert repr(charge) == "<job Billing::ChargeJob: charge(order_id: int, note: str = 'none')>"
+
+
+def test_partials_and_objects_are_named_after_what_they_hold() -> None:
+    def send_mail(to: str, subject: str) -> None: ...
+
+    class FetchPage:
+        def __call__(self, url: str) -> None: ...
+
+    pykiq.job(functools.partial(send_mail, "ops@example.com"))
+    pykiq.job(FetchPage())
+    assert registry.names() == ["FetchPage", "SendMail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("app.tasks.send_mail", r"is not a Ruby constant .*; did you mean 'App::Tasks::SendMail'\?"),
+        ("send_mail", r"did you mean 'SendMail'\?"),
+        ("Billing::", r"did you mean 'Billing'\?"),
+        ("", "'' is not a Ruby constant"),
+        ("Émile", "is not a Ruby constant"),
+        ("9Lives", "is not a Ruby constant"),
+        ("A B", r"did you mean 'AB'\?"),
+        ("Billing:Charge", r"did you mean 'BillingCharge'\?"),
+        ("Job\n", "is not a Ruby constant"),
+    ],
+)  # fmt: skip
+def test_a_name_ruby_could_not_read_is_refused_with_a_suggestion(name: str, message: str) -> None:
+    with pytest.raises(RegistrationError, match=message):
+        pykiq.job(name)(lambda: None)
+    with pytest.raises(RegistrationError, match=message):
+        pykiq.remote(name)
+    assert registry.names() == []
+
+
+def test_a_function_whose_name_makes_no_constant_needs_one() -> None:
+    def _() -> None: ...
+
+    with pytest.raises(RegistrationError, match="'_' makes no name that Ruby could read; give one"):
+        pykiq.job(_)
+
+
+def test_a_class_given_to_the_decorator_is_sent_to_the_base_class() -> None:
+    class Order: ...
+
+    with pytest.raises(RegistrationError, match="expected a function, or for a class derive it from Job"):
+        pykiq.job(Order)
+
+
+def test_hooks_are_given_as_options_or_by_decorators() -> None:
+    def exhausted(job: Any, error: BaseException) -> None: ...
+
+    @pykiq.job(retry_in=lambda count, error, job: 60, retries_exhausted=exhausted)
+    def first() -> None: ...
+
+    @pykiq.job
+    def second() -> None: ...
+
+    @second.retry_in
+    def delay(count: int, error: BaseException) -> Any:
+        return pykiq.KILL if count > 3 else 10 * count
+
+    @second.retries_exhausted
+    def on_end(job: Any, error: BaseException) -> Any:
+        return pykiq.DISCARD
+
+    assert "retry_in" not in first.job_options
+    assert first.handler.retry_in is not None
+    assert first.handler.retry_in(0, ValueError(), {}) == 60
+    assert first.handler.retries_exhausted is exhausted
+    known = registry.get("Second")
+    assert known is second.handler
+    assert known.retry_in is not None
+    assert known.retry_in(2, ValueError(), {}) == 20
+    assert known.retry_in(4, ValueError(), {}) is pykiq.KILL
+    assert known.retries_exhausted is on_end
+    assert delay(1, ValueError()) == 10
+
+
+def test_a_job_class_is_registered_under_its_own_name_or_the_given_one() -> None:
+    class ProcessOrderJob(pykiq.Job, queue="orders", retry=3):
+        def perform(self, order_id: int) -> int:
+            return order_id
+
+    class Renamed(pykiq.Job, name="Billing::Renamed"):
+        async def perform(self) -> None: ...
+
+    assert registry.names() == ["Billing::Renamed", "ProcessOrderJob"]
+    assert dict(ProcessOrderJob.job_options) == {"retry": 3, "queue": "orders"}
+    renamed = registry.get("Billing::Renamed")
+    assert renamed is not None
+    assert renamed.is_async
+
+
+def test_a_class_without_perform_is_only_a_base_and_its_options_are_inherited() -> None:
+    class Base(pykiq.Job, queue="low", retry=1):
+        def retry_in(self, count: int, error: BaseException, job: Any) -> int:
+            return 5
+
+    class Abstract(Base, abc.ABC):
+        @abc.abstractmethod
+        def perform(self, a: int) -> None: ...
+
+    class Concrete(Abstract, retry=2):
+        def perform(self, a: int) -> None: ...
+
+    assert registry.names() == ["Concrete"]
+    assert dict(Concrete.job_options) == {"retry": 2, "queue": "low"}
+    handler = registry.get("Concrete")
+    assert handler is not None
+    assert handler.retry_in is not None
+    assert handler.retry_in(0, ValueError(), {}) == 5
+
+
+def test_a_subclass_of_a_job_is_a_job_of_its_own() -> None:
+    class Parent(pykiq.Job):
+        def perform(self) -> str:
+            return type(self).__name__
+
+    class Child(Parent): ...
+
+    assert registry.names() == ["Child", "Parent"]
+    child = registry.get("Child")
+    assert child is not None
+    assert child.call() == "Child"
+
+
+def test_a_remote_class_has_no_handler_here() -> None:
+    hard = pykiq.remote("HardJob", queue="ruby", retry=5)
+    assert registry.names() == []
+    assert dict(hard.job_options) == {"retry": 5, "queue": "ruby"}
+    assert repr(hard) == "<jobs of HardJob>"
