@@ -6,6 +6,7 @@
 
 The cases are in cases.json: `ruby` is the call (or `(raw) LPUSH key "…"`, an entry written by hand), `server` the flags
 of the Sidekiq process, `env` the settings of its application (shop/app.rb), `hurry` how many retries to bring forward.
+They cover producing, failing, odd payloads, polling and heartbeats; captures of other families stay as they are.
 """
 
 from __future__ import annotations

@@ -172,7 +172,10 @@ def python_entries(lasting_fleet: Fleet) -> Entries:
     fleet.wait(lambda: [fleet.redis.zcard(key) for key in sets] == [2, 2, 2], what="all entries")
     assert worker.stop() == 0
     fleet.kill_all()
-    return {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in sets}
+    written = {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in sets}
+    return {
+        key: sorted(entries, key=lambda entry: json.loads(entry[0])["args"][-1]) for key, entries in written.items()
+    }
 
 
 @dataclass
