@@ -7,9 +7,12 @@ Whatever a handler, a middleware or a hook does, an Outcome comes back: every ex
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any
+
+import structlog
 
 from pykiq.config import Config
 from pykiq.errors import (
@@ -30,6 +33,8 @@ from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import dumps
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
+
+log = structlog.get_logger("pykiq")
 
 
 class Executor:
@@ -56,19 +61,21 @@ class Executor:
         return self._registry.names()
 
     def assign(self, claimed: Claimed) -> Assigned | Outcome:
-        """Find the handler of a claimed job; an Outcome at once for what cannot run here."""
+        """Find the handler of a claimed job; an Outcome at once for what cannot run here.
+
+        Never raises: an exception here would end the process, and the job would end the next one that takes it.
+        """
         try:
-            job = payload.parse(claimed.raw)
+            return self._assign(claimed)
         except Unreadable as error:
-            return Outcome(
-                claimed,
-                Word.UNREADABLE,
-                Bury(claimed.raw),
-                error_class="Unreadable",
-                error_message=str(error),
-                started_at=time.time(),
-            )
-        name, jid = payload.display_name(job), str(job.get("jid") or "")
+            return _unusable(claimed, "Unreadable", str(error))
+        except Exception as error:
+            log.error("job_not_understood", exc_info=True, next="dead, with its bytes")
+            return _unusable(claimed, type(error).__name__, str(error))
+
+    def _assign(self, claimed: Claimed) -> Assigned | Outcome:
+        job = payload.parse(claimed.raw)
+        name, jid = payload.display_name(job), _jid(job)
         wanted = payload.class_name(job)
         handler = self._registry.get(wanted) if wanted else None
         if handler is not None:
@@ -92,10 +99,10 @@ class Executor:
     def run(self, assigned: Assigned) -> Outcome:
         """Run a `def` handler in this thread."""
         started_at, started = time.time(), time.perf_counter()
-        if self._expired(assigned.payload, started_at):
-            return self._dropped(assigned, started_at, 0.0)
-        job = self._context(assigned)
         try:
+            if self._expired(assigned.payload, started_at):
+                return self._dropped(assigned, started_at, 0.0)
+            job = self._context(assigned)
             handler = assigned.handler
             args = payload.arguments(assigned.payload)
             handler.check(args)
@@ -117,10 +124,10 @@ class Executor:
     async def arun(self, assigned: Assigned) -> Outcome:
         """Run an `async def` handler on the running event loop."""
         started_at, started = time.time(), time.perf_counter()
-        if self._expired(assigned.payload, started_at):
-            return self._dropped(assigned, started_at, 0.0)
-        job = self._context(assigned)
         try:
+            if self._expired(assigned.payload, started_at):
+                return self._dropped(assigned, started_at, 0.0)
+            job = self._context(assigned)
             handler = assigned.handler
             args = payload.arguments(assigned.payload)
             handler.check(args)
@@ -160,8 +167,10 @@ class Executor:
                 fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
                 return Outcome(*fixed, started_at, elapsed)
             if isinstance(error, Discard):
-                return self._dropped(assigned, started_at, elapsed, error.reason or "discarded by the handler")
-            if isinstance(error, Snooze):
+                return self._dropped(
+                    assigned, started_at, elapsed, getattr(error, "reason", "") or "discarded by the handler"
+                )
+            if isinstance(error, Snooze) and _is_finite(error):
                 return self._snoozed(assigned, error.seconds, started_at, elapsed)
             return self._failing.outcome(
                 assigned.claimed,
@@ -190,7 +199,29 @@ class Executor:
         if not is_number(limit):
             return False
         created = seconds(job.get("created_at"))
-        return created is not None and created + limit < now
+        return created is not None and now - created > limit  # not a sum: the limit may be too large for a float
+
+
+def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
+    return Outcome(
+        claimed,
+        Word.UNREADABLE,
+        Bury(claimed.raw),
+        error_class=error_class,
+        error_message=message,
+        started_at=time.time(),
+    )
+
+
+def _jid(job: dict[str, Any]) -> str:
+    """The job's id as logs and hooks know it; empty when it is none. Not `str()`: it refuses huge integers."""
+    jid = job.get("jid")
+    return jid if isinstance(jid, str) else ""
+
+
+def _is_finite(snooze: Snooze) -> bool:
+    """Whether there is such a time. A subclass may not even have called `Snooze.__init__`."""
+    return math.isfinite(getattr(snooze, "seconds", math.nan))
 
 
 def _limit(assigned: Assigned) -> float | None:
