@@ -46,6 +46,9 @@ class Doorbell:
         self._wanted = False  # armed: the exchange wants the next job of this queue
         self._busy = False  # a BLMOVE may be moving a job, or its ring is not in the inbox yet
         self._closed = False
+        # The one connection that blocks. A pool would replace one that broke meanwhile without a word, and the number
+        # to unblock would be nobody's, or, after a restart of Redis, somebody else's.
+        self._waiter: redis.Redis | None = None
         self._connection_id: int | None = None
         self._thread = threading.Thread(target=self._wait, name=f"pykiq-door-{queue}", daemon=True)
 
@@ -70,9 +73,10 @@ class Doorbell:
     def disarm(self, through: redis.Redis) -> None:
         """Stop waiting; a job may still arrive at this very moment. `through` carries the CLIENT UNBLOCK."""
         with self._state:
-            wanted, self._wanted = self._wanted, False
-        if wanted and self._connection_id is not None:
-            through.client_unblock(self._connection_id)
+            self._wanted = False
+            blocked = self._connection_id if self._busy else None
+        if blocked is not None:
+            through.client_unblock(blocked)
 
     def close(self) -> None:
         """Let the thread end once it is parked."""
@@ -93,18 +97,24 @@ class Doorbell:
             except (redis.RedisError, OSError):
                 # Errors that Redis answers too: a demoted master throws its waiters out with one (UNBLOCKED), and a
                 # thread that ended here would leave the queue without anybody waiting for it.
-                self._connection_id = None
+                self._hang_up()
                 self._wanted = False
                 self._ring(Ring(self.capsule, self.queue, None))
                 time.sleep(0.2)  # the exchange backs off too; this only keeps a dead server from a busy loop
-        self._client.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._connection_id = self._waiter = None
+        self._client.connection_pool.disconnect()
 
     def _listen(self) -> None:
-        if self._connection_id is None:
-            self._connection_id = int(self._client.client_id())
+        waiter = self._waiter
+        if waiter is None or self._connection_id is None:
+            waiter = self._waiter = self._client.client()  # type: ignore[no-untyped-call]
+            self._connection_id = int(waiter.client_id())
         if not self._wanted:
             return
-        raw: Any = self._client.blmove(self._source, self._target, int(BLOCK), "RIGHT", "LEFT")
+        raw: Any = waiter.blmove(self._source, self._target, int(BLOCK), "RIGHT", "LEFT")
         if raw is not None:
             self._wanted = False
             self._ring(Ring(self.capsule, self.queue, Claimed(self.queue, raw, time.time())))

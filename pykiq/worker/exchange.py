@@ -168,7 +168,8 @@ class Exchange:
         claims = self._claims() if certain and not self._quiet else []
         batches = self._batches()
         if not batches and not claims:
-            self._failures = self._failures if self._uncertain else 0
+            if not self._uncertain:
+                self._relieved()
             return self._pause()
         now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
@@ -222,9 +223,7 @@ class Exchange:
         if refused is not None:
             self._complain(refused)
         else:
-            if self._failures:
-                log.info("redis_answers_again", failures=self._failures)
-            self._failures = 0
+            self._relieved()
         return answers
 
     def _complain(self, error: Exception) -> None:
@@ -232,6 +231,11 @@ class Exchange:
         if self._failures == 1 or self._failures % 30 == 0:
             reason = str(error).strip() or type(error).__name__
             log.error("redis_does_not_answer", error=reason, unsettled=len(self._unsettled), failures=self._failures)
+
+    def _relieved(self) -> None:
+        if self._failures:
+            log.info("redis_answers_again", failures=self._failures)
+        self._failures = 0
 
     def _settle(self, batches: Sequence[list[Outcome]], answers: Sequence[object]) -> None:
         """Drop what is settled from `_unsettled`; what Redis refused stays and is tried again, job by job."""
@@ -302,7 +306,7 @@ class Exchange:
         for it: the job would run twice.
         """
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._client, open_to_work=False)
+            pool.intake.arrange_doors(self._client, open_to_work=False, insist=True)
         if not all(pool.intake.parked() for pool in self._pools.values()):
             return False
         self._collect(0.0)

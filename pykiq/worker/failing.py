@@ -96,6 +96,9 @@ class Failing:
             return dumps(job, self.dialect(job))
         except Unreadable:
             return raw
+        except Exception:
+            log.error("failure_not_recorded", exc_info=True, next="dead, with its bytes")
+            return raw
 
     def _decide(
         self,

@@ -73,14 +73,17 @@ class Intake:
         """Whether a claim may find something right now."""
         return not self.dry or self.selective.due(time.monotonic()) is not None
 
-    def arrange_doors(self, through: redis.Redis, *, open_to_work: bool) -> None:
-        """Arm the doorbells of the plain queues when there is nothing to claim and work is welcome, or disarm them."""
+    def arrange_doors(self, through: redis.Redis, *, open_to_work: bool, insist: bool = False) -> None:
+        """Arm the doorbells of the plain queues when there is nothing to claim and work is welcome, or disarm them.
+
+        `insist` disarms again those that have not let go: what unblocks a waiter can arrive before it blocks.
+        """
         waiting = open_to_work and self.dry
         for door in self._doors:
             if waiting and door.queue not in self.selective:
                 if not door.armed:
                     door.arm()
-            elif door.armed:
+            elif door.armed or (insist and not door.parked):
                 try:
                     door.disarm(through)
                 except (redis.RedisError, OSError):

@@ -10,8 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import structlog
+
 from pykiq.records import Assigned, Outcome
+from pykiq.wire.failure import describe
 from pykiq.worker.slots import Running
+
+log = structlog.get_logger("pykiq")
 
 
 class LoopThread:
@@ -19,6 +24,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     @property
     def started(self) -> bool:
@@ -36,12 +42,19 @@ class LoopThread:
     def _serve(self) -> None:
         loop = self.loop
         asyncio.set_event_loop(loop)
-        loop.run_forever()
+        while not self._closed:
+            try:
+                loop.run_forever()
+            except BaseException as error:
+                # asyncio lets SystemExit and KeyboardInterrupt of any task end the loop, and a task that a handler has
+                # started on its own may raise them: every other job would hang.
+                log.error("event_loop_left", error=repr(describe(error)), next="it goes on")
         loop.close()
 
     def close(self) -> None:
         """End the loop and its thread."""
         if self._loop is not None:
+            self._closed = True
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(1.0)
 
@@ -98,7 +111,12 @@ class LoopSlots:
         return list(self._tasks)
 
     def interrupt(self) -> None:
-        """Cancel every running job."""
-        for task in tuple(self._tasks):
+        """Cancel every running job, and start no other."""
+        if self._thread.started:
             with suppress(RuntimeError):  # the loop has just been closed
-                self._thread.loop.call_soon_threadsafe(task.cancel)
+                self._thread.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        self._size = 0
+        for task in tuple(self._tasks):
+            task.cancel()

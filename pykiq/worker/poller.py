@@ -60,9 +60,13 @@ class Poller:
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Stop polling; the round under way is finished."""
         self._stop.set()
+
+    def close(self) -> None:
+        """The same, and wait for that round: up to 5 seconds."""
+        self.stop()
         if self._thread.ident is not None:
             self._thread.join(5.0)
 

@@ -138,7 +138,7 @@ class Process:
             nonlocal clean
             try:
                 clean = self.exchange.run()
-            except Exception:
+            except BaseException:
                 log.critical("exchange_failed", exc_info=True, next="this process ends; its jobs are taken over")
             finally:
                 ended.set()
@@ -160,12 +160,14 @@ class Process:
                 ready=self._ready,
             ).start()
             log.info("metrics", port=self._endpoint.port)
-        self._hooks.fire("startup")
+        self._fire("startup")
         self._reporter.start()
         try:
             self._pulse.start()
         except (redis.RedisError, OSError) as error:
             log.error("cannot_start", error=str(error))
+            self._reporter.close(5.0)
+            self._close_endpoint()
             return False
         self._poller.start()
         log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
@@ -190,8 +192,8 @@ class Process:
             self._quiet.set()
             log.info("quiet", next="no more jobs are taken; TERM stops the process")
             self.exchange.quiet()
-            self._poller.close()
-            self._hooks.fire("quiet")
+            self._poller.stop()
+            self._fire("quiet")
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
@@ -199,22 +201,34 @@ class Process:
             self._stopping.set()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
-            self._hooks.fire("shutdown")
+            self._fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:
         self._be_quiet()
+        self._poller.close()
+        self._reporter.close(5.0)
+        self._pulse.halt()  # before the lease is given up: it would take it again
         try:
             left = clean and self.berth.leave(self._pulse.client)
         except (redis.RedisError, OSError):
             left = False
-        self._reporter.close(5.0)
         self._pulse.close()
-        self._hooks.fire("exit")
-        if self._endpoint:
-            self._endpoint.stop()
+        self._fire("exit")
+        self._close_endpoint()
         self._loop.close()
         log.info("stopped", clean=bool(left))
         return 0 if left else 1
+
+    def _close_endpoint(self) -> None:
+        if self._endpoint:
+            self._endpoint.stop()
+
+    def _fire(self, event: str) -> None:
+        """Call the hooks of an event. One that exits does not end the process in the middle of its jobs."""
+        try:
+            self._hooks.fire(event)
+        except BaseException:
+            log.error("hook_failed", hook=event, exc_info=True, next="the process goes on")
 
     def _alive(self) -> bool:
         return time.monotonic() - self.exchange.turned_at < STUCK

@@ -63,10 +63,15 @@ class Pulse:
         self._send()
         self._thread.start()
 
+    def halt(self) -> None:
+        """No more beats, and the lease is not renewed any more."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
     def close(self) -> None:
         """Out of `processes`, the last counts written, as far as Redis answers."""
-        self._stop.set()
-        self._thread.join(5.0)
+        self.halt()
         try:
             self._beat.clear(self.client, self._counters)
         except (redis.RedisError, OSError) as error:
@@ -84,7 +89,7 @@ class Pulse:
                     clear_ghosts(self.client)
             except (redis.RedisError, OSError) as error:
                 log.warning("heartbeat_failed", error=str(error) or type(error).__name__)
-            except Exception:
+            except BaseException:  # a hook that exits must not end the lease of a process that lives
                 log.error("heartbeat_failed", exc_info=True)
 
     def _send(self) -> None:

@@ -50,19 +50,25 @@ class Reporter:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
-            started, settled = batch
-            for observer in self._observers:
+            self._report(*batch)
+            del batch  # exceptions hold whole call stacks: not until the next batch
+
+    def _report(self, started: Sequence[Assigned], settled: Sequence[Settled]) -> None:
+        """Whatever an observer or a handler does, one that exits too: the next batch is reported."""
+        for observer in self._observers:
+            try:
+                if started:
+                    observer.started(started)
+                if settled:
+                    observer.settled(settled)
+            except BaseException:
+                self._complain(observer)
+        for one in settled:
+            if one.outcome.raised is not None:
                 try:
-                    if started:
-                        observer.started(started)
-                    if settled:
-                        observer.settled(settled)
-                except Exception:
-                    self._complain(observer)
-            for one in settled:
-                if one.outcome.raised is not None:
                     self._tell(one)
-            del batch, started, settled  # exceptions hold whole call stacks: not until the next batch
+                except BaseException:
+                    log.error("handler_failed", jid=one.outcome.jid, exc_info=True)
 
     def _tell(self, settled: Settled) -> None:
         """Death handlers after the write to `dead`, error handlers last (WIRE.md §7e). Not for jobs taken over."""

@@ -53,7 +53,8 @@ class ThreadSlots:
         return [now for slot in self._slots if (now := slot.running()) is not None]
 
     def interrupt(self) -> None:
-        """Raise Interrupted inside every running job. It arrives when the thread next runs Python code."""
+        """Raise Interrupted inside every running job, and start no other. It arrives at the next Python code."""
+        self.closed = True
         for slot in self._slots:
             slot.interrupt()
 
@@ -61,7 +62,7 @@ class ThreadSlots:
         """Let idle threads end."""
         self.closed = True
         while self.idle:
-            with suppress(IndexError):
+            with suppress(IndexError, RuntimeError):  # an interrupted thread may have announced its sleep twice
                 self.idle.pop().release()
 
 
@@ -88,6 +89,10 @@ class Slot:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupted))
 
     def _work(self) -> None:
+        with suppress(Interrupted):  # it arrived between two lines of the loop: the process stops anyway
+            self._serve()
+
+    def _serve(self) -> None:
         slots = self._slots
         take, started, run, done, clock = slots.waiting.popleft, slots.started.append, slots.run, slots.done, time.time
         while not slots.closed:
@@ -98,6 +103,8 @@ class Slot:
                     self._sleep()
                     continue
                 self._current = (assigned, clock())
+                if slots.closed:  # asked after `_current` is set: who closes looks there, so one of both sees the other
+                    break
                 started(assigned)
                 outcome = run(assigned)
                 self._current = None
@@ -105,6 +112,7 @@ class Slot:
                 del outcome, assigned  # an idle thread must not keep the last job's payload alive
             except Interrupted:
                 self._current = None  # the shutdown has put this job back already, or it had just ended
+        self._current = None
 
     def _sleep(self) -> None:
         """Sleep until there are jobs. The sleep is announced before the last look, so that none is missed."""

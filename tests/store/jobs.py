@@ -46,7 +46,7 @@ def claim_known(
 
 
 def outcome(claimed: Claimed, write: Write | None = None, word: Word = Word.DONE, **keys: Any) -> Outcome:
-    return Outcome(claimed, word, write or Acknowledge(), **keys)
+    return Outcome(claimed, word, Acknowledge() if write is None else write, **keys)
 
 
 def settle(
