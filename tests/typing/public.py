@@ -1,0 +1,113 @@
+"""Read by mypy, never run: what type checkers know about jobs. Every `type: ignore` is an error that must stay one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from datetime import timedelta
+from typing import Any, assert_type
+
+import pykiq
+
+
+@pykiq.job("Billing::ChargeJob", queue="critical", retry=5)
+def charge(order_id: int, note: str = "") -> float:
+    return order_id * 1.5
+
+
+@pykiq.job
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+def a_function_stays_a_function() -> None:
+    assert_type(charge(42), float)
+    charge("42")  # type: ignore[arg-type]
+    charge()  # type: ignore[call-arg]
+
+
+async def an_async_function_stays_one() -> None:
+    assert_type(await fetch("u"), bytes)
+    await fetch(1)  # type: ignore[arg-type]
+
+
+def the_verbs_take_the_handlers_arguments() -> None:
+    assert_type(charge.perform_async(42, "x"), str | None)
+    charge.perform_async(order_id=42)
+    charge.perform_async("42")  # type: ignore[arg-type]
+    charge.perform_async(42, 43)  # type: ignore[arg-type]
+    charge.perform_async()  # type: ignore[call-arg]
+    charge.perform_async(order=42)  # type: ignore[call-arg]
+    charge.perform_inline(42)
+    charge.perform_inline("42")  # type: ignore[arg-type]
+
+
+def an_interval_or_a_moment_comes_first() -> None:
+    charge.perform_in(60, 42)
+    charge.perform_in(timedelta(hours=1), 42, note="x")
+    charge.perform_in(60, "42")  # type: ignore[arg-type]
+    charge.perform_in("60", 42)  # type: ignore[arg-type]
+    charge.perform_at(2e9, 42)
+    charge.perform_at(None, 42)  # type: ignore[arg-type]
+
+
+def set_keeps_the_arguments() -> None:
+    assert_type(charge.set(queue="low").perform_async(42), str | None)
+    charge.set(queue="low").perform_async("42")  # type: ignore[arg-type]
+
+
+async def and_so_do_the_awaitable_verbs() -> None:
+    assert_type(await charge.aperform_async(42), str | None)
+    await charge.aperform_async("42")  # type: ignore[arg-type]
+    await charge.aperform_in(60, "42")  # type: ignore[arg-type]
+    assert_type(await charge.aperform_bulk([[1], [2]]), list[str | None])
+
+
+class Order(pykiq.Job, queue="orders", retry=3, name="Billing::Order"):
+    def perform(self, order_id: int) -> None:
+        assert_type(self.jid, str)
+
+    def retry_in(self, count: int, error: BaseException, job: Mapping[str, Any]) -> object:
+        return pykiq.KILL
+
+
+class AsyncOrder(pykiq.Job):
+    async def perform(self, order_id: int) -> None: ...
+
+
+def classes_have_the_verbs_too() -> None:
+    assert_type(Order.perform_async(42), str | None)
+    assert_type(Order.perform_bulk([[1], [2]]), list[str | None])
+    AsyncOrder.perform_in(5, 42)
+    Order.perform_later(42)  # type: ignore[attr-defined]
+
+
+def a_remote_class_takes_anything() -> None:
+    hard = pykiq.remote("HardJob", queue="ruby")
+    assert_type(hard.perform_async(1, "two"), str | None)
+    hard(1)  # type: ignore[operator]
+
+
+@charge.retry_in
+def delay(count: int, error: BaseException) -> int:
+    return 10 * count
+
+
+@pykiq.server_middleware.add
+def timed(job: pykiq.JobContext) -> Generator[None]:
+    assert_type(job.attempt, int)
+    yield
+
+
+@pykiq.client_middleware.add
+def tagged(job: dict[str, Any], call_next: Any) -> dict[str, Any] | None:
+    return call_next(job)  # type: ignore[no-any-return]
+
+
+@pykiq.on("startup")
+def ready() -> None: ...
+
+
+def decorators_return_what_they_were_given() -> None:
+    assert_type(delay(1, ValueError()), int)
+    assert_type(ready(), None)
+    timed()  # type: ignore[call-arg]
