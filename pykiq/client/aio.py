@@ -15,7 +15,7 @@ import redis.asyncio as aioredis
 from pykiq.client.base import BaseClient
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
-from pykiq.store.connection import aconnect
+from pykiq.store.connection import aclose, aconnect
 from pykiq.store.fleet import aread
 from pykiq.store.push import apush
 
@@ -107,7 +107,7 @@ class AsyncClient(BaseClient):
             yield
         finally:
             self._own.pop(loop, None)
-            await redis.aclose()
+            await aclose(redis)
 
 
 class _Connected(NamedTuple):

@@ -14,7 +14,7 @@ import redis as redis_py
 from pykiq.client.base import BaseClient
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
-from pykiq.store.connection import connect
+from pykiq.store.connection import close, connect
 from pykiq.store.fleet import read
 from pykiq.store.push import push
 
@@ -94,7 +94,7 @@ class Client(BaseClient):
         """Close the connections this client made in this process. It connects again when it is used again."""
         mine = self._own.pop(os.getpid(), None)
         if mine is not None:
-            mine.close()
+            close(mine)
 
     def __enter__(self) -> Self:
         return self

@@ -39,7 +39,7 @@ def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
     options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_url(config.redis, **options)
-    nodes, service, rest = _sentinel(config.redis)
+    nodes, service, rest = _sentinel(config)
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
     )
@@ -52,7 +52,7 @@ def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     options = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.asyncio.Redis.from_url(config.redis, **options)
-    nodes, service, rest = _sentinel(config.redis)
+    nodes, service, rest = _sentinel(config)
     sentinel: Any = AsyncSentinel(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
     )
@@ -60,26 +60,35 @@ def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     return master
 
 
+def close(client: redis.Redis) -> None:
+    """Close a client of `connect`, and the connections to the Sentinels it asked."""
+    client.close()
+    for node in _sentinels(client):
+        node.close()
+
+
+async def aclose(client: redis.asyncio.Redis) -> None:
+    """The same for asyncio."""
+    await client.aclose()
+    for node in _sentinels(client):
+        await node.aclose()
+
+
+def _sentinels(client: Any) -> list[Any]:
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    return list(manager.sentinels) if manager else []
+
+
 def probe(client: redis.Redis, config: Config) -> None:
     """Raise StoreError, in one line and without the password, when Redis does not answer."""
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        address = display(config.redis)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StoreError(
-            f"Redis at {address} does not answer ({reason}); check --redis or REDIS_URL and that the server is up"
+            f"Redis at {config.redis_shown} does not answer ({reason}); "
+            "check --redis or REDIS_URL and that the server is up"
         ) from error
-
-
-def display(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    login, _, host = parts.netloc.rpartition("@")
-    user = login.split(":", 1)[0]
-    return parts._replace(netloc=f"{user}:***@{host}" if ":" in login else f"***@{host}").geturl()
 
 
 def _options(timeout: float) -> dict[str, Any]:
@@ -92,12 +101,12 @@ def _options(timeout: float) -> dict[str, Any]:
     }
 
 
-def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+def _sentinel(config: Config) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
     """Take `redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]` apart.
 
     The login is the data servers'; the Sentinels' own is given as `?sentinel_username=…&sentinel_password=…`.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(config.redis)
     login, _, hosts = parts.netloc.rpartition("@")
     nodes = []
     for host in hosts.split(","):
@@ -105,7 +114,7 @@ def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
         nodes.append((name, int(port)))
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
-        raise ConfigError(f"redis: {display(url)} names no service; write redis+sentinel://host:26379/mymaster/0")
+        raise ConfigError(f"redis: {config.redis_shown} names no service; write redis+sentinel://host:26379/mymaster/0")
     rest: dict[str, Any] = {"db": int(db or 0), "sentinel": {}}
     if login:
         user, _, password = login.partition(":")

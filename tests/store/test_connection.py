@@ -9,7 +9,7 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
-from pykiq.store.connection import TRANSIENT, aconnect, connect, display, probe
+from pykiq.store.connection import TRANSIENT, aconnect, connect, probe
 from tests.servers import free_port
 
 
@@ -70,19 +70,6 @@ def test_the_probe_says_in_one_line_which_server_does_not_answer_and_keeps_the_p
     assert "--redis" in message
     assert "secret" not in message
     assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://host:6379/0", "redis://host:6379/0"),
-        ("redis://:secret@host/1", "redis://:***@host/1"),
-        ("rediss://user:secret@host/1", "rediss://user:***@host/1"),
-        ("redis+sentinel://user:s@a:1,b:2/mymaster", "redis+sentinel://user:***@a:1,b:2/mymaster"),
-    ],
-)
-def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert display(url) == shown
 
 
 def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
