@@ -70,7 +70,7 @@ class Studio:
 
     def __init__(self, ruby: Ruby) -> None:
         self.ruby = ruby
-        self.redis = Server("/usr/bin/redis-server").start()
+        self.redis = Server("redis-server").start()
         self.home: Home = _open_shop(ruby)
         self.clients = {database: Client(self, database) for database in (0, ruby.major)}
         self.own = {database: self._connection(database) for database in (0, ruby.major)}

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -21,16 +22,16 @@ from tests.interop import ruby as rubies
 from tests.servers import Server, missing, wait_until
 
 HERE = Path(__file__).parent
-REDIS_SERVER = Path("/usr/bin/redis-server")
 MAJORS = (6, 7, 8)
 
 
 @pytest.fixture(scope="session")
 def real_redis() -> Iterator[Server]:
     """Redis itself, as Sidekiq's users run it; `install.sh` fetches it."""
-    if not REDIS_SERVER.exists():
-        missing(f"{REDIS_SERVER} is not here; tests/interop/install.sh fetches it on Debian")
-    running = Server(str(REDIS_SERVER)).start()
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("redis-server is not here; tests/interop/install.sh fetches it on Debian")
+    running = Server(program).start()
     yield running
     running.stop()
 

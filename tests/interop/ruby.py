@@ -39,12 +39,12 @@ class Ruby:
         return int(self.version.split(".")[0])
 
     def command(
-        self, program: str, *arguments: str, env: Mapping[str, str] | None = None, folder: str = "/"
+        self, program: str, *arguments: str, env: Mapping[str, str] | None = None, folder: str = ""
     ) -> list[str]:
         """The command line that runs `program` there in `folder`; the process it starts is the program itself."""
         return [
             *_enter(self.root),
-            *("env", "-C", folder),
+            *("env", *(("-C", folder) if folder else ())),
             *(f"{name}={value}" for name, value in (env or {}).items()),
             program,
             *arguments,
@@ -94,6 +94,8 @@ class Home:
 
     def remove(self) -> None:
         shutil.rmtree(self.outside, ignore_errors=True)
+        if self.ruby.root is not None:
+            _forget_the_killed(self.ruby.root / "proc")
 
 
 class RubyError(Exception):
@@ -201,6 +203,15 @@ def _enter(root: Path | None) -> list[str]:
     if root is None:
         return []
     return ["chroot", str(root)] if os.geteuid() == 0 else ["sudo", "-n", "chroot", str(root)]
+
+
+def _forget_the_killed(proc: Path) -> None:
+    """Remove the /proc/<pid>/status that Ruby processes of a root without /proc wrote, and were killed before removing."""
+    if os.path.ismount(proc):
+        return
+    for left in proc.glob("[0-9]*"):
+        if not Path("/proc", left.name).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _cache() -> Path:
