@@ -206,7 +206,7 @@ def _enter(root: Path | None) -> list[str]:
 
 
 def _forget_the_killed(proc: Path) -> None:
-    """Remove the /proc/<pid>/status that Ruby processes of a root without /proc wrote, and were killed before removing."""
+    """Remove the /proc/<pid>/status files of Ruby processes in a root without /proc that were killed."""
     if os.path.ismount(proc):
         return
     for left in proc.glob("[0-9]*"):
