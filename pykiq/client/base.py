@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import random
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ FLEET_SECONDS = 60.0
 
 def new_jid() -> str:
     """24 hexadecimal digits, as Ruby makes them (WIRE.md §3)."""
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 class BaseClient:

@@ -145,7 +145,8 @@ def _jobs(
     """One complete job per list of arguments, each with a jid of its own in the place of the template's."""
     index = -1
     for index, args in enumerate(lists):
-        _check_list(args, index)
+        if type(args) is not list:
+            _check_list(args, index)
         job = {**common, "args": args, "jid": jid()}
         if moments is not None:
             moment = next(moments, _END)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import GeneratorType
 from typing import Any, Protocol, TypeVar, cast
 
 from pykiq.errors import PayloadError
@@ -125,7 +126,8 @@ async def arun_server(chain: Chain[ServerMiddleware], job: Any, acall: Callable[
 
 def _steps(entry: ServerMiddleware, job: Any) -> Generator[Any, Any, Any] | AsyncGenerator[Any, Any]:
     steps = entry(job)
-    if isinstance(steps, (Generator, AsyncGenerator)):
+    # The exact types first: asking the abstract ones costs as much as the rest of the chain does.
+    if type(steps) is GeneratorType or isinstance(steps, (Generator, AsyncGenerator)):
         return steps
     raise TypeError(
         f"server middleware `{title(entry)}` returned a {type(steps).__name__}; expected a generator function"
@@ -135,7 +137,9 @@ def _steps(entry: ServerMiddleware, job: Any) -> Generator[Any, Any, Any] | Asyn
 
 def _open(entry: ServerMiddleware, job: Any, loop: asyncio.AbstractEventLoop | None) -> _Span:
     steps = _steps(entry, job)
-    return LoopSpan(steps, loop) if isinstance(steps, AsyncGenerator) else _PlainSpan(steps)
+    if type(steps) is not GeneratorType and isinstance(steps, AsyncGenerator):
+        return LoopSpan(steps, loop)
+    return _PlainSpan(cast("Generator[Any, Any, Any]", steps))
 
 
 class _PlainSpan:
