@@ -351,8 +351,10 @@ class Exchange:
         abandoned = bool(self._running)
         self._running.clear()
         self._uncertain = True  # doorbells may have brought something in the last moment
+        wait = 0.0
         while (self._uncertain or self._unsettled) and time.monotonic() < until:
-            self._collect(self._turn())
+            self._collect(wait)
+            wait = self._turn()
             self.turned_at = time.monotonic()
         if abandoned:
             self._interrupt()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from pykiq.errors import Interrupted
+from pykiq.errors import Interrupted, Snooze
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
@@ -107,8 +107,6 @@ def test_jobs_run_in_order_and_leave_nothing_behind(redis: redis_py.Redis, redis
 def test_each_end_is_written_once(
     redis: redis_py.Redis, redis_url: str, payload: bytes, fate: str, key: str | None
 ) -> None:
-    from pykiq.errors import Snooze
-
     def fails() -> None:
         raise ValueError("boom")
 
@@ -312,7 +310,7 @@ def test_a_redis_that_is_away_is_asked_less_and_less_often(redis: redis_py.Redis
 
     with staged(redis_url, registry(Job=lambda: None), client=client) as stage:
         began = time.monotonic()
-        wait_until(lambda: flaky[0].dropped >= 8)  # a claim and a look at what is in flight, and so on
+        wait_until(lambda: flaky[0].dropped >= 5)
         assert time.monotonic() - began > 0.5
         flaky[0].refused = 0
         push(redis, raw("Job"))
@@ -394,6 +392,7 @@ def test_a_quiet_exchange_takes_nothing_and_finishes_what_runs(
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 0)
         push(redis, raw("Job", "late"))
         before = stage.exchange.turned_at
+        stage.exchange.quiet()  # wakes it
         wait_until(lambda: stage.exchange.turned_at > before)
         assert waiting(redis) == [raw("Job", "late")]
         gate.open.set()
@@ -511,7 +510,7 @@ def test_an_idle_stop_takes_no_time(redis: redis_py.Redis, redis_url: str) -> No
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 3)
         began = time.monotonic()
         assert stage.stop() is True
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 0.5
 
 
 def test_doorbells_that_were_cut_off_while_idle_do_not_delay_the_stop(
@@ -526,7 +525,7 @@ def test_doorbells_that_were_cut_off_while_idle_do_not_delay_the_stop(
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
         began = time.monotonic()
         assert stage.stop() is True
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 1
 
 
 # Reports.
@@ -586,14 +585,14 @@ def test_a_child_task_that_exits_does_not_stop_the_other_async_jobs(redis: redis
     with staged(redis_url, registry(Exits=exits, Task=task), concurrency=2) as stage:
         push(redis, raw("Exits"))
         wait_until(lambda: stage.reports.fates == ["done"])
-        push(redis, *(raw("Task", number) for number in range(0)), raw("Task"))
+        push(redis, raw("Task"))
         wait_until(lambda: stage.reports.fates == ["done", "done"])
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        raw("Job", jid=10**5000 if False else 5),
+        raw("Job", jid=5),
         b'{"class":"Job","args":[],"jid":' + b"1" * 6000 + b"}",
         b'{"class":"Job","args":[],"expires_in":' + b"9" * 400 + b',"created_at":1.5}',
         b'{"class":"Job","args":[],"jid":["a"],"queue":null,"tags":5,"wrapped":7}',
