@@ -1,23 +1,23 @@
 """Every error pykiq raises, and the three signals a handler may raise.
 
-    PykiqError
-    ├── ConfigError            bad flags, files or keywords; the command line exits with 2
-    ├── RegistrationError      a handler declared with a name or option that Ruby could not take
-    ├── PayloadError           (ValueError) a job refused at push: nothing was written
-    │   └── ArgumentsError     its arguments would not survive JSON; names the culprit's path
-    ├── Unreadable             bytes in Redis that are not a job; they go to `dead` as they are
-    ├── UnknownClass           no handler here for the job's class
-    ├── SignatureMismatch      the handler cannot take this number of arguments
-    ├── JobTimeout             the job ran past its `timeout` option
-    └── StoreError             Redis cannot be used: refused, too old, a cluster
+PykiqError
+├── ConfigError            bad flags, files or keywords; the command line exits with 2
+├── RegistrationError      a handler declared with a name or option that Ruby could not take
+├── PayloadError           (ValueError) a job refused at push: nothing was written
+│   └── ArgumentsError     its arguments would not survive JSON; names the culprit's path
+├── Unreadable             bytes in Redis that are not a job; they go to `dead` as they are
+├── UnknownClass           no handler here for the job's class
+├── SignatureMismatch      the handler cannot take this number of arguments
+├── JobTimeout             the job ran past its `timeout` option
+└── StoreError             Redis cannot be used: refused, too old, a cluster
 
-    Signal                     (Exception) raised by a handler to say what shall become of the job
-    ├── Snooze(seconds)        run it again later; not a failure, the retry count stays
-    ├── Discard(reason)        drop it: no retry, not dead
-    └── Kill(reason)           straight to the dead set, whatever the retry count
+Signal                     (Exception) raised by a handler to say what shall become of the job
+├── Snooze(seconds)        run it again later; not a failure, the retry count stays
+├── Discard(reason)        drop it: no retry, not dead
+└── Kill(reason)           straight to the dead set, whatever the retry count
 
-    Interrupted                (BaseException) raised inside a job that outlived the shutdown deadline;
-                               its bytes are back in the queue already
+Interrupted                (BaseException) raised inside a job that outlived the shutdown deadline;
+                           its bytes are back in the queue already
 """
 
 from __future__ import annotations

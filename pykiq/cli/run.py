@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from pykiq.cli import startup
 from pykiq.cli.connected import connected
@@ -17,6 +19,7 @@ from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.observe import log
+from pykiq.worker import signals
 from pykiq.worker.process import Process
 
 
@@ -42,6 +45,7 @@ def run(**parameters: Any) -> int:
 def serve(settings: Loaded) -> int:
     """Run a worker with these settings in this thread; returns the exit code."""
     log.configure(settings.config.log_format, settings.config.log_level)
+    signals.install(_stop_while_starting)
     settings = load_handlers(settings, Path.cwd())
     config = settings.config
     handlers = {handler.name: handler.options for name in registry.names() if (handler := registry.get(name))}
@@ -52,6 +56,13 @@ def serve(settings: Loaded) -> int:
         startup.announce_handlers(config, queues)
         startup.announce_waiting(client, config, queues)
     return Process(config).run()
+
+
+def _stop_while_starting(name: str) -> None:
+    """Nothing is claimed yet, so a stop is an exit at once; whatever a module is doing while it is imported."""
+    if name in ("TERM", "INT"):
+        structlog.get_logger("pykiq").info("stopped", clean=True, signal=name, next="it had not started yet")
+        os._exit(0)
 
 
 def load_handlers(settings: Loaded, directory: Path) -> Loaded:

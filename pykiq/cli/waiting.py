@@ -28,7 +28,7 @@ class Waiting:
 def without_handler(client: redis.Redis, queues: Iterable[str], known: Callable[[str], bool]) -> list[Waiting]:
     """Look at the oldest and the newest entries of each queue; `known` says whether a class has a handler.
 
-    Entries that are no jobs are left out: the worker moves them to the dead set when it gets to them.
+    Entries that are no jobs or name no class are left out: those fail when the worker gets to them.
     """
     found = []
     for queue in queues:
@@ -38,7 +38,8 @@ def without_handler(client: redis.Redis, queues: Iterable[str], known: Callable[
                 job = payload.parse(raw)
             except Unreadable:
                 continue
-            if not any(known(name) for name in _names(job)):
+            names = _names(job)
+            if names and not any(known(name) for name in names):
                 classes[payload.display_name(job)] += 1
         if classes:
             found.append(Waiting(queue, dict(classes.most_common())))

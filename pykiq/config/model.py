@@ -98,9 +98,9 @@ class Config:
     dead_timeout: float = field(default=15_552_000.0, metadata=_rule(seconds))
     """Entries of the dead set older than this are trimmed."""
     poll_interval: float | None = field(default=None, metadata=_rule(optional(seconds)))
-    """Seconds between looks at the sorted sets; None lets the number of processes decide."""
+    """Longest wait between two looks at the sorted sets; never longer than `sweep_interval`, and ended by what is due."""
     average_scheduled_poll_interval: float = field(default=5.0, metadata=_rule(seconds))
-    """What a due job waits on average, over all processes."""
+    """The same when `poll_interval` is None."""
     foreign: str = field(default="leave", metadata=_rule(choice("leave", "retry", "dead")))
     """What becomes of a job whose class has no handler here."""
     strict_args: bool = field(default=True, metadata=_rule(boolean))

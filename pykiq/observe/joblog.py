@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,11 +14,14 @@ from pykiq.records import Assigned, Fate, Later, Outcome, Settled, Word
 from pykiq.wire.payload import attempt
 
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
+FOREIGN_REST = 60.0  # seconds until a class without a handler is told of again
+MOST_FOREIGN = 1000  # classes remembered for that
 NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
 # Tables rather than `.value` and `Fate.…` in the functions below: looking up an enum member costs as much as a dict of
 # five, and this runs twice per job.
 _EVENTS = {word: "fail" if word is Word.FAILED else word.value for word in Word}
+_FOREIGN = Word.FOREIGN
 _DELAYED = {Fate.RETRY: "retry in", Fate.SNOOZED: "again in"}
 _NEXT = {
     Fate.DEAD: "dead",
@@ -31,7 +35,7 @@ _LEVELS = {
     Fate.SNOOZED: "info",
     Fate.REQUEUED: "info",
     Fate.DISCARDED: "info",
-    Fate.HANDED_BACK: "debug",  # once per pass for a class that is not ours; whoever claims says so once per class
+    Fate.HANDED_BACK: "debug",
     Fate.RETRY: "warning",
     Fate.TAKEN_OVER: "warning",
     Fate.DEAD: "error",
@@ -46,6 +50,7 @@ class JobLog:
 
     def __init__(self, sink: log.Sink | None = None) -> None:
         self._sink: log.Sink = sink or log.current() or HostLogging()
+        self._foreign: dict[str, float] = {}  # class → when (monotonic) it may be told of again
 
     def started(self, batch: Sequence[Assigned]) -> None:
         if self._sink.wants(logging.INFO):
@@ -54,8 +59,22 @@ class JobLog:
     def settled(self, batch: Sequence[Settled]) -> None:
         wants = self._sink.wants
         lines = [end_line(settled) for settled in batch if wants(log.LEVELS[_LEVELS[settled.fate]])]
+        if self._sink.wants(logging.WARNING):
+            lines += [line for settled in batch if settled.outcome.word is _FOREIGN and (line := self._told(settled))]
         if lines:
             self._sink.lines(lines)
+
+    def _told(self, settled: Settled) -> dict[str, Any] | None:
+        """A class without a handler here: a warning, once per class and minute however many such jobs there are."""
+        name, now = settled.outcome.name, time.monotonic()
+        if settled.fate is not Fate.HANDED_BACK or self._foreign.get(name, 0.0) > now:
+            return None
+        if len(self._foreign) >= MOST_FOREIGN:
+            self._foreign.clear()  # names come from payloads: whoever can push could fill the memory with them
+        self._foreign[name] = now + FOREIGN_REST
+        event = "no handler here for this class"
+        told = {"event": event, "level": "warning", "class": name, "queue": settled.outcome.claimed.queue}
+        return told | {"next": "left in the queue for a process that has one"}
 
 
 class HostLogging:

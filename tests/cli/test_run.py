@@ -172,3 +172,16 @@ def test_the_tag_is_the_name_of_the_application_directory(directory: str, tag: s
 def test_a_tag_that_was_given_stays() -> None:
     given = Loaded(Config.of(tag="mine"), {"tag": Given("mine", "--tag")})
     assert with_tag(given, Path("/srv/shop")) is given
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_modules_are_being_imported_is_a_clean_exit(
+    number: signal.Signals, tmp_path: Path, redis_url: str
+) -> None:
+    (tmp_path / "slow.py").write_text("from pathlib import Path\nPath('importing').touch()\nwhile True: pass\n")
+    log = tmp_path / "log"
+    worker = start("run", "--require", "slow.py", "--redis", redis_url, cwd=tmp_path, log=log)
+    wait_until((tmp_path / "importing").exists, 30, "the import")
+    worker.send_signal(number)
+    assert worker.wait(10) == 0
+    assert "had not started yet" in log.read_text()

@@ -92,12 +92,24 @@ def test_an_end_line_says_what_happens_next(
     assert (line["level"], line["event"], line["next"]) == (level, event, following)
 
 
-def test_a_job_left_in_its_queue_is_only_worth_a_debug_line(lines: Lines) -> None:
+def test_a_class_without_a_handler_is_told_of_once_however_many_jobs_of_it_are_left(
+    job_log: JobLog, lines: Lines
+) -> None:
     foreign = settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack())
-    JobLog(Output(lines, render_json, logging.INFO)).settled([foreign])
-    assert lines.writes == 0
-    JobLog(Output(lines, render_json, logging.DEBUG)).settled([foreign])
-    assert lines.all()[0]["next"] == "handed back"
+    for _ in range(3):
+        job_log.settled([foreign, foreign])
+    (told,) = lines.all()
+    assert told["level"] == "warning"
+    assert told["class"] == foreign.outcome.name
+    assert told["next"] == "left in the queue for a process that has one"
+
+
+def test_a_job_put_back_for_want_of_a_slot_is_only_worth_a_debug_line(lines: Lines) -> None:
+    back = settled(Word.UNSTARTED, Fate.HANDED_BACK, write=PutBack())
+    JobLog(Output(lines, render_json, logging.INFO)).settled([back])
+    assert lines.getvalue() == ""
+    JobLog(Output(lines, render_json, logging.DEBUG)).settled([back])
+    assert '"next":"handed back"' in lines.getvalue()
 
 
 def test_an_error_is_named_and_its_message_shortened(job_log: JobLog, lines: Lines) -> None:
