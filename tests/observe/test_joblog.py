@@ -148,7 +148,8 @@ def test_above_info_only_what_went_wrong_is_written(lines: Lines) -> None:
     assert [line["event"] for line in lines.all()] == ["fail"]
 
 
-def test_a_program_with_its_own_structlog_gets_the_lines_there() -> None:
+def test_a_program_with_its_own_structlog_gets_the_lines_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pykiq.observe.log._current", None)  # another test may have configured this process
     with structlog.testing.capture_logs() as captured:
         job_log = JobLog()
         job_log.started([assigned()])
