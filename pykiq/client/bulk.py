@@ -11,10 +11,12 @@ from itertools import islice, repeat
 from typing import Any
 
 from pykiq.client.build import finish, plan, template
+from pykiq.client.stencil import Stencil
 from pykiq.client.times import number
 from pykiq.errors import PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job
 from pykiq.store.push import PushBatch
+from pykiq.wire.arguments import check_arguments
 from pykiq.wire.dialect import Dialect
 
 SLICE = 1000
@@ -22,6 +24,8 @@ SCHEDULED_SLICE_OF_8 = 100  # 8.1 writes scheduled jobs 100 at a time (WIRE.md Â
 SPREAD_AT_LEAST = 5  # seconds: a smaller `spread_interval` counts as this
 
 _END = object()
+
+_Pair = tuple[Sequence[Any], "int | float | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +69,63 @@ def slices(
     if not first:
         return
     common = template(given | {"args": []}, now=now, dialect=dialect, jid=lambda: "")
-    jobs = _jobs(common, lists, moments, jid)
+    pairs = _pairs(lists, moments)
     done = 0
-    while taken := list(islice(jobs, size)):
-        passed = [_finish(job, done + index, chain, strict) for index, job in enumerate(taken)]
+    while taken := list(islice(pairs, size)):
+        if strict and not chain:
+            yield _stencilled(taken, done, common, clock(), dialect, jid)
+        else:
+            passed = [_finish(_job(common, pair, jid), done + index, chain, strict) for index, pair in enumerate(taken)]
+            jids = [None if job is None else job.get("jid") for job in passed]
+            kept = (job for job in passed if job is not None)
+            yield Slice(plan(kept, now=clock(), dialect=dialect), jids)
         done += len(taken)
-        jids = [None if job is None else job.get("jid") for job in passed]
-        kept = (job for job in passed if job is not None)
-        yield Slice(plan(kept, now=clock(), dialect=dialect), jids)
+
+
+def _stencilled(
+    pairs: Sequence[_Pair], done: int, common: Job, now: float, dialect: Dialect, jid: Callable[[], str]
+) -> Slice:
+    """A slice that no middleware looks at: what the other way gives, byte for byte, in half the time."""
+    later = dict(common)
+    if dialect.strips_enqueued_at:
+        later.pop("enqueued_at", None)
+    stencils = {True: Stencil(later, dialect), False: Stencil(common | {"enqueued_at": dialect.stamp(now)}, dialect)}
+    jids: list[str | None] = []
+    queued: list[bytes] = []
+    scheduled: list[tuple[int | float, bytes]] = []
+    for args, at in pairs:
+        try:
+            check_arguments(args)
+            mine = jid()
+            raw = stencils[at is not None].fill(args, mine)
+        except PayloadError as error:
+            raise _of_job(error, done + len(jids)) from None
+        jids.append(mine)
+        if at is None:
+            queued.append(raw)
+        else:
+            scheduled.append((at, raw))
+    batches = [PushBatch(common["queue"], False, tuple(queued))] if queued else []
+    if scheduled:
+        batches.append(PushBatch("", True, tuple(scheduled)))
+    return Slice(batches, jids)
+
+
+def _job(common: Job, pair: _Pair, jid: Callable[[], str]) -> Job:
+    args, at = pair
+    job = {**common, "args": args, "jid": jid()}
+    return job if at is None else {**job, "at": at}
 
 
 def _finish(job: Job, index: int, chain: Chain[ClientMiddleware], strict: bool) -> Job | None:
     try:
         return finish(job, chain=chain, strict=strict)
     except PayloadError as error:
-        raise type(error)(f"job {index} of the bulk (counted from 0): {error}") from None
+        raise _of_job(error, index) from None
+
+
+def _of_job(error: PayloadError, index: int) -> PayloadError:
+    return type(error)(f"job {index} of the bulk (counted from 0): {error}")
 
 
 def _argument_lists(item: dict[str, Any]) -> Iterable[Any]:
@@ -139,21 +185,16 @@ def _peek(lists: Iterable[Any], count: int) -> tuple[list[Any], Iterable[Any]]:
     return first, joined(first, rest)
 
 
-def _jobs(
-    common: Job, lists: Iterable[Any], moments: Iterator[int | float | None] | None, jid: Callable[[], str]
-) -> Iterator[Job]:
-    """One complete job per list of arguments, each with a jid of its own in the place of the template's."""
+def _pairs(lists: Iterable[Any], moments: Iterator[int | float | None] | None) -> Iterator[_Pair]:
+    """Each list of arguments with its moment; None is now."""
     index = -1
     for index, args in enumerate(lists):
         if type(args) is not list:
             _check_list(args, index)
-        job = {**common, "args": args, "jid": jid()}
-        if moments is not None:
-            moment = next(moments, _END)
-            if moment is _END:
-                raise PayloadError(f"`at` ended after {index} entries, but there are more jobs; expected one per job")
-            job["at"] = moment
-        yield job
+        moment = None if moments is None else next(moments, _END)
+        if moment is _END:
+            raise PayloadError(f"`at` ended after {index} entries, but there are more jobs; expected one per job")
+        yield args, moment  # type: ignore[misc]
     if not (moments is None or isinstance(moments, (repeat, _Spread)) or next(moments, _END) is _END):
         raise PayloadError(f"`at` has more entries than the {index + 1} jobs; expected one per job")
 

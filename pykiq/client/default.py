@@ -15,8 +15,7 @@ def client() -> Client:
     global _client
     mine, config = _client, current()
     if mine is None or mine.config is not config:
-        if mine is not None:
-            mine.close()
+        # The one before is not closed: another thread may be pushing with it. Its connections go when it does.
         mine = _client = Client(config)
     return mine
 

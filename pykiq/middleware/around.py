@@ -139,7 +139,7 @@ def _open(entry: ServerMiddleware, job: Any, loop: asyncio.AbstractEventLoop | N
     steps = _steps(entry, job)
     if type(steps) is not GeneratorType and isinstance(steps, AsyncGenerator):
         return LoopSpan(steps, loop)
-    return _PlainSpan(cast("Generator[Any, Any, Any]", steps))
+    return _PlainSpan(steps)
 
 
 class _PlainSpan:

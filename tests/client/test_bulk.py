@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pykiq.client.bulk import Slice, slices
 from pykiq.errors import ArgumentsError, PayloadError
@@ -148,3 +150,22 @@ def test_a_bad_job_is_named_by_its_number_and_its_path() -> None:
 def test_a_batch_size_must_be_a_positive_number(size: Any) -> None:
     with pytest.raises(PayloadError, match="`batch_size` is"):
         next(built({"args": [[1]]}, batch_size=size))
+
+
+@given(
+    extra=st.dictionaries(st.text("abcdef_", min_size=1, max_size=6), st.integers() | st.text('é"'), max_size=4),
+    args=st.lists(st.lists(st.integers() | st.floats(-9e99, 9e99) | st.text("aé")), min_size=1),
+    before=st.booleans(),
+    scheduled=st.booleans(),
+    dialect=st.sampled_from([SIX, SEVEN, EIGHT]),
+)
+def test_jobs_that_no_middleware_looks_at_have_the_same_bytes_as_those_it_leaves_alone(
+    extra: dict[str, Any], args: list[Any], before: bool, scheduled: bool, dialect: Dialect
+) -> None:
+    item: dict[str, Any] = {**extra, "args": args} if before else {"args": args, **extra}
+    item |= {"at": [None if index % 3 == 0 else 2e9 + index for index in range(len(args))]} if scheduled else {}
+    item |= {"enqueued_at": 5.5} if len(extra) > 1 else {}
+    if len(args) == 1 and before:
+        item = {"jid": "ignored", **item}
+    untouched: Chain[Any] = Chain(lambda job, call_next: call_next(job))
+    assert list(built(item, dialect)) == list(built(item, dialect, chain=untouched))
