@@ -1,0 +1,77 @@
+"""The inbox: no message is left behind by a sleeper."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pykiq.worker.inbox import Inbox
+
+
+def test_messages_come_out_in_order_once() -> None:
+    inbox: Inbox[int] = Inbox()
+    inbox.put(1)
+    inbox.leave(2)
+    inbox.put(3)
+    assert inbox.take() == [1, 2, 3]
+    assert inbox.take() == []
+
+
+def test_a_sleeper_is_woken_by_a_message() -> None:
+    inbox: Inbox[str] = Inbox()
+    threading.Timer(0.05, inbox.put, ["hello"]).start()
+    began = time.monotonic()
+    inbox.sleep(10)
+    assert time.monotonic() - began < 5
+    assert inbox.take() == ["hello"]
+
+
+def test_nobody_sleeps_on_a_full_inbox() -> None:
+    inbox: Inbox[str] = Inbox()
+    inbox.leave("there")
+    began = time.monotonic()
+    inbox.sleep(10)
+    assert time.monotonic() - began < 5
+
+
+def test_a_message_that_can_wait_does_not_wake() -> None:
+    inbox: Inbox[str] = Inbox()
+    threading.Timer(0.02, inbox.leave, ["quiet"]).start()
+    began = time.monotonic()
+    inbox.sleep(0.2)
+    assert time.monotonic() - began >= 0.19
+    assert inbox.take() == ["quiet"]
+
+
+def test_no_message_is_slept_through() -> None:
+    """Four senders, and an owner who sleeps as often as it can: a lost wake-up would take ten seconds."""
+    inbox: Inbox[int] = Inbox()
+    total = 4 * 2000
+
+    def send() -> None:
+        for number in range(2000):
+            inbox.put(number)
+            if number % 50 == 0:
+                time.sleep(0.0005)
+
+    senders = [threading.Thread(target=send) for _ in range(4)]
+    began = time.monotonic()
+    for sender in senders:
+        sender.start()
+    received = 0
+    while received < total:
+        inbox.sleep(10)
+        received += len(inbox.take())
+    assert time.monotonic() - began < 9
+    for sender in senders:
+        sender.join()
+
+
+def test_two_who_ring_at_once_do_no_harm() -> None:
+    inbox: Inbox[int] = Inbox()
+    inbox._asleep = True
+    inbox.ring()
+    inbox._asleep = True
+    inbox.ring()
+    inbox.sleep(0.01)
+    assert inbox.take() == []

@@ -1,0 +1,171 @@
+"""Tasks for `async def` handlers, on one loop that outlives whatever they do."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pykiq.records import Acknowledge, Assigned, Outcome, Word
+from pykiq.worker.loopslots import LoopSlots, LoopThread
+from tests.servers import wait_until
+from tests.worker.stage import claimed, executor, raw, registry
+
+
+def job(number: object) -> Assigned:
+    return Assigned(claimed(raw("Job", str(number))), {}, None, "Job", str(number))  # type: ignore[arg-type]
+
+
+class Bench:
+    def __init__(self, size: int, body: Callable[[Assigned], Awaitable[Any]]) -> None:
+        self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self.body = body
+        self.thread = LoopThread()
+        self.slots = LoopSlots(size, self.thread, self._run, self.outcomes.put)
+
+    async def _run(self, assigned: Assigned) -> Outcome:
+        await self.body(assigned)
+        return Outcome(assigned.claimed, Word.DONE, Acknowledge(), "Job", assigned.jid)
+
+    def take(self, count: int) -> list[str]:
+        return [self.outcomes.get(timeout=5).jid for _ in range(count)]
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(size: int, body: Callable[[Assigned], Awaitable[Any]]) -> Bench:
+        made.append(Bench(size, body))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.thread.close()
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "pykiq-async"], what="the loop's end")
+
+
+async def soon(assigned: Assigned) -> None:
+    await asyncio.sleep(0)
+
+
+def test_no_loop_runs_before_the_first_job() -> None:
+    thread = LoopThread()
+    assert not thread.started
+    thread.close()
+    assert "pykiq-async" not in {one.name for one in threading.enumerate()}
+
+
+def test_all_jobs_run_and_no_more_at_once_than_there_are_slots(bench: Callable[..., Bench]) -> None:
+    now = most = 0
+
+    async def count(assigned: Assigned) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+
+    made = bench(3, count)
+    made.slots.submit([job(number) for number in range(30)])
+    assert sorted(made.take(30), key=int) == [str(number) for number in range(30)]
+    assert most == 3
+
+
+def test_an_interruption_cancels_what_runs_and_nothing_else_starts(bench: Callable[..., Bench]) -> None:
+    ran: list[str] = []
+    cancelled: list[str] = []
+
+    async def forever(assigned: Assigned) -> None:
+        ran.append(assigned.jid)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(assigned.jid)
+            raise
+
+    made = bench(2, forever)
+    made.slots.submit([job(number) for number in range(4)])
+    wait_until(lambda: len(made.slots.running()) == 2)
+    made.slots.interrupt()
+    wait_until(lambda: made.slots.running() == [])
+    assert ran == cancelled == ["0", "1"]
+
+
+def test_a_job_submitted_just_before_the_interruption_is_cancelled_too(bench: Callable[..., Bench]) -> None:
+    async def forever(assigned: Assigned) -> None:
+        await asyncio.sleep(60)
+
+    made = bench(2, forever)
+    made.thread.loop.call_soon_threadsafe(lambda: None)
+    made.slots.submit([job(1)])
+    made.slots.interrupt()
+    wait_until(lambda: not made.slots.waiting)
+    wait_until(lambda: made.slots.running() == [])
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_the_loop_survives_a_task_that_exits(bench: Callable[..., Bench], error: type[BaseException]) -> None:
+    async def body(assigned: Assigned) -> None:
+        if assigned.jid == "exit":
+            raise error
+
+    made = bench(2, body)
+    made.slots.submit([job("exit"), job("next")])
+    assert made.take(1) == ["next"]
+    wait_until(lambda: made.slots.running() == [])
+    made.slots.submit([job("later")])
+    assert made.take(1) == ["later"]
+
+
+def test_the_tasks_carry_their_jobs_names(bench: Callable[..., Bench]) -> None:
+    gate = asyncio.Event()
+
+    async def wait(assigned: Assigned) -> None:
+        await gate.wait()
+
+    made = bench(1, wait)
+    made.slots.submit([job("abc")])
+    wait_until(lambda: made.slots.tasks())
+    assert made.slots.tasks()[0].get_name() == "pykiq abc"
+    made.thread.loop.call_soon_threadsafe(gate.set)
+    made.take(1)
+
+
+@pytest.mark.parametrize("mode", ["returns", "raises", "times out"])
+def test_nothing_of_an_ended_job_is_kept_alive(mode: str) -> None:
+    class Precious:
+        pass
+
+    references: list[weakref.ref[Any]] = []
+
+    async def hold() -> None:
+        precious = Precious()
+        references.append(weakref.ref(precious))
+        await asyncio.sleep(60 if mode == "times out" else 0)
+        if mode == "raises":
+            raise ValueError("boom")
+
+    outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    thread = LoopThread()
+    made = executor(registry(Job=hold), loop=thread)
+    slots = LoopSlots(1, thread, made.arun, outcomes.put)
+    assigned = made.assign(claimed(raw("Job", **({"timeout": 0.01} if mode == "times out" else {}))))
+    assert isinstance(assigned, Assigned)
+    gc.collect()
+    gc.disable()
+    try:
+        slots.submit([assigned])
+        outcome = outcomes.get(timeout=5)
+        wait_until(lambda: slots.running() == [])
+        wait_until(lambda: references[0]() is None, 2, "the job's local to be freed")
+    finally:
+        gc.enable()
+        thread.close()
+    assert (outcome.error_class is None) is (mode == "returns")
