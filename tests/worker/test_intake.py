@@ -1,0 +1,118 @@
+"""The intake: which claim is worth sending, and when to wait for the bell instead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from pykiq.config import Capsule
+from pykiq.worker.intake import Claim, Intake
+from pykiq.worker.selective import Selective
+from tests.store.jobs import berth
+
+RNG = random.Random(1)
+
+
+class Door:
+    """Stands in for a doorbell."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.armed = False
+        self.parked = True
+        self.told: list[str] = []
+
+    def arm(self) -> None:
+        self.armed, self.parked = True, False
+        self.told.append("arm")
+
+    def disarm(self, through: object) -> None:
+        self.armed = False
+        self.told.append("disarm")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+def intake(*queues: str) -> tuple[Intake, list[Door]]:
+    place = berth(*queues)
+    doors = [Door(queue) for queue in queues]
+    known: Callable[[], list[str]] = lambda: ["Mine"]  # noqa: E731
+    capsule = Capsule(queues=tuple((queue, 0) for queue in queues))
+    return Intake(capsule, place, doors, Selective(place, known)), doors  # type: ignore[arg-type]
+
+
+def sent(made: Intake, room: int = 5) -> Claim:
+    claim = made.claim(room, RNG)
+    assert claim is not None
+    return claim
+
+
+def test_a_claim_asks_for_the_room_there_is() -> None:
+    made, _ = intake("a")
+    assert sent(made, 7).room == 7
+    assert made.claim(0, RNG) is None
+
+
+def test_after_a_short_claim_it_waits_for_the_bell() -> None:
+    made, [door] = intake("a")
+    made.read(sent(made, 3), [1, b"{}"])
+    assert made.dry
+    assert made.claim(3, RNG) is None
+    assert not made.expects_jobs()
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert door.armed
+
+
+def test_after_a_full_claim_it_claims_again() -> None:
+    made, [door] = intake("a")
+    made.read(sent(made, 1), [1, b"{}"])
+    assert not made.dry
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert door.told == []
+
+
+def test_without_a_free_slot_the_bells_are_taken_down() -> None:
+    made, doors = intake("a", "b")
+    made.read(sent(made), [])
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert not made.parked()
+    made.arrange_doors(None, open_to_work=False)  # type: ignore[arg-type]
+    assert [door.told for door in doors] == [["arm", "disarm"]] * 2
+
+
+def test_who_has_not_let_go_is_told_again_only_on_insistence() -> None:
+    made, [door] = intake("a")
+    door.parked = False
+    made.arrange_doors(None, open_to_work=False)  # type: ignore[arg-type]
+    assert door.told == []
+    made.arrange_doors(None, open_to_work=False, insist=True)  # type: ignore[arg-type]
+    assert door.told == ["disarm"]
+
+
+def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
+    made, _ = intake("a", "shared")
+    made.selective.found_foreign("shared")
+    claims = [sent(made) for _ in range(4)]
+    assert [claim.looks_at for claim in claims] == ["shared", None, "shared", None]
+    plain: Any = claims[1].call.keys
+    assert "queue:a" in plain
+    assert "queue:shared" not in plain
+
+
+def test_a_shared_queue_has_no_bell() -> None:
+    made, [plain, shared] = intake("a", "shared")
+    made.selective.found_foreign("shared")
+    made.dry = True
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert (plain.armed, shared.armed) == (True, False)
+
+
+def test_when_all_queues_are_shared_only_looks_are_sent() -> None:
+    made, _ = intake("shared")
+    made.selective.found_foreign("shared")
+    assert sent(made).looks_at == "shared"
+    assert made.claim(5, RNG) is None
+    assert made.dry
+    assert sent(made).looks_at == "shared"
