@@ -111,6 +111,8 @@ def finish(job: Job, *, chain: Chain[ClientMiddleware], strict: bool) -> Job | N
 
     Arguments are checked after the chain, as in 7.3 and 8.1: a middleware may be what turns them into JSON.
     """
+    if chain and isinstance(job["args"], (list, tuple)):
+        job["args"] = list(job["args"])  # whatever verb was used, and not the caller's own list
     passed = run_client(chain, job)
     if passed is None:
         return None

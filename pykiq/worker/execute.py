@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 import structlog
@@ -110,11 +111,10 @@ class Executor:
             token = enter(job)
             try:
                 if self._chain:
-                    run_server(
-                        self._chain, job, lambda: call(*args), loop=self._loop.loop if self._loop.started else None
-                    )
+                    loop = self._loop.loop if self._loop.started else None
+                    run_server(self._chain, job, lambda: _call(call, args), loop=loop)
                 else:
-                    call(*args)
+                    _call(call, args)
             finally:
                 leave(token)
         except BaseException as error:
@@ -222,6 +222,17 @@ def _jid(job: dict[str, Any]) -> str:
 def _is_finite(snooze: Snooze) -> bool:
     """Whether there is such a time. A subclass may not even have called `Snooze.__init__`."""
     return math.isfinite(getattr(snooze, "seconds", math.nan))
+
+
+def _call(call: Callable[..., Any], args: list[Any]) -> None:
+    """Run a `def` handler. One that only returned a coroutine (a plain wrapper around an `async def`) has not run."""
+    returned = call(*args)
+    if type(returned) is CoroutineType:
+        returned.close()
+        raise TypeError(
+            "the handler returned a coroutine, which nobody awaits: it is a plain function around an `async def`;"
+            " make the wrapper `async def` too"
+        )
 
 
 def _limit(assigned: Assigned) -> float | None:

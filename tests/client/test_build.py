@@ -186,3 +186,16 @@ def test_jids_are_asked_for_once_per_job() -> None:
         job = normalize({"class": "A", "args": []}, now=NOW, dialect=SEVEN, jid=lambda: str(next(numbers)))
         assert job is not None
         assert job["jid"] == expected
+
+
+@pytest.mark.parametrize("args", [(1, 2), [1, 2]])
+def test_middleware_sees_a_list_of_arguments_that_it_may_change(args: Any) -> None:
+    def append(job: dict[str, Any], call_next: Any) -> Any:
+        assert job["args"] == [1, 2]
+        job["args"].append(3)
+        return call_next(job)
+
+    job = one({"class": "A", "args": args}, chain=Chain(append))
+    assert job is not None
+    assert job["args"] == [1, 2, 3]
+    assert len(args) == 2

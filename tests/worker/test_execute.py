@@ -472,3 +472,18 @@ def test_one_executor_serves_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert sorted(seen) == sorted((number, str(number)) for number in range(40))
+
+
+def test_a_plain_wrapper_around_an_async_handler_fails_instead_of_not_running() -> None:
+    async def inner(mode: str) -> None:
+        raise AssertionError("nobody awaits this")
+
+    handlers = Registry()
+    handlers.register(handler("Wrapped", lambda mode: inner(mode)))
+    running = executor(handlers)
+    assigned = running.assign(claimed(raw("Wrapped", "x")))
+    assert isinstance(assigned, Assigned)
+    outcome = running.run(assigned)
+    assert outcome.word is Word.FAILED
+    assert outcome.error_class == "TypeError"
+    assert "coroutine" in str(outcome.error_message)
