@@ -168,6 +168,8 @@ class SidekiqServer:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
+
+    def wait_for_heartbeat(self) -> None:
         wait_for(self.identity, "the first heartbeat")
 
     def identity(self) -> str:
@@ -192,8 +194,14 @@ class SidekiqServer:
         return [json.loads(line) for line in self.events.read_text(encoding="utf-8").split("\n") if line]
 
     def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(60)
+        """TERM if it still runs, and its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
 
 def dump(client: redis.Redis) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,12 @@ def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
     capture: dict[str, Any] = {"name": case["name"], "sidekiq": studio.ruby.version}
     server_part: dict[str, Any] = {}
     answer: dict[str, Any] = {}
-    with studio.monitor() as commands:
+    with ExitStack() as afterwards, studio.monitor() as commands:
         if "server" not in case:
             answer = call_ruby(client, call)
             state = dump(own)
         else:
-            answer, server_part, state = _with_server(studio, case, call)
+            answer, server_part, state = _with_server(studio, case, call, afterwards)
     capture["ruby"] = call or f"(no client call; sidekiq {case['server']})"
     if case.get("hurry"):
         capture["note"] = HURRIED
@@ -113,26 +114,22 @@ def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_server(
-    studio: Studio, case: dict[str, Any], call: str
+    studio: Studio, case: dict[str, Any], call: str, afterwards: ExitStack
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What the call answered, what the server process did, and what Redis held after it, or while it ran."""
     own = studio.own[studio.ruby.major]
     client = studio.clients[studio.ruby.major]
     answer = call_ruby(client, call) if case.get("push") != "running" else {}
     server = SidekiqServer(studio, case["server"], case.get("env", {}))
-    try:
-        if case.get("push") == "running":
-            answer = call_ruby(client, call)
-        _settle(server, case)
-        if case.get("dump") == "running":
-            state, part = dump(own), {"events": server.seen()}
-            server.stop()
-        else:
-            status = server.stop()
-            state, part = dump(own), {"events": server.seen(), "exit_status": status}
-    finally:
-        server.process.kill()
-        server.process.wait()
-    return answer, part, state
+    afterwards.callback(server.stop)
+    server.wait_for_heartbeat()
+    if case.get("push") == "running":
+        answer = call_ruby(client, call)
+    _settle(server, case)
+    if case.get("dump") == "running":
+        return answer, {"events": server.seen()}, dump(own)
+    status = server.stop()
+    return answer, {"events": server.seen(), "exit_status": status}, dump(own)
 
 
 def _settle(server: SidekiqServer, case: dict[str, Any]) -> None:
