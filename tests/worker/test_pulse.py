@@ -1,0 +1,191 @@
+"""The pulse: lease, heartbeat, fleet, and what the dashboard says."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.observe.counters import Counters
+from pykiq.observe.heartbeat import Beat, process_info
+from pykiq.records import Acknowledge, Assigned, Fate, Outcome, Settled, Word
+from pykiq.store.claim import Berth
+from pykiq.store.connection import connect
+from pykiq.worker.pulse import Pulse
+from tests.servers import wait_until
+from tests.worker.stage import ME, claimed, raw
+
+
+class Body:
+    """A pulse and what it is attached to. `lease_ttl` is short: it wakes four times within one."""
+
+    def __init__(self, url: str, **config: Any) -> None:
+        self.config = Config.of(redis=url, **{"lease_ttl": 0.4, "sweep_interval": 0.1, **config})
+        self.hooks = Lifecycle()
+        self.signals: list[str] = []
+        self.running: list[tuple[int, Assigned, float]] = []
+        self.is_quiet = False
+        self.counters = Counters()
+        self.berth = Berth(ME, ("default",), self.config.lease_ttl)
+        info = process_info(self.config, host="me", pid=1, identity=ME, started_at=1.5)
+        self.pulse = Pulse(
+            self.config,
+            self.berth,
+            Beat(ME, info, pid=1, concurrency=10),
+            connect(self.config),
+            self.counters,
+            self.hooks,
+            running=lambda: self.running,
+            quiet=lambda: self.is_quiet,
+            signal=self.signals.append,
+        )
+
+    def beat_now(self) -> None:
+        """The next time it wakes, it beats."""
+        self.pulse._beat_at = 0.0
+
+
+@pytest.fixture
+def body(redis: redis_py.Redis, redis_url: str) -> Iterator[Body]:
+    made = Body(redis_url)
+    yield made
+    made.pulse.close()
+
+
+def test_the_process_is_listed_and_leased_before_start_returns(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    assert redis.smembers("processes") == {ME.encode()}
+    assert redis.exists(body.berth.lease)
+    assert redis.hexists("pykiq:owners", ME)
+    assert json.loads(redis.hget(ME, "info"))["identity"] == ME
+
+
+def test_the_lease_is_renewed_for_as_long_as_it_beats(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    began = time.monotonic()
+    while time.monotonic() - began < 3 * body.config.lease_ttl:
+        assert redis.exists(body.berth.lease)
+    body.pulse.halt()
+    wait_until(lambda: not redis.exists(body.berth.lease), 2, "the lease to run out")
+
+
+def test_running_jobs_and_quiet_are_shown(redis: redis_py.Redis, body: Body) -> None:
+    body.running = [(7, Assigned(claimed(raw("Job", 1)), {}, None, "Job", "x"), 1_795_315_631.9)]  # type: ignore[arg-type]
+    body.is_quiet = True
+    body.pulse.start()
+    [work] = redis.hvals(f"{ME}:work")
+    assert json.loads(work) == {"queue": "default", "payload": raw("Job", 1).decode(), "run_at": 1_795_315_631}
+    assert redis.hmget(ME, "busy", "quiet") == [b"1", b"true"]
+
+
+def test_the_buttons_of_the_dashboard_arrive_one_per_beat_in_order(redis: redis_py.Redis, body: Body) -> None:
+    redis.lpush(f"{ME}-signals", "TSTP")
+    redis.lpush(f"{ME}-signals", "TERM")
+    body.pulse.start()
+    assert body.signals == ["TSTP"]
+    body.beat_now()
+    wait_until(lambda: body.signals == ["TSTP", "TERM"])
+
+
+@pytest.mark.parametrize(
+    ("version", "period", "workers"), [("6.4.1", 5.0, True), ("7.3.2", 10.0, False), ("8.1.7", 10.0, False)]
+)
+def test_the_fleet_decides_the_rhythm_and_who_sees_the_work(
+    redis: redis_py.Redis, body: Body, version: str, period: float, workers: bool
+) -> None:
+    redis.sadd("processes", "ruby:1:x")
+    redis.hset("ruby:1:x", "info", json.dumps({} if version[0] == "6" else {"version": version}))
+    body.running = [(7, Assigned(claimed(raw("Job", 1)), {}, None, "Job", "x"), 1.5)]  # type: ignore[arg-type]
+    before = time.monotonic()
+    body.pulse.start()
+    assert body.pulse.fleet.dialect.name == version[0]
+    assert period - 1 < body.pulse._beat_at - before < period + 1
+    assert bool(redis.exists(f"{ME}:workers")) is workers
+
+
+def test_a_ruby_that_joins_later_is_seen_at_the_next_beat(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    assert body.pulse.fleet.dialect.name == "7"
+    redis.sadd("processes", "ruby:1:x")
+    redis.hset("ruby:1:x", "info", json.dumps({"version": "8.1.7"}))
+    body.beat_now()
+    wait_until(lambda: body.pulse.fleet.dialect.name == "8")
+
+
+def test_events_fire_at_the_first_beat_and_at_every_beat(redis: redis_py.Redis, body: Body) -> None:
+    fired: list[str] = []
+    body.hooks.on("heartbeat")(lambda: fired.append("heartbeat"))
+    body.hooks.on("beat")(lambda: fired.append("beat"))
+    body.pulse.start()
+    assert fired == ["heartbeat", "beat"]
+    body.beat_now()
+    wait_until(lambda: fired == ["heartbeat", "beat", "beat"])
+    redis.delete(ME)  # Redis has forgotten this process
+    body.beat_now()
+    wait_until(lambda: fired[3:] == ["heartbeat", "beat"])
+
+
+def test_a_hook_that_exits_does_not_end_the_lease(redis: redis_py.Redis, redis_url: str) -> None:
+    body = Body(redis_url)
+    body.pulse.start()
+    exited: list[bool] = []
+
+    @body.hooks.on("beat")
+    def exits() -> None:
+        exited.append(True)
+        sys.exit(1)
+
+    body.beat_now()
+    wait_until(lambda: exited)
+    ends = time.monotonic() + 2 * body.config.lease_ttl
+    wait_until(lambda: time.monotonic() > ends)
+    assert redis.exists(body.berth.lease)
+    body.pulse.close()
+
+
+def test_a_redis_that_comes_back_finds_the_process_again(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    redis.flushall()
+    redis.client_kill_filter(_type="normal", skipme=True)
+    body.beat_now()
+    wait_until(lambda: redis.exists(body.berth.lease) and redis.smembers("processes") == {ME.encode()})
+
+
+def test_ghosts_are_cleared_as_ruby_does(redis: redis_py.Redis, body: Body) -> None:
+    redis.sadd("processes", "ghost:1:x")
+    body.pulse.start()
+    wait_until(lambda: redis.smembers("processes") == {ME.encode()})
+
+
+def test_a_strange_member_of_processes_keeps_nobody_from_starting(redis: redis_py.Redis, body: Body) -> None:
+    redis.sadd("processes", "text")
+    redis.set("text", "not a hash")
+    body.pulse.start()
+    assert redis.sismember("processes", ME)
+
+
+def test_closing_takes_it_off_the_list_and_writes_the_last_counts(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    done = Outcome(claimed(raw("Job")), Word.DONE, Acknowledge())
+    body.counters.settled([Settled(done, Fate.DONE), Settled(done, Fate.DONE)])
+    body.pulse.close()
+    assert redis.smembers("processes") == set()
+    assert redis.get("stat:processed") == b"2"
+    assert "pykiq-pulse" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_closing_without_redis_is_no_error(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise redis_py.ConnectionError("away")
+
+    body.pulse.start()
+    monkeypatch.setattr(Beat, "clear", away)
+    body.pulse.close()

@@ -1,0 +1,167 @@
+"""The reporter: whatever a sink or a handler does, the next batch is told."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.records import Acknowledge, Assigned, Bury, Fate, Outcome, Settled, Word
+from pykiq.worker.reporter import Observer, Reporter
+from tests.servers import wait_until
+from tests.worker.stage import claimed, raw
+
+
+class Recording:
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.batches: list[tuple[str, int]] = []
+        self.error = error
+
+    def started(self, batch: Sequence[Assigned]) -> None:
+        self.batches.append(("started", len(batch)))
+        if self.error:
+            raise self.error
+
+    def settled(self, batch: Sequence[Settled]) -> None:
+        self.batches.append(("settled", len(batch)))
+        if self.error:
+            raise self.error
+
+
+def assigned() -> Assigned:
+    return Assigned(claimed(raw("Job")), {}, None, "Job", "x")  # type: ignore[arg-type]
+
+
+def settled(error: BaseException | None = None, fate: Fate = Fate.DEAD, *, died: bool = False) -> Settled:
+    raised = ({"jid": "x"}, error) if error is not None else None
+    outcome = Outcome(claimed(raw("Job")), Word.FAILED, Bury(b"{}"), "Job", "x", died=died, raised=raised)
+    return Settled(outcome, fate)
+
+
+@pytest.fixture
+def hooks() -> Lifecycle:
+    return Lifecycle()
+
+
+@pytest.fixture
+def recording() -> Recording:
+    return Recording()
+
+
+@pytest.fixture
+def reporter(recording: Recording, hooks: Lifecycle) -> Iterator[Reporter]:
+    made = Reporter([recording], hooks)
+    made.start()
+    yield made
+    made.close(5)
+
+
+def test_batches_are_told_in_order_and_empty_halves_not_at_all(reporter: Reporter, recording: Recording) -> None:
+    reporter([assigned(), assigned()], [])
+    reporter([], [settled()])
+    reporter([assigned()], [settled()])
+    wait_until(lambda: len(recording.batches) == 4)
+    assert recording.batches == [("started", 2), ("settled", 1), ("started", 1), ("settled", 1)]
+
+
+def test_closing_tells_what_is_left(recording: Recording, hooks: Lifecycle) -> None:
+    made = Reporter([recording], hooks)
+    made.start()
+    for _ in range(100):
+        made([], [settled()])
+    made.close(5)
+    assert len(recording.batches) == 100
+    assert "pykiq-reporter" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("error", [ValueError("broken sink"), SystemExit(1), KeyboardInterrupt()])
+def test_an_observer_that_raises_stops_no_other_and_no_later_batch(error: BaseException, hooks: Lifecycle) -> None:
+    broken, fine = Recording(error), Recording()
+    observers: list[Observer] = [broken, fine]
+    made = Reporter(observers, hooks)
+    made.start()
+    for _ in range(3):
+        made([assigned()], [settled()])
+    made.close(5)
+    assert len(fine.batches) == 6
+    assert len(broken.batches) == 3, "its own half of the batch is lost, no more"
+
+
+def test_death_handlers_come_before_error_handlers(reporter: Reporter, hooks: Lifecycle) -> None:
+    told: list[Any] = []
+    error = ValueError("boom")
+
+    @hooks.death_handler
+    def death(job: Mapping[str, Any], raised: BaseException) -> None:
+        told.append(("death", job["jid"], raised))
+
+    @hooks.error_handler
+    def failure(raised: BaseException, context: Mapping[str, Any]) -> None:
+        told.append(("error", context["job"]["jid"], context["queue"], raised))
+
+    reporter([], [settled(error, died=True), settled(error, Fate.RETRY), settled()])
+    wait_until(lambda: len(told) == 3)
+    assert told == [("death", "x", error), ("error", "x", "default", error), ("error", "x", "default", error)]
+
+
+def test_nobody_is_told_of_a_job_that_another_process_has(reporter: Reporter, hooks: Lifecycle) -> None:
+    told: list[Any] = []
+    hooks.death_handler(lambda job, error: told.append(job))
+    hooks.error_handler(lambda error, context: told.append(error))
+    reporter([], [settled(ValueError("boom"), Fate.TAKEN_OVER, died=True)])
+    reporter.close(5)
+    assert told == []
+
+
+def test_a_handler_that_exits_stops_no_other(reporter: Reporter, hooks: Lifecycle) -> None:
+    told: list[str] = []
+
+    @hooks.error_handler
+    def exits(error: BaseException, context: Mapping[str, Any]) -> None:
+        told.append(str(error))
+        sys.exit(1)
+
+    reporter([], [settled(ValueError("one")), settled(ValueError("two"))])
+    reporter([], [settled(ValueError("three"))])
+    wait_until(lambda: told == ["one", "two", "three"])
+
+
+def test_nothing_reported_is_kept_until_the_next_batch(reporter: Reporter, hooks: Lifecycle) -> None:
+    class Precious(Exception):
+        pass
+
+    told: list[str] = []
+    hooks.error_handler(lambda error, context: told.append(type(error).__name__))
+    error = Precious()
+    reference = weakref.ref(error)
+    reporter([assigned()], [settled(error), settled(error)])
+    del error
+    wait_until(lambda: len(told) == 2)
+    gc.collect()
+    gc.disable()
+    try:
+        wait_until(lambda: reference() is None, 2, "the exception to be freed")
+    finally:
+        gc.enable()
+
+
+def test_taking_a_batch_never_blocks(hooks: Lifecycle) -> None:
+    gate = threading.Event()
+
+    class Hanging(Recording):
+        def settled(self, batch: Sequence[Settled]) -> None:
+            gate.wait(10)
+
+    made = Reporter([Hanging()], hooks)
+    made.start()
+    done = Settled(Outcome(claimed(b"{}"), Word.DONE, Acknowledge()), Fate.DONE)
+    for _ in range(10_000):
+        made([], [done])
+    gate.set()
+    made.close(10)

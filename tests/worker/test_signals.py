@@ -1,0 +1,60 @@
+"""Signals: delivered by name, and taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+
+import pytest
+
+from pykiq.worker import signals
+from tests.servers import wait_until
+
+
+@pytest.mark.parametrize("name", signals.NAMES)
+def test_each_signal_is_delivered_by_its_name_and_put_back_afterwards(name: str) -> None:
+    number = getattr(signal, f"SIG{name}")
+    before = signal.getsignal(number)
+    got: list[str] = []
+    restore = signals.install(got.append)
+    try:
+        os.kill(os.getpid(), number)
+        wait_until(lambda: got == [name])
+    finally:
+        restore()
+    assert signal.getsignal(number) == before
+
+
+def test_signals_sidekiq_does_not_handle_are_left_alone() -> None:
+    before = {name: signal.getsignal(getattr(signal, name)) for name in ("SIGUSR1", "SIGUSR2", "SIGHUP")}
+    restore = signals.install(lambda name: None)
+    assert {name: signal.getsignal(getattr(signal, name)) for name in before} == before
+    restore()
+
+
+def test_the_dump_names_every_thread_and_shows_where_it_is() -> None:
+    let_go = threading.Event()
+
+    def waiting_here() -> None:
+        let_go.wait(10)
+
+    thread = threading.Thread(target=waiting_here, name="pykiq-test-7")
+    thread.start()
+    try:
+        wait_until(lambda: "waiting_here" in signals.stacks().get("thread pykiq-test-7", ""))
+        assert "thread MainThread" in signals.stacks()
+    finally:
+        let_go.set()
+        thread.join()
+
+
+async def test_the_dump_shows_tasks_too() -> None:
+    async def sleeping_here() -> None:
+        await asyncio.sleep(10)
+
+    task = asyncio.create_task(sleeping_here(), name="pykiq abc")
+    await asyncio.sleep(0)
+    assert "sleeping_here" in signals.stacks([task])["task pykiq abc"]
+    task.cancel()
