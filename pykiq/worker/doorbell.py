@@ -81,7 +81,7 @@ class Doorbell:
     def close(self) -> None:
         """Let the thread end once it is parked."""
         with self._state:
-            self._closed = True
+            self._closed, self._wanted = True, False
             self._state.notify()
 
     def _wait(self) -> None:

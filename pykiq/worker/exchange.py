@@ -119,15 +119,17 @@ class Exchange:
     def run(self) -> bool:
         """Turn until stopped. True when everything is settled, False when Redis did not take the last word."""
         wait = 0.0
-        while not self._stopped():
-            self._collect(wait)
-            wait = self._turn()
-            self.turned_at = time.monotonic()
-        clean = self._last_word()
-        for pool in self._pools.values():
-            pool.close()
-        self._client.close()
-        return clean
+        try:
+            while not self._stopped():
+                self._collect(wait)
+                wait = self._turn()
+                self.turned_at = time.monotonic()
+            return self._last_word()
+        finally:  # also when it fails: a doorbell that waits on would take a job that nobody runs
+            for pool in self._pools.values():
+                pool.intake.arrange_doors(self._client, open_to_work=False)
+                pool.close()
+            self._client.close()
 
     def _stopped(self) -> bool:
         return self._stop and (not self._running or time.monotonic() >= self._deadline)

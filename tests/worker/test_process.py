@@ -1,0 +1,367 @@
+"""One process: started in order, stopped in order, with an exit code that says how it went."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.errors import ConfigError, Interrupted, StoreError
+from pykiq.jobs.lifecycle import EVENTS, Lifecycle
+from pykiq.jobs.registry import Registry
+from pykiq.middleware.chain import Chain
+from pykiq.worker.process import Process
+from tests.servers import Server, free_port, wait_until
+from tests.worker.stage import in_flight, push, raw, registry, waiting
+
+
+class Running:
+    """A Process in a thread of its own, with hooks that record every event."""
+
+    def __init__(self, url: str, handlers: Registry | None = None, **config: Any) -> None:
+        self.events: list[str] = []
+        self.hooks = Lifecycle()
+        for event in EVENTS:
+            self.hooks.on(event)(lambda event=event: self.events.append(event))
+        self.process = Process(
+            Config.of(redis=url, **{"timeout": 5, **config}),
+            handlers=handlers or registry(Job=lambda: None),
+            hooks=self.hooks,
+            on_push=Chain(),
+            around_jobs=Chain(),
+            embedded=True,
+        )
+        self.code: int | None = None
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self.code = self.process.run()
+        except BaseException as error:
+            self.error = error
+
+    def start(self) -> Running:
+        self.thread.start()
+        wait_until(lambda: "beat" in self.events or not self.thread.is_alive(), what="the first beat")
+        return self
+
+    def stop(self) -> int | None:
+        self.process.command("TERM")
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.code
+
+
+@pytest.fixture
+def running(redis: redis_py.Redis, redis_url: str) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def start(handlers: Registry | None = None, **config: Any) -> Running:
+        made.append(Running(redis_url, handlers, **config))
+        return made[-1].start()
+
+    yield start
+    for one in made:
+        if one.thread.is_alive():
+            one.stop()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_events_fire_in_rubys_order(running: Callable[..., Running]) -> None:
+    one = running()
+    assert one.stop() == 0
+    assert one.events[:3] == ["startup", "heartbeat", "beat"]
+    # A beat may come at any time: the dashboards are told at once that it is quiet.
+    assert [event for event in one.events[3:] if event != "beat"] == ["quiet", "shutdown", "exit"]
+
+
+def test_quiet_comes_once_although_a_stop_follows(running: Callable[..., Running]) -> None:
+    one = running()
+    one.process.command("TSTP")
+    one.process.command("TSTP")
+    wait_until(lambda: "quiet" in one.events)
+    assert one.thread.is_alive()
+    assert one.stop() == 0
+    assert [event for event in one.events[3:] if event != "beat"] == ["quiet", "shutdown", "exit"]
+
+
+def test_a_stop_leaves_nothing_behind_but_what_ruby_leaves(
+    redis: redis_py.Redis, running: Callable[..., Running]
+) -> None:
+    push(redis, *(raw("Job", jid=str(number)) for number in range(5)))
+    one = running()
+    wait_until(lambda: redis.llen("queue:default") == 0 and not in_flight(redis))
+    assert one.stop() == 0
+    identity = one.process.identity.encode()
+    left = set(redis.keys("*"))
+    assert left >= {identity, b"stat:processed"}
+    assert {key for key in left if not key.startswith((b"stat:", b"pykiq:sweep"))} <= {identity, b"process_cleanup"}
+    assert redis.ttl(identity) > 0
+    assert redis.get("stat:processed") == b"5"
+
+
+def test_no_thread_outlives_the_process(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    async def task() -> None: ...
+
+    push(redis, raw("Job"), raw("Task"))
+    one = running(registry(Job=lambda: None, Task=task), metrics_port=0, metrics_host="127.0.0.1")
+    wait_until(lambda: redis.llen("queue:default") == 0 and not in_flight(redis))
+    assert one.stop() == 0
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+
+
+def test_the_second_term_changes_nothing(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    let_go = threading.Event()
+    push(redis, raw("Job"))
+    one = running(registry(Job=lambda: let_go.wait(10) and None))
+    wait_until(lambda: in_flight(redis))
+    for name in ("TERM", "INT", "TERM", "TSTP"):
+        one.process.command(name)
+    wait_until(lambda: "shutdown" in one.events)
+    assert one.thread.is_alive()
+    let_go.set()
+    assert one.stop() == 0
+    assert one.events.count("shutdown") == one.events.count("quiet") == 1
+    assert redis.get("stat:processed") == b"1"
+    assert redis.get("stat:failed") in (None, b"0")
+
+
+def test_a_job_past_the_deadline_is_counted_as_ruby_counts_it(
+    redis: redis_py.Redis, running: Callable[..., Running]
+) -> None:
+    interrupted = threading.Event()
+
+    def slow() -> None:
+        try:
+            while True:
+                time.sleep(0.005)
+        except Interrupted:
+            interrupted.set()
+            raise
+
+    push(redis, raw("Job"))
+    one = running(registry(Job=slow), timeout=0.1)
+    wait_until(lambda: in_flight(redis))
+    assert one.stop() == 0
+    assert interrupted.is_set()
+    assert waiting(redis) == [raw("Job")]
+    assert (redis.get("stat:processed"), redis.get("stat:failed")) == (b"1", b"1")
+
+
+def test_a_hook_that_exits_stops_no_process(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    one = running()
+
+    @one.hooks.on("quiet")
+    def exits() -> None:
+        one.events.append("exits")
+        sys.exit(7)
+
+    one.process.command("TSTP")
+    wait_until(lambda: "exits" in one.events)
+    assert one.stop() == 0
+    assert one.error is None
+    assert one.events[-2:] == ["shutdown", "exit"]
+
+
+def test_what_nobody_knows_is_ignored_and_a_dump_stops_nothing(
+    redis: redis_py.Redis, running: Callable[..., Running]
+) -> None:
+    one = running()
+    one.process.command("NONSENSE")
+    one.process.command("TTIN")
+    push(redis, raw("Job"))
+    wait_until(lambda: redis.llen("queue:default") == 0)
+    assert one.stop() == 0
+
+
+def test_the_dashboard_can_quiet_and_stop_it(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    one = running()
+    for name, event in (("TSTP", "quiet"), ("TERM", "exit")):
+        redis.lpush(f"{one.process.identity}-signals", name)
+        one.process._pulse.hurry()
+        wait_until(lambda: event in one.events, 10, event)  # noqa: B023
+    one.thread.join(10)
+    assert one.code == 0
+
+
+def test_live_and_ready_tell_quiet_from_dead(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    let_go = threading.Event()
+    push(redis, raw("Job"))
+    handlers = registry(Job=lambda: let_go.wait(10) and None)
+    one = running(handlers, metrics_port=0, metrics_host="127.0.0.1")
+    assert one.process._endpoint is not None
+    port = one.process._endpoint.port
+    wait_until(lambda: get(port, "/ready")[0] == 200)
+    assert get(port, "/live")[0] == 200
+    one.process.command("TSTP")
+    wait_until(lambda: "quiet" in one.events)
+    assert (get(port, "/live")[0], get(port, "/ready")[0]) == (200, 503)
+    metrics = get(port, "/metrics")[1]
+    assert "pykiq_quiet 1.0" in metrics
+    assert "pykiq_busy 1.0" in metrics
+    let_go.set()
+    assert one.stop() == 0
+    with pytest.raises(OSError):
+        get(port, "/live")
+
+
+def test_a_loop_that_no_longer_turns_is_not_alive(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = running()
+    assert one.process._alive()
+    assert one.process._ready()
+    monkeypatch.setattr("pykiq.worker.process.STUCK", -1.0)
+    assert not one.process._alive()
+    assert not one.process._ready()
+
+
+def test_an_exchange_that_fails_ends_the_process_with_1(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    one = running()
+
+    def broken() -> float:
+        raise RuntimeError("a bug")
+
+    one.process.exchange._turn = broken  # type: ignore[method-assign]
+    one.thread.join(10)
+    assert one.code == 1
+    assert one.events[-1] == "exit"
+    assert redis.exists(one.process.berth.lease), "what it holds is taken over when the lease has run out"
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+    push(redis, raw("Job"))
+    assert waiting(redis) == [raw("Job")], "no doorbell is left that would take it"
+
+
+def test_a_server_that_is_away_at_the_start_is_one_clear_error() -> None:
+    one = Running(f"redis://:secret@127.0.0.1:{free_port()}/0")
+    one.thread.start()
+    one.thread.join(10)
+    assert isinstance(one.error, StoreError)
+    assert "secret" not in str(one.error)
+    assert one.events == []
+
+
+def test_a_port_that_is_taken_is_one_clear_error(redis: redis_py.Redis, redis_url: str, server: Server) -> None:
+    one = Running(redis_url, metrics_port=server.port, metrics_host="127.0.0.1")
+    one.thread.start()
+    one.thread.join(10)
+    assert isinstance(one.error, ConfigError)
+    assert "--metrics-port" in str(one.error)
+
+
+def test_a_start_that_fails_half_way_leaves_no_thread(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise redis_py.ResponseError("MISCONF")
+
+    monkeypatch.setattr("pykiq.worker.pulse.Pulse.start", refused)
+    one = Running(redis_url, metrics_port=0, metrics_host="127.0.0.1")
+    one.thread.start()
+    one.thread.join(10)
+    assert one.code == 1
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+
+
+def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
+    """Blocked, not polling: a waiter per queue for 5 s at a time, the lease, and a look at what is due."""
+    one = running(queues=["a", "b", "c"])
+    wait_until(lambda: redis.info("clients")["blocked_clients"] == 3)
+
+    def commands() -> dict[str, int]:
+        stats: dict[str, dict[str, int]] = redis.info("commandstats")
+        return {
+            name.removeprefix("cmdstat_"): row["calls"]
+            for name, row in stats.items()
+            if not name.startswith("cmdstat_info")
+        }
+
+    before, began = commands(), time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 3)
+    spent = {name: calls - before.get(name, 0) for name, calls in commands().items()}
+    asked = {name: calls for name, calls in spent.items() if calls}
+    assert asked.get("evalsha", 0) == 0, asked
+    assert sum(asked.values()) <= 40, asked
+    assert one.stop() == 0
+
+
+def test_two_processes_share_the_work_and_one_takes_over_from_the_other(
+    redis: redis_py.Redis, running: Callable[..., Running]
+) -> None:
+    first, second = running(sweep_interval=1), running(sweep_interval=1)
+    gone = "gone:1:cccccccccccc"
+    redis.hset("pykiq:owners", gone, json.dumps(["default"]))
+    redis.lpush(f"pykiq:inflight:{gone}:default", raw("Job"))
+    wait_until(lambda: not redis.hexists("pykiq:owners", gone), 15, "the takeover")
+    wait_until(lambda: not in_flight(redis))
+    assert first.stop() == second.stop() == 0
+
+
+SCRIPT = """
+    import sys, time
+    from pykiq.config import Config
+    from pykiq.jobs.handler import for_function
+    from pykiq.jobs.registry import Registry
+    from pykiq.worker.process import Process
+
+    def slow():
+        while True:
+            time.sleep(0.01)
+
+    handlers = Registry()
+    handlers.register(for_function(slow, "Slow", {"retry": True, "queue": "default"}))
+    handlers.register(for_function(lambda: None, "Job", {"retry": True, "queue": "default"}))
+    sys.exit(Process(Config.of(redis=sys.argv[1], timeout=0.2), handlers=handlers).run())
+"""
+
+
+@pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_obeys_the_signals_of_the_system(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path, last: signal.Signals
+) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    push(redis, raw("Slow"))
+    child = subprocess.Popen(
+        [sys.executable, str(script), redis_url],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: in_flight(redis))
+        child.send_signal(signal.SIGTTIN)
+        child.send_signal(signal.SIGTSTP)
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == 0)
+        push(redis, raw("Job"))
+        child.send_signal(last)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(15) == 0
+    finally:
+        child.kill()
+        child.wait()
+    assert waiting(redis) == [raw("Slow"), raw("Job")]
+    assert in_flight(redis) == []
