@@ -163,16 +163,13 @@ class Executor:
     def _ended(self, assigned: Assigned, error: BaseException, started_at: float, elapsed: float) -> Outcome:
         """The Outcome of a job that raised."""
         try:
-            if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and self._stopping()):
-                fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
-                return Outcome(*fixed, started_at, elapsed)
-            if isinstance(error, Discard):
-                return self._dropped(
-                    assigned, started_at, elapsed, getattr(error, "reason", "") or "discarded by the handler"
-                )
-            if isinstance(error, Snooze) and _is_finite(error):
-                return self._snoozed(assigned, error.seconds, started_at, elapsed)
-            return self._failing.outcome(
+            asked = self._asked_for(assigned, error, started_at, elapsed)
+        except Interrupted:
+            raise
+        except BaseException:
+            asked = None  # a Snooze or Discard of the user's own that cannot be read: an error like any other
+        try:
+            return asked or self._failing.outcome(
                 assigned.claimed,
                 assigned.handler,
                 error,
@@ -183,6 +180,17 @@ class Executor:
             )
         finally:
             del error  # its traceback holds this very frame: without this, the job's locals live until a collection
+
+    def _asked_for(self, assigned: Assigned, error: BaseException, started_at: float, elapsed: float) -> Outcome | None:
+        """The Outcome of an error that is no failure, or None."""
+        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and self._stopping()):
+            fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
+            return Outcome(*fixed, started_at, elapsed)
+        if isinstance(error, Discard):
+            return self._dropped(assigned, started_at, elapsed, str(error.reason or "discarded by the handler"))
+        if isinstance(error, Snooze) and math.isfinite(error.seconds):
+            return self._snoozed(assigned, error.seconds, started_at, elapsed)
+        return None
 
     def _snoozed(self, assigned: Assigned, delay: float, started_at: float, elapsed: float) -> Outcome:
         """Into `schedule`, where entries carry no `enqueued_at` (WIRE.md §3)."""
@@ -217,11 +225,6 @@ def _jid(job: dict[str, Any]) -> str:
     """The job's id as logs and hooks know it; empty when it is none. Not `str()`: it refuses huge integers."""
     jid = job.get("jid")
     return jid if isinstance(jid, str) else ""
-
-
-def _is_finite(snooze: Snooze) -> bool:
-    """Whether there is such a time. A subclass may not even have called `Snooze.__init__`."""
-    return math.isfinite(getattr(snooze, "seconds", math.nan))
 
 
 def _call(call: Callable[..., Any], args: list[Any]) -> None:

@@ -24,6 +24,7 @@ from pykiq.wire import backoff, keys, payload
 from pykiq.wire.dialect import Dialect, for_payload
 from pykiq.wire.exactjson import dumps
 from pykiq.wire.failure import (
+    UNSPEAKABLE,
     Failure,
     describe,
     is_exhausted,
@@ -63,7 +64,7 @@ class Failing:
         kill: bool = False,
     ) -> Outcome:
         """The Outcome of a failed job. Never raises: if the bookkeeping itself fails, the bytes go to the dead set."""
-        failure = describe(error)
+        failure = _described(error)
         buried = Outcome(
             claimed,
             Word.FAILED,
@@ -84,7 +85,7 @@ class Failing:
         except Interrupted:
             raise
         except BaseException as broken:
-            log.error("failure_not_recorded", jid=jid, error=repr(describe(broken)), next="dead, with its bytes")
+            log.error("failure_not_recorded", jid=jid, error=repr(_described(broken)), next="dead, with its bytes")
             return buried
 
     def poisoned(self, raw: bytes, queue: str, message: str, now: float) -> bytes:
@@ -153,5 +154,15 @@ class Failing:
             raise
         except BaseException as broken:
             name = getattr(hook, "__qualname__", repr(hook))
-            log.error("hook_failed", hook=name, error=repr(describe(broken)), next="the default applies")
+            log.error("hook_failed", hook=name, error=repr(_described(broken)), next="the default applies")
             return None
+
+
+def _described(error: BaseException) -> Failure:
+    """The exception as text, also of a class that hides its own name or traceback behind code that raises."""
+    try:
+        return describe(error)
+    except Interrupted:
+        raise
+    except BaseException:
+        return Failure("Exception", UNSPEAKABLE)

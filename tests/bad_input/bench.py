@@ -87,7 +87,8 @@ class Bench:
 
     def take(self, *jobs: bytes, seconds: float = 10.0) -> None:
         """Push jobs, and wait until they are settled and a good job after them has run."""
-        self.push(*jobs)
+        if jobs:
+            self.push(*jobs)
         self.goes_on(seconds=seconds)
         wait_until(self.settled, seconds, "an empty queue and nothing in flight")
 
