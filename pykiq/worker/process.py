@@ -192,6 +192,7 @@ class Process:
             self._quiet.set()
             log.info("quiet", next="no more jobs are taken; TERM stops the process")
             self.exchange.quiet()
+            self._pulse.hurry()
             self._poller.stop()
             self._fire("quiet")
 

@@ -1,4 +1,4 @@
-"""The pulse: one thread that keeps this process visible and alive to the others.
+"""The pulse: what keeps this process visible and alive to the others.
 
 It renews the lease a few times within its life, sends the heartbeat in Ruby's rhythm, reads which Rubies run beside
 us, and passes on what people press on the dashboard (Quiet and Stop arrive as names of signals).
@@ -22,6 +22,8 @@ from pykiq.records import Assigned
 from pykiq.store import fleet
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
+
+CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
 log = structlog.get_logger("pykiq")
 
@@ -52,22 +54,34 @@ class Pulse:
         self._quiet = quiet
         self._signal = signal
         self._stop = threading.Event()
-        self._beat_at = self._cleanup_at = 0.0
+        self._hurry = threading.Event()
+        self._cleanup_at = 0.0
         self.fleet = Fleet()
-        self._thread = threading.Thread(target=self._run, name="pykiq-pulse", daemon=True)
+        # Two threads: a user's hook on "beat" may take its time, the lease may not.
+        self._threads = [
+            threading.Thread(target=self._hold_lease, name="pykiq-lease", daemon=True),
+            threading.Thread(target=self._keep_beating, name="pykiq-pulse", daemon=True),
+        ]
 
     def start(self) -> None:
         """The first lease, look at the fleet and beat, then a thread for the rest. Raises redis.RedisError."""
         self._berth.renew(self.client)
         self.fleet = fleet.read(self.client)
         self._send()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
+
+    def hurry(self) -> None:
+        """Beat now: something has changed that people wait to see."""
+        self._hurry.set()
 
     def halt(self) -> None:
         """No more beats, and the lease is not renewed any more."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+        self._hurry.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(5.0)
 
     def close(self) -> None:
         """Out of `processes`, the last counts written, as far as Redis answers."""
@@ -77,25 +91,34 @@ class Pulse:
         except (redis.RedisError, OSError) as error:
             log.warning("heartbeat_not_cleared", error=str(error), next="it expires within 60 s")
 
-    def _run(self) -> None:
+    def _hold_lease(self) -> None:
         while not self._stop.wait(self._config.lease_ttl / 4):
-            try:
-                self._berth.renew(self.client)
-                if time.monotonic() >= self._beat_at:
-                    self.fleet = fleet.read(self.client)
-                    self._send()
-                if time.monotonic() >= self._cleanup_at:
-                    self._cleanup_at = time.monotonic() + 60
-                    clear_ghosts(self.client)
-            except (redis.RedisError, OSError) as error:
-                log.warning("heartbeat_failed", error=str(error) or type(error).__name__)
-            except BaseException:  # a hook that exits must not end the lease of a process that lives
-                log.error("heartbeat_failed", exc_info=True)
+            self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
+
+    def _keep_beating(self) -> None:
+        while not self._stop.is_set():
+            self._hurry.wait(chosen(self._config.wire, self.fleet).heartbeat_period)
+            self._hurry.clear()
+            if not self._stop.is_set():
+                self._guarded("heartbeat_failed", self._beat_once)
+
+    def _beat_once(self) -> None:
+        self.fleet = fleet.read(self.client)
+        self._send()
+        if time.monotonic() >= self._cleanup_at:
+            self._cleanup_at = time.monotonic() + CLEANUP_INTERVAL
+            clear_ghosts(self.client)
+
+    def _guarded(self, event: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (redis.RedisError, OSError) as error:
+            log.warning(event, error=str(error) or type(error).__name__)
+        except BaseException:  # a hook that exits must not end the pulse of a process that lives
+            log.error(event, exc_info=True)
 
     def _send(self) -> None:
         dialect = chosen(self._config.wire, self.fleet)
-        # A little early: the thread wakes in steps of a quarter lease, and a beat that is late is a beat missed.
-        self._beat_at = time.monotonic() + dialect.heartbeat_period - self._config.lease_ttl / 8
         work = list(self._work())
         beaten = self._beat.send(
             self.client,
@@ -106,8 +129,8 @@ class Pulse:
             legacy_workers=self.fleet.needs_workers_key if self._config.wire == "auto" else dialect.major == 6,
         )
         if beaten.first:
-            self._lifecycle.fire("heartbeat")
-        self._lifecycle.fire("beat")
+            self._guarded("hook_failed", lambda: self._lifecycle.fire("heartbeat"))
+        self._guarded("hook_failed", lambda: self._lifecycle.fire("beat"))
         for name in beaten.signals:
             self._signal(name)
 

@@ -73,6 +73,18 @@ def test_the_lease_is_renewed_for_as_long_as_it_beats(redis: redis_py.Redis, bod
     wait_until(lambda: not redis.exists(body.berth.lease), 2, "the lease to run out")
 
 
+def test_a_hook_that_takes_its_time_does_not_cost_the_lease(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    held, free = threading.Event(), threading.Event()
+    body.hooks.on("beat")(lambda: (held.set(), free.wait(10)))
+    body.pulse.hurry()
+    assert held.wait(5)
+    began = time.monotonic()
+    while time.monotonic() - began < 3 * body.config.lease_ttl:
+        assert redis.exists(body.berth.lease)
+    free.set()
+
+
 def test_running_jobs_and_quiet_are_shown(redis: redis_py.Redis, body: Body) -> None:
     body.running = [(7, Assigned(claimed(raw("Job", 1)), {}, None, "Job", "x"), 1_795_315_631.9)]  # type: ignore[arg-type]
     body.is_quiet = True
