@@ -14,21 +14,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import redis
 import structlog
 
 from pykiq.config import Capsule, Config
-from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
+from pykiq.records import Assigned, Claimed, Outcome, Settled, Word
 from pykiq.store.claim import Berth
-from pykiq.store.scripts import Call, send
-from pykiq.store.settle import read_settled, settle_call
+from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import Doorbell, Ring
 from pykiq.worker.execute import Executor
+from pykiq.worker.flight import Flight
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Claim, Intake
+from pykiq.worker.line import Line
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.pool import Pool
 from pykiq.worker.selective import Selective
@@ -37,7 +37,6 @@ from pykiq.worker.slots import Running
 IDLE = 1.0  # seconds an idle loop sleeps at most
 TICK = 0.02  # seconds between looks while claimed jobs wait to start
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
-FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
 AUDIT = 10.0  # seconds between two counts of what Redis holds in flight for this process
 LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
@@ -64,17 +63,13 @@ class Exchange:
     ) -> None:
         self._config = config
         self._berth = berth
-        self._client = client
+        self._line = Line(client)
         self._executor = executor
         self._report = report
         self._rng = random.Random()
         self._inbox: Inbox[Outcome | Ring | _Wake] = Inbox()
-        self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
-        self._unsettled: list[Outcome] = []
-        self._doubtful: set[int] = set()  # ids of outcomes that were sent and not answered: Redis may have taken them
+        self._flight = Flight()
         self._uncertain = False  # in-flight may hold jobs that this process does not know of
-        self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
-        self._failures = 0
         self._quiet = self._stop = False
         self._deadline = 0.0
         self._audit_at = time.monotonic() + AUDIT
@@ -104,7 +99,7 @@ class Exchange:
     @property
     def answering(self) -> bool:
         """Whether Redis answered the last turn."""
-        return self._failures == 0
+        return self._line.answering
 
     def running(self) -> list[Running]:
         """Thread (or task) number, job and start (epoch s) of what runs now."""
@@ -127,12 +122,12 @@ class Exchange:
             return self._last_word()
         finally:  # also when it fails: a doorbell that waits on would take a job that nobody runs
             for pool in self._pools.values():
-                pool.intake.arrange_doors(self._client, open_to_work=False)
+                pool.intake.arrange_doors(self._line.client, open_to_work=False)
                 pool.close()
-            self._client.close()
+            self._line.client.close()
 
     def _stopped(self) -> bool:
-        return self._stop and (not self._running or time.monotonic() >= self._deadline)
+        return self._stop and (not self._flight.running or time.monotonic() >= self._deadline)
 
     def _collect(self, wait: float) -> None:
         """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
@@ -143,7 +138,7 @@ class Exchange:
 
     def _receive(self, message: Outcome | Ring | _Wake) -> None:
         if isinstance(message, Outcome):
-            self._ended(message)
+            self._flight.end(message)
         elif isinstance(message, Ring):
             pool = self._pools[message.capsule]
             pool.intake.dry = False
@@ -151,14 +146,6 @@ class Exchange:
                 self._uncertain = True
             else:
                 self._accept(pool, [message.claimed])
-
-    def _ended(self, outcome: Outcome) -> None:
-        entry = self._running.pop(id(outcome.claimed), None)
-        if entry is None:
-            return  # it was put back at the deadline; nothing after that counts
-        pool, assigned = entry
-        pool.ended(assigned, outcome)
-        self._unsettled.append(outcome)
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
@@ -168,19 +155,19 @@ class Exchange:
         self._tell([])
         certain = not self._uncertain or self._reconcile()
         claims = self._claims() if certain and not self._quiet else []
-        batches = self._batches()
+        batches = self._flight.batches()
         if not batches and not claims:
             if not self._uncertain:
-                self._relieved()
+                self._line.recovered()
             return self._pause()
         now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
-        answers = self._send(calls + [claim.call for _, claim in claims])
+        answers = self._line.send(calls + [claim.call for _, claim in claims])
         if answers is None:
             self._uncertain = self._uncertain or bool(claims)
-            self._doubtful.update(id(outcome) for batch in batches for outcome in batch)
-            return self._backoff()
-        self._settle(batches, answers)
+            self._flight.unanswered(batches)
+            return self._line.backoff
+        self._tell(self._flight.answered(batches, answers))
         for (pool, claim), answer in zip(claims, answers[len(batches) :], strict=True):
             if isinstance(answer, list):
                 self._accept(pool, pool.intake.read(claim, answer))
@@ -202,57 +189,11 @@ class Exchange:
             else:
                 continue
             for assigned in reversed(recalled):
-                del self._running[id(assigned.claimed)]
-                self._unsettled.append(_unstarted(assigned.claimed))
-
-    def _batches(self) -> list[list[Outcome]]:
-        if self._one_by_one:
-            return [[outcome] for outcome in self._unsettled]
-        return [self._unsettled] if self._unsettled else []
+                self._flight.refuse(assigned.claimed)
 
     def _claims(self) -> list[tuple[Pool, Claim]]:
         claims = ((pool, pool.intake.claim(pool.room, self._rng)) for pool in self._pools.values())
         return [(pool, claim) for pool, claim in claims if claim is not None]
-
-    def _send(self, calls: Sequence[Call]) -> list[object] | None:
-        """The answers, or None when there were none; Redis is then left alone for a moment."""
-        try:
-            answers = send(self._client, calls)
-        except (redis.RedisError, OSError) as error:
-            self._complain(error)
-            return None
-        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
-        if refused is not None:
-            self._complain(refused)
-        else:
-            self._relieved()
-        return answers
-
-    def _complain(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures == 1 or self._failures % 30 == 0:
-            reason = str(error).strip() or type(error).__name__
-            log.error("redis_does_not_answer", error=reason, unsettled=len(self._unsettled), failures=self._failures)
-
-    def _relieved(self) -> None:
-        if self._failures:
-            log.info("redis_answers_again", failures=self._failures)
-        self._failures = 0
-
-    def _settle(self, batches: Sequence[list[Outcome]], answers: Sequence[object]) -> None:
-        """Drop what is settled from `_unsettled`; what Redis refused stays and is tried again, job by job."""
-        kept: list[Outcome] = []
-        settled: list[Settled] = []
-        for batch, answer in zip(batches, answers, strict=False):
-            if isinstance(answer, list):
-                settled += read_settled(batch, answer, self._doubtful)
-            else:
-                kept += batch
-        self._unsettled = kept
-        # A refused batch was written up to the job that was refused.
-        self._doubtful = {id(outcome) for outcome in kept}
-        self._one_by_one = bool(kept)
-        self._tell(settled)
 
     def _accept(self, pool: Pool, claimed: Iterable[Claimed]) -> None:
         """Hand claimed jobs to the slots; what cannot run here is settled with the next turn."""
@@ -260,15 +201,15 @@ class Exchange:
         room = pool.room
         for one in claimed:
             if self._quiet or len(jobs) >= room:
-                self._unsettled.append(_unstarted(one))
+                self._flight.refuse(one)
                 continue
             assigned = self._executor.assign(one)
             if isinstance(assigned, Outcome):
-                self._unsettled.append(assigned)
+                self._flight.unsettled.append(assigned)
                 if assigned.word is Word.FOREIGN:
                     pool.intake.selective.found_foreign(one.queue)
                 continue
-            self._running[id(one)] = (pool, assigned)
+            self._flight.begin(pool, assigned)
             jobs.append(assigned)
         if jobs:
             pool.start(jobs)
@@ -281,12 +222,12 @@ class Exchange:
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""
-        if self._failures:
-            return self._backoff()
+        if not self._line.answering:
+            return self._line.backoff
         welcome = not self._quiet and not self._uncertain
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._client, open_to_work=welcome and pool.has_free_slot)
-        if self._unsettled:
+            pool.intake.arrange_doors(self._line.client, open_to_work=welcome and pool.has_free_slot)
+        if self._flight.unsettled:
             return 0.0
         if self._uncertain:
             return PARKING
@@ -298,9 +239,6 @@ class Exchange:
         longest = TICK if any(pool.waiting for pool in self._pools.values()) else IDLE
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
-    def _backoff(self) -> float:
-        return float(min(FIRST_WAIT * 2 ** min(self._failures - 1, 8), LONGEST_WAIT))
-
     def _reconcile(self) -> bool:
         """After a lost answer: adopt what is in flight in Redis and unknown here. False while that cannot be told yet.
 
@@ -308,24 +246,17 @@ class Exchange:
         for it: the job would run twice.
         """
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._client, open_to_work=False, insist=True)
+            pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
         if not all(pool.intake.parked() for pool in self._pools.values()):
             return False
         self._collect(0.0)
-        try:
-            held = self._berth.held(self._client)
-        except (redis.RedisError, OSError) as error:
-            self._complain(error)
+        held = self._line.ask(self._berth.held)
+        if held is None:
             return False
-        known = Counter((one.claimed.queue, one.claimed.raw) for _, one in self._running.values())
-        known.update((one.claimed.queue, one.claimed.raw) for one in self._unsettled)
         self._uncertain = False
-        for one in held:
-            if known[one.queue, one.raw] > 0:
-                known[one.queue, one.raw] -= 1
-                continue
+        for one in self._flight.unknown(held):
             pool = next(pool for pool in self._pools.values() if one.queue in pool.intake.queues)
-            self._accept(pool, [Claimed(one.queue, one.raw, time.time())])
+            self._accept(pool, [one._replace(claimed_at=time.time())])
         return True
 
     def _audit(self) -> None:
@@ -335,11 +266,8 @@ class Exchange:
         `_reconcile` has looked: to a client that has gone, for a process that lives and would hold the job for ever.
         """
         self._audit_at = time.monotonic() + AUDIT
-        try:
-            held = self._berth.count(self._client)
-        except (redis.RedisError, OSError):
-            return  # the turn that follows will notice, and complain
-        if held > len(self._running) + len(self._unsettled):
+        held = self._line.ask(self._berth.count)
+        if held is not None and held > len(self._flight):
             self._uncertain = True
 
     def _last_word(self) -> bool:
@@ -347,22 +275,18 @@ class Exchange:
         until = time.monotonic() + LAST_WORD
         self._collect(0.0)  # what has ended by now is not run again elsewhere
         self._recall()
-        for _, assigned in self._running.values():
-            fixed = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
-            self._unsettled.append(Outcome(*fixed, assigned.claimed.claimed_at))
-        abandoned = bool(self._running)
-        self._running.clear()
+        abandoned = self._flight.abandon()
         self._uncertain = True  # doorbells may have brought something in the last moment
         wait = 0.0
-        while (self._uncertain or self._unsettled) and time.monotonic() < until:
+        while (self._uncertain or self._flight.unsettled) and time.monotonic() < until:
             self._collect(wait)
             wait = self._turn()
             self.turned_at = time.monotonic()
         if abandoned:
             self._interrupt()
-        clean = not self._unsettled and not self._uncertain
+        clean = not self._flight.unsettled and not self._uncertain
         if not clean:
-            log.error("stopped_unsettled", jobs=len(self._unsettled), next="another process takes them over")
+            log.error("stopped_unsettled", jobs=len(self._flight), next="another process takes them over")
         return clean
 
     def _interrupt(self) -> None:
@@ -371,7 +295,3 @@ class Exchange:
         until = time.monotonic() + CLEANUP
         while self.running() and time.monotonic() < until:
             time.sleep(0.02)
-
-
-def _unstarted(claimed: Claimed) -> Outcome:
-    return Outcome(claimed, Word.UNSTARTED, PutBack())

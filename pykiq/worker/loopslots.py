@@ -16,6 +16,8 @@ from pykiq.records import Assigned, Outcome
 from pykiq.wire.failure import describe
 from pykiq.worker.slots import Running
 
+LAST_STEPS = 1.0  # seconds for what still runs on the loop when it closes
+
 log = structlog.get_logger("pykiq")
 
 
@@ -49,6 +51,8 @@ class LoopThread:
                 # asyncio lets SystemExit and KeyboardInterrupt of any task end the loop, and a task that a handler has
                 # started on its own may raise them: every other job would hang.
                 log.error("event_loop_left", error=repr(describe(error)), next="it goes on")
+        with suppress(BaseException):
+            loop.run_until_complete(_end_tasks())
         loop.close()
 
     def close(self) -> None:
@@ -56,7 +60,17 @@ class LoopThread:
         if self._loop is not None:
             self._closed = True
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(1.0)
+            self._thread.join(LAST_STEPS + 1.0)
+
+
+async def _end_tasks() -> None:
+    """Cancel what is left, such as tasks that handlers started and never awaited, and let it clean up."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=LAST_STEPS)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class LoopSlots:

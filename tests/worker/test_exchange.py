@@ -232,7 +232,7 @@ def test_a_quiet_process_does_not_spin_on_a_shared_queue(redis: redis_py.Redis, 
     assert stage.exchange._pause() == 0.0, "a look is due"
     stage.exchange.quiet()
     assert stage.exchange._pause() > 0.5
-    stage.exchange._client.close()
+    stage.exchange._line.client.close()
 
 
 # Answers that get lost.

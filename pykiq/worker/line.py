@@ -1,0 +1,67 @@
+"""The line: the exchange's connection, and how it is doing. Says once that Redis is away, and once that it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import redis
+import structlog
+
+from pykiq.store.scripts import Call, send
+
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
+REMIND = 30  # failures between two complaints
+
+log = structlog.get_logger("pykiq")
+T = TypeVar("T")
+
+
+class Line:
+    """One connection with a memory of its failures. Only the exchange's thread uses it, but for `answering`."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._failures = 0
+
+    @property
+    def answering(self) -> bool:
+        """Whether Redis answered the last time."""
+        return self._failures == 0
+
+    @property
+    def backoff(self) -> float:
+        """How long (s) to leave Redis alone now."""
+        return float(min(FIRST_WAIT * 2 ** min(self._failures - 1, 8), LONGEST_WAIT))
+
+    def send(self, calls: Sequence[Call]) -> list[object] | None:
+        """The answers of one round trip, a refusal as its error; None when none came: what ran is then unknown."""
+        answers = self.ask(lambda client: send(client, calls))
+        if answers is None:
+            return None
+        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if refused is not None:
+            self._failed(refused)
+        else:
+            self.recovered()
+        return answers
+
+    def ask(self, question: Callable[[redis.Redis], T]) -> T | None:
+        """What `question` answers, or None when Redis does not."""
+        try:
+            return question(self.client)
+        except (redis.RedisError, OSError) as error:
+            self._failed(error)
+            return None
+
+    def recovered(self) -> None:
+        """Redis answers, or there is nothing left to ask it for."""
+        if self._failures:
+            log.info("redis_answers_again", failures=self._failures)
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures % REMIND == 1:
+            reason = str(error).strip() or type(error).__name__
+            log.error("redis_does_not_answer", error=reason, failures=self._failures, next="asked again and again")
