@@ -62,7 +62,7 @@ def _fleet(infos: Iterable[Any]) -> Fleet:
     for raw in infos:
         try:
             info = json.loads(raw) if isinstance(raw, (bytes, str)) and raw else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(info, dict) and "pykiq" not in info:
             version = info.get("version")

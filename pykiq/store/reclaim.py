@@ -59,7 +59,8 @@ def _without_lease(client: redis.Redis, me: str) -> Iterator[tuple[str, list[str
     """The processes that are gone. Never this one: when a handler held the interpreter for longer than the lease lasts,
     the sweep may wake before the lease is renewed, and would give jobs away that run here."""
     listed: Any = client.hgetall(keys.OWNERS)
-    owners = {name.decode(): queues for name, queues in listed.items() if name.decode() != me}
+    owners = dict(owner for entry in listed.items() if (owner := _owner(*entry)) is not None)
+    owners.pop(me, None)
     if not owners:
         return
     pipeline = client.pipeline(transaction=False)
@@ -67,7 +68,18 @@ def _without_lease(client: redis.Redis, me: str) -> Iterator[tuple[str, list[str
         pipeline.exists(keys.lease(name))
     for (name, queues), alive in zip(owners.items(), pipeline.execute(), strict=True):
         if not alive:
-            yield name, json.loads(queues)
+            yield name, queues
+
+
+def _owner(name: bytes, queues: bytes) -> tuple[str, list[str]] | None:
+    """A process and its queues; None for what no process has written, which must not keep the others from a sweep."""
+    try:
+        names = json.loads(queues)
+        if isinstance(names, list) and all(isinstance(one, str) for one in names):
+            return name.decode(), names
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _take_over(

@@ -185,7 +185,7 @@ def test_client_middleware_that_answers_nonsense_loses_no_due_job_and_holds_up_n
 def test_events_whose_hooks_raise_keep_no_worker_from_starting_beating_and_stopping(
     client: Any, own_server: Any, error: type[BaseException]
 ) -> None:
-    other = Bench(client, own_server.url.replace("/0", "/1"), lease_ttl=1.0, sweep_interval=0.5, wire="8")
+    other = Bench(client, own_server.url.replace("/0", "/1"), lease_ttl=1.0, sweep_interval=0.5)
     events = ("startup", "heartbeat", "beat", "quiet", "shutdown", "exit")
     fired: list[str] = []
 
@@ -201,7 +201,9 @@ def test_events_whose_hooks_raise_keep_no_worker_from_starting_beating_and_stopp
     other.start()
     other.goes_on()
     seen = client.hget(other.process.identity, "beat")
+    other.process.command("TSTP")
     wait_until(lambda: client.hget(other.process.identity, "beat") != seen, 15, "a second heartbeat")
+    assert client.hget(other.process.identity, "quiet") == b"true"
     assert other.stop() == 0
     assert set(fired) == set(events)
     assert client.hlen("pykiq:owners") == 0

@@ -2,9 +2,10 @@
 --
 -- KEYS  1 lease, 2 hash of owners, 3… its in-flight lists
 -- ARGV  1 identity
--- returns 1 forgotten, 0 not yet
+-- returns 1 forgotten (also when it was not known, as after a FLUSHALL), 0 not yet
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for i = 3, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end
 end
-return redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1
