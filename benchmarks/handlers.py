@@ -1,0 +1,27 @@
+"""The jobs of the benchmark in Python; ruby_side/jobs.rb has the same in Ruby."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pykiq
+
+STAMPS = os.open(os.environ.get("STAMPS", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+@pykiq.job("Bench::Noop")
+def noop(*args: object) -> None:
+    pass
+
+
+@pykiq.job("Bench::Sleep")
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@pykiq.job("Bench::Stamp")
+def stamp(pushed_at: float) -> None:
+    """Note the seconds from push to start, both on CLOCK_REALTIME."""
+    late = time.time() - pushed_at
+    os.write(STAMPS, b"%.9f\n" % late)

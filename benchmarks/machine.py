@@ -1,0 +1,197 @@
+"""The Redis server, the two systems, and their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pykiq.version import __version__
+from tests.interop import ruby as rubies
+from tests.servers import Server
+
+HERE = Path(__file__).parent
+CONCURRENCY = 10
+TICKS = os.sysconf("SC_CLK_TCK")  # per second of CPU in /proc/PID/stat
+
+
+class BenchmarkError(Exception):
+    """Something is not here, or did not do what it should have: one line."""
+
+
+class System(Protocol):
+    """pykiq or Sidekiq: how its worker and its client are started."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
+        """Command line and environment of a worker; `log` is `warning` or `json`, `stamps` a file in the folder."""
+        ...
+
+    def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
+        """Command line and environment of a program that pushes `count` jobs and prints its times as JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pykiq:
+    url: str
+    name: str = "pykiq"
+    version: str = __version__
+
+    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
+        flags = [flag for queue in queues for flag in ("-q", queue)]
+        # Metrics are served, as in production: Sidekiq's own job metrics are on by default too.
+        flags += ["-c", str(CONCURRENCY), "-e", "production", "--metrics-port", "0", "--log-format", "json"]
+        level = "info" if log == "json" else "warning"
+        command = [sys.executable, "-m", "pykiq", "run", "--require", "benchmarks.handlers", *flags]
+        return command, {"REDIS_URL": self.url, "PYKIQ_LOG_LEVEL": level, "STAMPS": str(stamps)}
+
+    def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
+        return [sys.executable, "-m", "benchmarks.client", kind, str(count)], {"REDIS_URL": self.url}
+
+
+@dataclass(frozen=True)
+class Sidekiq:
+    url: str
+    home: rubies.Home
+    name: str = "Sidekiq"
+
+    @property
+    def version(self) -> str:
+        return self.home.ruby.version
+
+    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
+        flags = [flag for queue in queues for flag in ("-q", queue)]
+        flags += ["-c", str(CONCURRENCY), "-e", "production", "-r", f"{self.home.path}/jobs.rb"]
+        env = {"REDIS_URL": self.url, "LOG": log, "STAMPS": f"{self.home.path}/{stamps.name}", **rubies.UTF8}
+        return self.home.ruby.command("sidekiq", *flags, env=env), {}
+
+    def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
+        env = {"REDIS_URL": self.url, **rubies.UTF8}
+        return self.home.ruby.command("ruby", f"{self.home.path}/client.rb", kind, str(count), env=env), {}
+
+
+class Worker:
+    """A running worker; killed when its `with` block ends: whatever it had to do is done by then."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], output: Path) -> None:
+        self._output = output
+        with output.open("ab") as stream:
+            self._process = subprocess.Popen(
+                command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env={**os.environ, **env}
+            )
+        self.pid = self._process.pid
+
+    def wait(self, condition: Callable[[], object], seconds: float, what: str, pause: float = 0.003) -> None:
+        """Wait for `condition()`. Raises BenchmarkError when the worker ends or `seconds` have passed."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self._process.poll() is not None:
+                raise BenchmarkError(f"the worker ended with {self._process.returncode}: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"{what}: not within {seconds} s; {self._last_words()}")
+            time.sleep(pause)
+
+    def _last_words(self) -> str:
+        return self._output.read_text(errors="replace")[-2000:] if self._output.is_file() else "it logs nowhere"
+
+    def rss(self) -> float:
+        """Resident memory now, in MB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class Bench:
+    """One Redis, and the two systems on it."""
+
+    def __init__(self, server: Server, home: rubies.Home) -> None:
+        assert server.process is not None
+        self.redis = server.client()
+        self.redis_pid = server.process.pid
+        self.systems: tuple[System, System] = (Pykiq(server.url), Sidekiq(server.url, home))
+        self._folder = home.outside  # both systems reach it
+
+    def empty(self) -> None:
+        """Drop all data, and let Redis finish freeing its memory."""
+        self.redis.flushall()
+
+    def worker(self, system: System, *, queues: Sequence[str] = ("default",), log: str = "warning") -> Worker:
+        """Start a worker; it is on its way, not ready."""
+        command, env = system.worker(queues, log, self.stamps)
+        output = Path(os.devnull) if log == "json" else self._folder / f"{system.name}.log"
+        return Worker(command, env, output)
+
+    def push(self, system: System, kind: str, count: int) -> dict[str, float]:
+        """Run the system's client: `seconds` and `cpu` seconds of pushing `count` jobs."""
+        command, env = system.client(kind, count)
+        done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchmarkError(f"{system.name}'s client ended with {done.returncode}: {done.stderr[-2000:]}")
+        took: dict[str, float] = json.loads(done.stdout.splitlines()[-1])  # Sidekiq says before that it connects
+        return took
+
+    @property
+    def stamps(self) -> Path:
+        """The file where `Bench::Stamp` writes."""
+        return self._folder / "stamps"
+
+
+@contextlib.contextmanager
+def machine() -> Iterator[Bench]:
+    """A Redis on a free port, and the newest Sidekiq there is. Raises BenchmarkError."""
+    program = shutil.which("redis-server")
+    found = rubies.available()
+    if program is None or not found:
+        lacks = "redis-server" if program is None else "Ruby with Sidekiq"
+        raise BenchmarkError(f"no {lacks} is here; `make ruby` installs Redis and Sidekiq on Debian")
+    newest = max(found, key=lambda ruby: ruby.major)
+    home = newest.place(HERE / "ruby_side")
+    server = Server(program)
+    try:
+        yield Bench(server.start(), home)
+    finally:
+        server.stop()
+        home.remove()
+
+
+def surroundings(bench: Bench) -> dict[str, object]:
+    """What the figures depend on besides the code."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = info.partition("model name")[2].partition("\n")[0].strip("\t: ")
+    server: Mapping[str, str] = bench.redis.info("server")
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "cores": os.cpu_count(),
+        "cpu": model,
+        "load": round(os.getloadavg()[0], 2),
+        "python": sys.version.split()[0],
+        "redis": server["redis_version"],
+        "commit": commit.stdout.strip(),
+        **{system.name: system.version for system in bench.systems},
+        "concurrency": CONCURRENCY,
+    }

@@ -1,0 +1,77 @@
+"""The common runner: pykiq, Sidekiq, pykiq, Sidekiq …; medians, and ratios pair by pair."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.machine import Bench, System
+
+Once = Callable[[Bench, System], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that a measurement yields, such as `jobs_per_s`."""
+
+    key: str
+    unit: str  # what the table calls it
+    more_is_better: bool = False
+    digits: int = 0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    name: str
+    title: str
+    figures: tuple[Figure, ...]
+    once: Once
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What several rounds came to."""
+
+    median: float
+    least: float
+    most: float
+
+    @staticmethod
+    def of(values: Iterable[float]) -> Spread:
+        several = sorted(values)
+        return Spread(statistics.median(several), several[0], several[-1])
+
+
+@dataclass(frozen=True)
+class Result:
+    measurement: Measurement
+    rounds: tuple[dict[str, dict[str, float]], ...]  # of each round: system → key → value
+
+    def spread(self, system: str, key: str) -> Spread:
+        return Spread.of(figures[system][key] for figures in self.rounds)
+
+    def ratio(self, key: str) -> Spread | None:
+        """pykiq's value by Sidekiq's of the same round: what slows the machine for a while slows both.
+
+        None where Sidekiq has none of it.
+        """
+        if not all(figures["Sidekiq"][key] for figures in self.rounds):
+            return None
+        return Spread.of(figures["pykiq"][key] / figures["Sidekiq"][key] for figures in self.rounds)
+
+
+def run(bench: Bench, measurement: Measurement, said: Callable[[str], None]) -> Result:
+    """All rounds of one measurement, in turns."""
+    rounds: list[dict[str, dict[str, float]]] = []
+    first = measurement.figures[0]
+    for number in range(measurement.rounds):
+        taken: dict[str, dict[str, float]] = {}
+        for system in bench.systems:
+            bench.empty()
+            taken[system.name] = measurement.once(bench, system)
+        rounds.append(taken)
+        shown = ", ".join(f"{name} {figures[first.key]:,.{first.digits}f}" for name, figures in taken.items())
+        said(f"{measurement.name} {number + 1}/{measurement.rounds}: {shown} {first.unit}")
+    return Result(measurement, tuple(rounds))
