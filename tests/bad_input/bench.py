@@ -93,7 +93,7 @@ class Bench:
         wait_until(self.settled, seconds, "an empty queue and nothing in flight")
 
     def settled(self) -> bool:
-        return not self.redis.exists("queue:default") and not self.in_flight()
+        return not self.redis.exists("queue:default") and not list(self.redis.scan_iter("pykiq:inflight:*"))
 
     def in_flight(self) -> list[bytes]:
         return [raw for key in self.redis.scan_iter("pykiq:inflight:*") for raw in self.redis.lrange(key, 0, -1)]

@@ -1,0 +1,98 @@
+"""Handlers that spoil the process they run in, loaded by `pykiq run --require`; each job is one way to do it."""
+
+from __future__ import annotations
+
+import decimal
+import gc
+import locale
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import structlog
+
+import pykiq
+
+FOLDER = Path(os.environ["HOSTILE_FOLDER"])
+
+
+def change_locale() -> None:
+    locale.setlocale(locale.LC_ALL, "C")
+    os.environ["TZ"] = "Asia/Kathmandu"
+    time.tzset()
+    decimal.getcontext().prec = 1
+    decimal.setcontext(decimal.Context(prec=1))
+
+
+def change_directory() -> None:
+    gone = FOLDER / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+
+
+def change_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def block_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+
+
+def close_streams() -> None:
+    sys.stdin.close()
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def silence_logging() -> None:
+    logging.shutdown()
+    logging.disable()
+    structlog.reset_defaults()
+    structlog.configure(processors=[])
+
+
+def spoil_defaults() -> None:
+    socket.setdefaulttimeout(0.000001)
+    random.seed(0)
+    gc.disable()
+    os.umask(0o777)
+    for name in list(os.environ):
+        if name != "PYTHONPATH":
+            del os.environ[name]
+
+
+def fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(7)
+    os.waitpid(child, 0)
+
+
+def leave_a_thread() -> None:
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+
+
+def dump_stacks() -> None:
+    os.kill(os.getpid(), signal.SIGTTIN)
+
+
+@pykiq.job("HostileJob")
+def hostile(deed: str) -> None:
+    globals()[deed]()
+
+
+@pykiq.job("GoodJob")
+def good(number: int) -> None:
+    (FOLDER / f"good-{number}").touch()
+
+
+@pykiq.job("FailJob")
+def fail() -> None:
+    raise ValueError("ünïcödé")
