@@ -18,7 +18,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import redis
@@ -48,6 +49,7 @@ from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
 from pykiq.worker.reporter import Reporter
 
+LISTENING = 0.5  # seconds that a signal may go unheard
 STUCK = 30.0  # seconds without a turn of the exchange after which /live says no
 
 log = structlog.get_logger("pykiq")
@@ -146,7 +148,10 @@ class Process:
 
         threading.Thread(target=exchange, name="pykiq-exchange", daemon=True).start()
         while not ended.is_set():
-            self._obey(self._commands.get())
+            # Not for ever: the system may hand a signal to another thread while the main one begins to wait, and its
+            # handler runs when the main thread next runs Python code: a TERM on the heels of another went unheard.
+            with suppress(Empty):
+                self._obey(self._commands.get(timeout=LISTENING))
         return self._wind_up(clean)
 
     def _start(self) -> bool:

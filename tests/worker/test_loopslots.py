@@ -7,7 +7,7 @@ import gc
 import queue
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -136,6 +136,36 @@ def test_the_tasks_carry_their_jobs_names(bench: Callable[..., Bench]) -> None:
     assert made.slots.tasks()[0].get_name() == "pykiq abc"
     made.thread.loop.call_soon_threadsafe(gate.set)
     made.take(1)
+
+
+def test_what_handlers_left_on_the_loop_is_cancelled_when_it_closes() -> None:
+    cleaned: list[str] = []
+    left: list[object] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append("task")
+
+    async def generate() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            cleaned.append("generator")
+
+    async def body(assigned: Assigned) -> None:
+        generator = generate()
+        left.extend([asyncio.create_task(background()), generator])
+        await anext(generator)
+        await asyncio.sleep(0)
+
+    made = Bench(1, body)
+    made.slots.submit([job(1)])
+    made.take(1)
+    made.thread.close()
+    assert sorted(cleaned) == ["generator", "task"]
 
 
 @pytest.mark.parametrize("mode", ["returns", "raises", "times out"])
