@@ -225,3 +225,9 @@ def test_running_the_same_claim_call_again_claims_further_jobs(redis: redis_py.R
     push(redis, "default", raw(1), raw(2))
     call = claim_call(berth(), [("default",)], 1)
     assert [run(redis, call)[1], run(redis, call)[1]] == [raw(1), raw(2)]
+
+
+def test_of_two_equal_payloads_the_older_one_is_taken(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
+    assert claim_known(redis, berth(), "default", 1, "Mine")[1] == [raw(1, "Mine")]
+    assert waiting(redis) == [raw(2, "Ruby"), raw(1, "Mine")]

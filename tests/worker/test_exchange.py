@@ -15,9 +15,10 @@ import redis as redis_py
 
 from pykiq.errors import Interrupted, Snooze
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.wire.exactjson import loads
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
-from tests.worker.stage import Flaky, Stage, handler, in_flight, push, raw, registry, staged, waiting
+from tests.worker.stage import Flaky, Stage, claimed, handler, in_flight, push, raw, registry, staged, waiting
 
 
 class Gate:
@@ -639,3 +640,23 @@ def test_handlers_with_hooks_are_asked_in_the_worker(redis: redis_py.Redis, redi
         wait_until(lambda: stage.reports.fates == ["retry"])
     [(_, at)] = redis.zrange("retry", 0, -1, withscores=True)
     assert 990 < at - time.time() < 1020
+
+
+def test_more_than_the_room_is_never_accepted(redis: redis_py.Redis, redis_url: str, gate: Gate) -> None:
+    stage = Stage(redis_url, registry(Job=gate), concurrency=2)
+    [pool] = stage.exchange._pools.values()
+    stage.exchange._accept(pool, [claimed(raw("Job", number)) for number in range(5)])
+    assert [loads(one.claimed.raw)["args"] for one in stage.exchange._unsettled] == [[2], [3], [4]]
+    assert pool.busy == 2
+    gate.open.set()
+    wait_until(lambda: not gate.running and len(gate.seen) == 2)
+    pool.close()
+
+
+def test_what_arrived_in_the_last_moment_goes_back(redis: redis_py.Redis, redis_url: str) -> None:
+    with staged(redis_url, registry(Job=lambda: None)) as stage:
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
+        redis.lpush(stage.berth.inflight("default"), raw("Job", "unknown here"))
+        assert stage.stop() is True
+    assert waiting(redis) == [raw("Job", "unknown here")]
+    assert in_flight(redis) == []

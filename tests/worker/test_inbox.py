@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 from pykiq.worker.inbox import Inbox
 
@@ -75,3 +76,20 @@ def test_two_who_ring_at_once_do_no_harm() -> None:
     inbox.ring()
     inbox.sleep(0.01)
     assert inbox.take() == []
+
+
+def test_a_message_that_comes_between_the_last_look_and_the_sleep_wakes() -> None:
+    inbox: Inbox[str] = Inbox()
+
+    class Looked(deque[str]):
+        def __bool__(self) -> bool:
+            seen = len(self) > 0
+            if not seen:
+                inbox.put("just now")
+            return seen
+
+    inbox._messages = Looked()
+    began = time.monotonic()
+    inbox.sleep(5)
+    assert time.monotonic() - began < 2
+    assert inbox.take() == ["just now"]

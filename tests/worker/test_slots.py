@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -185,3 +186,37 @@ def test_an_idle_thread_keeps_nothing_of_its_last_job(bench: Callable[..., Bench
     wait_until(lambda: made.slots.idle)
     gc.collect()
     assert reference() is None
+
+
+def test_a_job_that_comes_while_a_thread_goes_to_sleep_is_seen(bench: Callable[..., Bench]) -> None:
+    """It was submitted after the thread had looked and before it had announced its sleep: nobody wakes it."""
+    made = bench(1)
+
+    class Announced(deque[threading.Lock]):
+        def append(self, lock: threading.Lock) -> None:
+            if late:
+                made.slots.waiting.append(late.pop())
+            super().append(lock)
+
+    late = [job("late")]
+    made.slots.idle = Announced()
+    made.slots.submit([job("first")])
+    assert made.take(2) == ["first", "late"]
+
+
+def test_a_job_taken_while_the_slots_close_does_not_start(bench: Callable[..., Bench]) -> None:
+    """It has been put back by then."""
+    ran: list[str] = []
+    made = bench(1, lambda assigned: ran.append(assigned.jid))
+
+    class Closing(deque[Assigned]):
+        def popleft(self) -> Assigned:
+            taken = super().popleft()
+            made.slots.interrupt()
+            return taken
+
+    made.slots.waiting = Closing()
+    made.slots.submit([job(1)])
+    wait_until(lambda: not made.threads())
+    assert ran == []
+    assert made.slots.running() == []
