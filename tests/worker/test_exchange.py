@@ -646,7 +646,7 @@ def test_more_than_the_room_is_never_accepted(redis: redis_py.Redis, redis_url: 
     stage = Stage(redis_url, registry(Job=gate), concurrency=2)
     [pool] = stage.exchange._pools.values()
     stage.exchange._accept(pool, [claimed(raw("Job", number)) for number in range(5)])
-    assert [loads(one.claimed.raw)["args"] for one in stage.exchange._unsettled] == [[2], [3], [4]]
+    assert [loads(one.claimed.raw)["args"] for one in stage.exchange._flight.unsettled] == [[2], [3], [4]]
     assert pool.busy == 2
     gate.open.set()
     wait_until(lambda: not gate.running and len(gate.seen) == 2)

@@ -1,0 +1,124 @@
+"""The book-keeping: what runs, what is to be settled, what may have been, and what nobody here knows of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykiq.records import Acknowledge, Assigned, Claimed, Outcome, PutBack, Word
+from pykiq.worker.flight import Flight
+from tests.worker.stage import claimed, raw
+
+
+class FakePool:
+    """Stands in for a pool: counts what ended in it."""
+
+    def __init__(self) -> None:
+        self.ends: list[Assigned] = []
+
+    def ended(self, assigned: Assigned, outcome: Outcome) -> None:
+        self.ends.append(assigned)
+
+
+def assigned(number: int) -> Assigned:
+    return Assigned(claimed(raw("Job", number)), {}, None, "Job", str(number))  # type: ignore[arg-type]
+
+
+def done(one: Assigned) -> Outcome:
+    return Outcome(one.claimed, Word.DONE, Acknowledge(), "Job", one.jid)
+
+
+def begun(*jobs: Assigned) -> tuple[Flight, Any]:
+    flight, pool = Flight(), FakePool()
+    for one in jobs:
+        flight.begin(pool, one)  # type: ignore[arg-type]
+    return flight, pool
+
+
+def test_a_job_runs_until_it_ends_and_is_held_until_it_is_settled() -> None:
+    one = assigned(1)
+    flight, pool = begun(one)
+    assert (flight.running, len(flight)) == (1, 1)
+    outcome = done(one)
+    flight.end(outcome)
+    assert pool.ends == [one]
+    assert (flight.running, len(flight)) == (0, 1)
+    [settled] = flight.answered(flight.batches(), [[1]])
+    assert (settled.outcome, str(settled.fate)) == (outcome, "done")
+    assert len(flight) == 0
+
+
+def test_what_was_put_back_at_the_deadline_counts_no_more_when_it_ends() -> None:
+    one = assigned(1)
+    flight, pool = begun(one)
+    assert flight.abandon() is True
+    assert [(ended.word, type(ended.write)) for ended in flight.unsettled] == [(Word.INTERRUPTED, PutBack)]
+    flight.end(done(one))
+    assert len(flight.unsettled) == 1
+    assert pool.ends == []
+    assert flight.abandon() is False
+
+
+def test_a_refused_job_is_put_back_unstarted() -> None:
+    one = assigned(1)
+    flight, _ = begun(one)
+    flight.refuse(one.claimed)
+    flight.refuse(claimed(raw("Job", 2)))
+    assert [ended.word for ended in flight.unsettled] == [Word.UNSTARTED] * 2
+    assert flight.running == 0
+
+
+def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_job() -> None:
+    jobs = [assigned(number) for number in range(3)]
+    flight, _ = begun(*jobs)
+    for one in jobs:
+        flight.end(done(one))
+    [batch] = flight.batches()
+    assert len(batch) == 3
+    assert flight.answered([batch], [ValueError("refused")]) == []
+    assert [len(one) for one in flight.batches()] == [1, 1, 1]
+    flight.answered(flight.batches(), [[1], ValueError("refused"), [1]])
+    assert [ended.jid for ended in flight.unsettled] == ["1"]
+    flight.answered(flight.batches(), [[1]])
+    assert flight.batches() == []
+    last = assigned(9)
+    flight.begin(FakePool(), last)  # type: ignore[arg-type]
+    flight.end(done(last))
+    assert [len(one) for one in flight.batches()] == [1]
+
+
+def test_gone_from_in_flight_is_taken_over_unless_an_answer_was_lost() -> None:
+    first, second = assigned(1), assigned(2)
+    flight, _ = begun(first, second)
+    flight.end(done(first))
+    flight.unanswered(flight.batches())
+    flight.end(done(second))
+    settled = flight.answered(flight.batches(), [[0, 0]])
+    assert [(one.outcome.jid, str(one.fate)) for one in settled] == [("1", "done"), ("2", "taken_over")]
+
+
+def test_doubt_ends_with_the_answer() -> None:
+    first, second = assigned(1), assigned(2)
+    flight, _ = begun(first)
+    flight.end(done(first))
+    flight.unanswered(flight.batches())
+    flight.answered(flight.batches(), [[1]])
+    flight.begin(FakePool(), second)  # type: ignore[arg-type]
+    flight.end(done(second))
+    assert [str(one.fate) for one in flight.answered(flight.batches(), [[0]])] == ["taken_over"]
+
+
+def test_what_redis_holds_and_nobody_here_knows_is_unknown() -> None:
+    runs, ended = assigned(1), assigned(2)
+    flight, _ = begun(runs, ended)
+    flight.end(done(ended))
+    stranger = Claimed("default", raw("Job", 3), 0.0)
+    elsewhere = Claimed("other", raw("Job", 1), 0.0)
+    known = [Claimed("default", raw("Job", number), 0.0) for number in (1, 2)]
+    assert flight.unknown([*known, stranger, elsewhere]) == [stranger, elsewhere]
+
+
+def test_of_equal_payloads_as_many_are_known_as_are_held_here() -> None:
+    flight, _ = begun(assigned(1))
+    twin = Claimed("default", raw("Job", 1), 0.0)
+    assert flight.unknown([twin, twin, twin]) == [twin, twin]
+    assert flight.unknown([twin]) == []

@@ -1,0 +1,70 @@
+"""The line: it says once that Redis is away, waits longer each time, and says once that it is back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis as redis_py
+from structlog.testing import capture_logs
+
+from pykiq.store.claim import claim_call
+from pykiq.worker.line import FIRST_WAIT, LONGEST_WAIT, REMIND, Line
+from tests.store.jobs import berth, push, raw
+from tests.worker.stage import Flaky
+
+
+def away(_: Any) -> None:
+    raise redis_py.ConnectionError("away")
+
+
+def call(queue: str = "default") -> Any:
+    return claim_call(berth(queue), [(queue,)], 1)
+
+
+def test_answers_come_back_in_order(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1), raw(2))
+    line = Line(redis)
+    assert line.send([call(), call(), call()]) == [[1, raw(1)], [1, raw(2)], []]
+    assert line.answering
+
+
+def test_a_lost_answer_is_none_and_a_refusal_is_an_error(redis: redis_py.Redis) -> None:
+    flaky = Flaky(redis)
+    line = Line(flaky)  # type: ignore[arg-type]
+    flaky.lost = 1
+    assert line.send([call()]) is None
+    assert not line.answering
+    redis.set("queue:default", "text")
+    answers = line.send([call(), call("other")])
+    assert answers is not None
+    assert isinstance(answers[0], redis_py.ResponseError)
+    assert answers[1] == []
+    assert not line.answering
+    redis.delete("queue:default")
+    line.send([call()])
+    assert line.answering
+
+
+def test_each_failure_doubles_the_wait_up_to_a_limit(redis: redis_py.Redis) -> None:
+    line = Line(redis)
+    waits = [line.ask(away) or line.backoff for _ in range(8)]
+    assert waits[:4] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT, 8 * FIRST_WAIT]
+    assert waits[-1] == LONGEST_WAIT
+    assert line.ask(lambda client: client.ping())
+    line.recovered()
+    line.ask(away)
+    assert line.backoff == FIRST_WAIT
+
+
+def test_an_outage_is_one_line_and_its_end_another(redis: redis_py.Redis) -> None:
+    line = Line(redis)
+    with capture_logs() as lines:
+        for _ in range(REMIND):
+            line.ask(away)
+        line.recovered()
+        line.recovered()
+    assert [one["event"] for one in lines] == ["redis_does_not_answer", "redis_answers_again"]
+    with capture_logs() as lines:
+        for _ in range(REMIND + 1):
+            line.ask(away)
+    assert len(lines) == 2
