@@ -1,8 +1,8 @@
 """A filled queue worked off: jobs per second, CPU, memory, Redis commands.
 
 The queue is full before the worker starts. The clock starts when the first jobs are done (the worker is warm) and
-stops when the queue is empty and so are pykiq's in-flight lists. Sidekiq has no in-flight lists: for it the clock
-stops while the last jobs, ten at most, still run.
+stops when the queue is empty; what was done in between counts. The jobs that run at that moment count for neither
+system: pykiq's in-flight lists tell how many they are; Sidekiq has as many at the end as it had at the start.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ def drain(job: str, count: int, *, args: list[object] | None = None, size: int =
         with bench.worker(system, log=log) as worker:
             warm = min(500, count // 10)
             worker.wait(lambda: watch.remaining() <= count - warm, PATIENCE, "the first jobs")
-            start, first = Moment(bench, worker, watch), watch.seen
-            worker.wait(lambda: watch.remaining() == 0, PATIENCE, "an empty queue")
-            return Moment(bench, worker, watch).since(start, first) | {"rss_mb": worker.rss()}
+            start = Moment(bench, worker, watch)
+            worker.wait(lambda: watch.remaining() == watch.held, PATIENCE, "an empty queue")
+            costs = Moment(bench, worker, watch).since(start)
+            worker.wait(lambda: watch.remaining() == 0, PATIENCE, "the last jobs")
+            return costs | {"rss_mb": worker.rss()}
 
     return once
 
@@ -66,16 +68,17 @@ class Watch:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self.seen = 0  # jobs left at the last look
+        self.left = self.held = 0  # jobs at the last look: all that are not done, and of those pykiq's in flight
         self.sent: Counter[str] = Counter()
         self.requests = 0
 
     def remaining(self) -> int:
         """Jobs in the queue, and those that pykiq holds in flight. In this order: a job is never missed."""
-        self.seen = self._length(b"queue:default")
+        waiting = self._length(b"queue:default")
         self._count("keys")
-        self.seen += sum(map(self._length, self._client.keys("pykiq:inflight:*")))
-        return self.seen
+        self.held = sum(map(self._length, self._client.keys("pykiq:inflight:*")))
+        self.left = waiting + self.held
+        return self.left
 
     def _length(self, key: bytes | str) -> int:
         self._count("llen")
@@ -101,11 +104,14 @@ class Moment:
 
     def __init__(self, bench: Bench, worker: Worker, watch: Watch) -> None:
         self.at = time.perf_counter()
+        self.left = watch.left
         self.cpu = cpu_seconds(worker.pid)
         self.redis_cpu = cpu_seconds(bench.redis_pid)
         self.commands, self.requests = watch.load()
 
-    def since(self, start: Moment, jobs: int) -> dict[str, float]:
+    def since(self, start: Moment) -> dict[str, float]:
+        """What each job done since `start` took."""
+        jobs = start.left - self.left
         commands = self.commands.copy()
         commands.subtract(start.commands)
         return {
