@@ -14,8 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import structlog
+
 from pykiq.errors import Interrupted
 from pykiq.records import Assigned, Outcome
+
+log = structlog.get_logger("pykiq")
 
 Running = tuple[int, Assigned, float]  # a number for the thread or task, its job, its start (epoch s)
 
@@ -43,10 +47,20 @@ class ThreadSlots:
             if self.idle:
                 with suppress(IndexError):  # the last idle thread has found a job by itself
                     self.idle.pop().release()
-            elif len(self._slots) < self._size:
-                self._slots.append(Slot(f"pykiq-{self._name}{len(self._slots)}", self))
-            else:
+            elif len(self._slots) >= self._size or not self._grow():
                 break
+
+    def _grow(self) -> bool:
+        """Make one more thread. When the system has none left, those there are do the work; with none it raises."""
+        try:
+            self._slots.append(Slot(f"pykiq-{self._name}{len(self._slots)}", self))
+        except RuntimeError as error:
+            if not self._slots:
+                raise
+            self._size = len(self._slots)
+            log.error("no_more_threads", error=str(error), threads=self._size, next="lower --concurrency")
+            return False
+        return True
 
     def running(self) -> list[Running]:
         """What runs now."""

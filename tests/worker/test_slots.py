@@ -220,3 +220,21 @@ def test_a_job_taken_while_the_slots_close_does_not_start(bench: Callable[..., B
     wait_until(lambda: not made.threads())
     assert ran == []
     assert made.slots.running() == []
+
+
+def test_when_the_system_has_no_more_threads_those_there_are_do_the_work(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "pykiq-bench-2":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    made = bench(5, lambda assigned: time.sleep(0.002))
+    made.slots.submit([job(number) for number in range(6)])
+    made.slots.submit([job(number) for number in range(6, 12)])
+    assert sorted(made.take(12), key=int) == [str(number) for number in range(12)]
+    assert len(made.threads()) == 2
