@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import chart, report
-from benchmarks.drain import COSTS, CPU, RATE, drain
+from benchmarks.drain import COSTS, CPU, RATE, RSS, drain
 from benchmarks.enqueue import FIGURES as PUSHES
 from benchmarks.enqueue import enqueue
 from benchmarks.idle import FIGURES as IDLENESS
@@ -30,7 +30,7 @@ def measurements(quick: bool) -> list[Measurement]:
     both = (RATE, CPU)
     noop = "Bench::Noop"
     found = [
-        Measurement("noop", "no-op jobs, 200 B", (*both, *COSTS), drain(noop, jobs(60_000)), rounds(5)),
+        Measurement("noop", "no-op jobs, 200 B", (*both, RSS, *COSTS), drain(noop, jobs(60_000)), rounds(5)),
         Measurement(
             "noop-logged", "no-op jobs, two JSON lines each", both, drain(noop, jobs(60_000), log="json"), rounds(5)
         ),
@@ -49,7 +49,9 @@ def measurements(quick: bool) -> list[Measurement]:
     for size, count in ((2_000, 40_000), (20_000, 10_000), (200_000, 1_500)):
         title = f"no-op jobs, {size // 1000} kB"
         found.append(
-            Measurement(f"payload-{size // 1000}kB", title, both, drain(noop, jobs(count), size=size), rounds(3))
+            Measurement(
+                f"payload-{size // 1000}kB", title, (*both, RSS), drain(noop, jobs(count), size=size), rounds(3)
+            )
         )
     return found
 

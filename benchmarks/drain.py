@@ -19,9 +19,9 @@ from benchmarks.rounds import Figure, Once
 
 RATE = Figure("jobs_per_s", "jobs/s", more_is_better=True)
 CPU = Figure("cpu_us", "µs CPU per job")
+RSS = Figure("rss_mb", "MB resident after all jobs")
 COSTS = (
     Figure("redis_cpu_us", "µs CPU of Redis per job", digits=1),
-    Figure("rss_mb", "MB resident after all jobs"),
     Figure("commands", "Redis commands per job, those inside scripts too", digits=2),
     Figure("scripts", "script calls per job", digits=3),
     Figure("round_trips", "requests to Redis per job", digits=3),
