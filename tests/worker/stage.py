@@ -201,3 +201,17 @@ def waiting(redis: redis_py.Redis, queue: str = "default") -> list[bytes]:
 def in_flight(redis: redis_py.Redis) -> list[bytes]:
     """All that is in anybody's in-flight list."""
     return [entry for key in redis.keys("pykiq:inflight:*") for entry in redis.lrange(key, 0, -1)]
+
+
+_others: set[threading.Thread] = set()
+
+
+def note_threads() -> None:
+    """From now on `threads_here` leaves out the threads that run already: other tests' workers, in the same process."""
+    _others.clear()
+    _others.update(threading.enumerate())
+
+
+def threads_here() -> list[threading.Thread]:
+    """The threads that this test has started and that still run."""
+    return [thread for thread in threading.enumerate() if thread not in _others]

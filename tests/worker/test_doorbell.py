@@ -15,7 +15,7 @@ from pykiq.store.connection import connect
 from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell, Ring
 from tests.servers import wait_until
 from tests.store.jobs import berth
-from tests.worker.stage import push, raw
+from tests.worker.stage import push, raw, threads_here
 
 PLACE = berth()
 
@@ -36,7 +36,7 @@ def door(redis: redis_py.Redis, redis_url: str) -> Iterator[Door]:
     yield made
     made.bell.disarm(redis)
     made.bell.close()
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "pykiq-door-default"])
+    wait_until(lambda: not [one for one in threads_here() if one.name == "pykiq-door-default"])
 
 
 @pytest.fixture

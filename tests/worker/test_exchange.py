@@ -18,7 +18,19 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.wire.exactjson import loads
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
-from tests.worker.stage import Flaky, Stage, claimed, handler, in_flight, push, raw, registry, staged, waiting
+from tests.worker.stage import (
+    Flaky,
+    Stage,
+    claimed,
+    handler,
+    in_flight,
+    push,
+    raw,
+    registry,
+    staged,
+    threads_here,
+    waiting,
+)
 
 
 class Gate:
@@ -75,7 +87,7 @@ def left(redis: redis_py.Redis) -> list[bytes]:
 
 def gone_quiet() -> bool:
     """Whether no thread of a worker is left."""
-    return not any(thread.name.startswith("pykiq-") for thread in threading.enumerate())
+    return not any(thread.name.startswith("pykiq-") for thread in threads_here())
 
 
 def test_jobs_run_in_order_and_leave_nothing_behind(redis: redis_py.Redis, redis_url: str) -> None:

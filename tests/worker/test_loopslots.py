@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import queue
-import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from pykiq.records import Acknowledge, Assigned, Outcome, Word
 from pykiq.worker.loopslots import LoopSlots, LoopThread
 from tests.servers import wait_until
-from tests.worker.stage import claimed, executor, raw, registry
+from tests.worker.stage import claimed, executor, raw, registry, threads_here
 
 
 def job(number: object) -> Assigned:
@@ -48,7 +47,7 @@ def bench() -> Iterator[Callable[..., Bench]]:
     yield make
     for one in made:
         one.thread.close()
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "pykiq-async"], what="the loop's end")
+    wait_until(lambda: not [one for one in threads_here() if one.name == "pykiq-async"], what="the loop's end")
 
 
 async def soon(assigned: Assigned) -> None:
@@ -59,7 +58,7 @@ def test_no_loop_runs_before_the_first_job() -> None:
     thread = LoopThread()
     assert not thread.started
     thread.close()
-    assert "pykiq-async" not in {one.name for one in threading.enumerate()}
+    assert "pykiq-async" not in {one.name for one in threads_here()}
 
 
 def test_all_jobs_run_and_no_more_at_once_than_there_are_slots(bench: Callable[..., Bench]) -> None:

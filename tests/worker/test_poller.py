@@ -6,7 +6,6 @@ import json
 import os
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +23,7 @@ from pykiq.wire.exactjson import dumps, loads
 from pykiq.worker.poller import HELD_BACK, Poller, repush
 from tests import captures
 from tests.servers import wait_until
+from tests.worker.stage import threads_here
 
 DIALECTS = {"6.4.1": SIX, "7.3.2": SEVEN, "8.1.7": EIGHT}
 NOW = 1_795_315_631.5
@@ -273,7 +273,7 @@ def test_what_a_dead_process_held_comes_back_while_polling(redis: redis_py.Redis
 def test_closing_ends_the_thread_even_before_it_began(redis_url: str, poller: Poller) -> None:
     poller.close()
     poller.start()
-    wait_until(lambda: not any(thread.name == "pykiq-poller" for thread in threading.enumerate()))
+    wait_until(lambda: not any(thread.name == "pykiq-poller" for thread in threads_here()))
 
 
 def test_random_bytes_in_the_sets_never_stop_it(redis: redis_py.Redis, poller: Poller) -> None:

@@ -25,7 +25,7 @@ from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain
 from pykiq.worker.process import Process
 from tests.servers import Server, free_port, wait_until
-from tests.worker.stage import in_flight, push, raw, registry, waiting
+from tests.worker.stage import in_flight, push, raw, registry, threads_here, waiting
 
 
 class Running:
@@ -130,7 +130,7 @@ def test_no_thread_outlives_the_process(redis: redis_py.Redis, running: Callable
     one = running(registry(Job=lambda: None, Task=task), metrics_port=0, metrics_host="127.0.0.1")
     wait_until(lambda: redis.llen("queue:default") == 0 and not in_flight(redis))
     assert one.stop() == 0
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+    wait_until(lambda: not [one for one in threads_here() if one.name.startswith("pykiq")])
 
 
 def test_the_second_term_changes_nothing(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
@@ -252,7 +252,7 @@ def test_an_exchange_that_fails_ends_the_process_with_1(redis: redis_py.Redis, r
     assert one.code == 1
     assert one.events[-1] == "exit"
     assert redis.exists(one.process.berth.lease), "what it holds is taken over when the lease has run out"
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+    wait_until(lambda: not [one for one in threads_here() if one.name.startswith("pykiq")])
     push(redis, raw("Job"))
     assert waiting(redis) == [raw("Job")], "no doorbell is left that would take it"
 
@@ -285,7 +285,7 @@ def test_a_start_that_fails_half_way_leaves_no_thread(
     one.thread.start()
     one.thread.join(10)
     assert one.code == 1
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("pykiq")])
+    wait_until(lambda: not [one for one in threads_here() if one.name.startswith("pykiq")])
 
 
 def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Callable[..., Running]) -> None:

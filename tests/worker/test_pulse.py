@@ -21,7 +21,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.worker.pulse import Pulse
 from tests.servers import wait_until
-from tests.worker.stage import ME, claimed, raw
+from tests.worker.stage import ME, claimed, raw, threads_here
 
 
 class Body:
@@ -191,7 +191,7 @@ def test_closing_takes_it_off_the_list_and_writes_the_last_counts(redis: redis_p
     body.pulse.close()
     assert redis.smembers("processes") == set()
     assert redis.get("stat:processed") == b"2"
-    assert {"pykiq-pulse", "pykiq-lease"}.isdisjoint({thread.name for thread in threading.enumerate()})
+    assert {"pykiq-pulse", "pykiq-lease"}.isdisjoint({thread.name for thread in threads_here()})
 
 
 def test_closing_without_redis_is_no_error(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:

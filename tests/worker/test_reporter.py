@@ -15,7 +15,7 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.records import Acknowledge, Assigned, Bury, Fate, Outcome, Settled, Word
 from pykiq.worker.reporter import Observer, Reporter
 from tests.servers import wait_until
-from tests.worker.stage import claimed, raw
+from tests.worker.stage import claimed, raw, threads_here
 
 
 class Recording:
@@ -77,7 +77,7 @@ def test_closing_tells_what_is_left(recording: Recording, hooks: Lifecycle) -> N
         made([], [settled()])
     made.close(5)
     assert len(recording.batches) == 100
-    assert "pykiq-reporter" not in {thread.name for thread in threading.enumerate()}
+    assert "pykiq-reporter" not in {thread.name for thread in threads_here()}
 
 
 @pytest.mark.parametrize("error", [ValueError("broken sink"), SystemExit(1), KeyboardInterrupt()])

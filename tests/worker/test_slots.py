@@ -16,7 +16,7 @@ from pykiq.errors import Interrupted
 from pykiq.records import Acknowledge, Assigned, Outcome, Word
 from pykiq.worker.slots import ThreadSlots
 from tests.servers import wait_until
-from tests.worker.stage import claimed, handler, raw
+from tests.worker.stage import claimed, handler, raw, threads_here
 
 
 def job(number: object) -> Assigned:
@@ -43,7 +43,7 @@ class Bench:
         return [self.outcomes.get(timeout=5).jid for _ in range(count)]
 
     def threads(self) -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name.startswith("pykiq-bench-")]
+        return [thread for thread in threads_here() if thread.name.startswith("pykiq-bench-")]
 
 
 @pytest.fixture
