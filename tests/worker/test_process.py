@@ -23,6 +23,7 @@ from pykiq.errors import ConfigError, Interrupted, StoreError
 from pykiq.jobs.lifecycle import EVENTS, Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain
+from pykiq.store.claim import Berth
 from pykiq.worker.process import Process
 from tests.servers import Server, free_port, wait_until
 from tests.worker.stage import in_flight, push, raw, registry, threads_here, waiting
@@ -121,6 +122,22 @@ def test_a_stop_leaves_nothing_behind_but_what_ruby_leaves(
     assert {key for key in left if not key.startswith((b"stat:", b"pykiq:sweep"))} <= {identity, b"process_cleanup"}
     assert redis.ttl(identity) > 0
     assert redis.get("stat:processed") == b"5"
+
+
+def test_the_lease_is_given_up_by_a_process_that_no_longer_renews_it(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renewed once more after that, it would list a process that is gone."""
+    renewing: list[bool] = []
+    leave = Berth.leave
+
+    def watched(place: Berth, client: redis_py.Redis) -> bool:
+        renewing.append(any(thread.name == "pykiq-lease" for thread in threading.enumerate()))
+        return leave(place, client)
+
+    monkeypatch.setattr(Berth, "leave", watched)
+    assert running().stop() == 0
+    assert renewing == [False]
 
 
 def test_no_thread_outlives_the_process(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
