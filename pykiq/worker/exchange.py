@@ -23,7 +23,7 @@ from pykiq.config import Capsule, Config
 from pykiq.records import Assigned, Claimed, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
-from pykiq.worker.doorbell import Doorbell, Ring
+from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell, Ring
 from pykiq.worker.execute import Executor
 from pykiq.worker.flight import Flight
 from pykiq.worker.inbox import Inbox
@@ -70,6 +70,7 @@ class Exchange:
         self._inbox: Inbox[Outcome | Ring | _Wake] = Inbox()
         self._flight = Flight()
         self._uncertain = False  # in-flight may hold jobs that this process does not know of
+        self._doubt_until = 0.0  # until then Redis may still serve a waiter whose connection broke
         self._quiet = self._stop = False
         self._deadline = 0.0
         self._audit_at = time.monotonic() + AUDIT
@@ -100,6 +101,11 @@ class Exchange:
     def answering(self) -> bool:
         """Whether Redis answered the last turn."""
         return self._line.answering
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether Redis may yet move a job to this process, for a connection that broke a moment ago."""
+        return time.monotonic() < self._doubt_until
 
     def running(self) -> list[Running]:
         """Thread (or task) number, job and start (epoch s) of what runs now."""
@@ -144,6 +150,7 @@ class Exchange:
             pool.intake.dry = False
             if message.claimed is None:
                 self._uncertain = True
+                self._doubt_until = time.monotonic() + BLOCK + MARGIN
             else:
                 self._accept(pool, [message.claimed])
 

@@ -215,7 +215,8 @@ class Process:
         self._reporter.close(5.0)
         self._pulse.halt()  # before the lease is given up: it would take it again
         try:
-            left = clean and self.berth.leave(self._pulse.client)
+            # In doubt the lease is left to run out: whoever sweeps then finds what came after this process had gone.
+            left = clean and (self.exchange.in_doubt or self.berth.leave(self._pulse.client))
         except (redis.RedisError, OSError):
             left = False
         self._pulse.close()

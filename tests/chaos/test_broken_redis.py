@@ -128,9 +128,29 @@ def test_a_job_moved_for_a_client_that_has_gone_is_still_run_by_this_process(
     settle_down(store, crew, say, "one connection dropped on one side only", jobs=4)
 
 
-def waiting(store: redis.Redis) -> set[str]:
-    """The connections that block in a BLMOVE now."""
-    return {client["id"] for client in store.client_list() if client["cmd"] == "blmove" and "b" in client["flags"]}
+def test_a_job_moved_for_a_process_that_has_stopped_meanwhile_is_run_by_another_one(
+    crew: Fleet, store: redis.Redis, proxy: Proxy, say: Callable[[object], None]
+) -> None:
+    """The same, and the process stops while Redis still keeps its waiter: nobody of it will ever ask for that job."""
+    patient = {"lease_ttl": 6.5, "sweep_interval": 0.5}
+    stopping = crew.start("-c", "5", url=proxy.url, settings=patient).ready()
+    push(store, [payload(0)])
+    wait_until(lambda: crew.ledger.count()[0], 10, "the first job done")
+    wait_until(lambda: waiting(store, youngest=1), 10, "a waiter that has just begun to wait")
+    proxy.half(0.0, linger=8.0)
+    assert stopping.stop() == 0
+    push(store, [payload(1)])
+    wait_until(lambda: in_flight(store), 2, "the job in the hands of the process that has stopped")
+    heir = crew.start("-c", "5", settings=patient).ready()
+    wait_until(lambda: crew.ledger.count()[1], 20, "the second job done")
+    assert heir.stop() == 0
+    assert in_flight(store) == []
+
+
+def waiting(store: redis.Redis, youngest: int = 60) -> set[str]:
+    """The connections that block in a BLMOVE now, for `youngest` seconds at most."""
+    blocked = [client for client in store.client_list() if client["cmd"] == "blmove" and "b" in client["flags"]]
+    return {client["id"] for client in blocked if int(client["idle"]) <= youngest}
 
 
 def test_no_job_is_lost_and_none_stays_behind_when_redis_is_paused_under_load(
