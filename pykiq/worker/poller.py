@@ -75,6 +75,7 @@ class Poller:
         while not self._stop.wait(wait):
             self._guarded(self._sweep)
             wait = self._guarded(self._round) or BREATH
+            wait = min(wait, max(self._sweep_at - time.monotonic(), 0.0))  # a due job must not put a takeover off
         self._client.close()
 
     def _guarded(self, work: Callable[[], float | None]) -> float | None:

@@ -73,6 +73,28 @@ def test_a_live_process_takes_over_within_20_seconds_with_the_settings_nobody_ch
     assert in_flight(store) == []
 
 
+def test_a_due_job_just_before_a_sweep_does_not_put_the_sweep_off(crew: Fleet, store: redis.Redis) -> None:
+    """Else a takeover may come a whole sweep later than promised."""
+    settings = {"lease_ttl": 4.0, "sweep_interval": 2.0, "poll_interval": 60.0}
+    worker = crew.start(settings=settings).ready()
+    seen: list[float] = []
+
+    def swept() -> bool:
+        """The lock of a sweep lives for three quarters of the interval."""
+        if store.pttl("pykiq:sweep") > 1400:
+            seen.append(time.monotonic())
+            return True
+        return False
+
+    wait_until(swept, 10, "a sweep")
+    store.zadd("schedule", {payload(1): time.time() + 1.8})
+    wait_until(lambda: not store.exists("pykiq:sweep"), 10, "the end of its lock")
+    wait_until(swept, 10, "the next sweep")
+    assert worker.stop() == 0
+    assert seen[1] - seen[0] < 3.0
+    assert crew.ledger.count()[1] == 1
+
+
 def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_are_done(
     crew: Fleet, store: redis.Redis, say: Callable[[object], None]
 ) -> None:
