@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -99,3 +100,17 @@ def test_garbage_among_the_processes_does_not_keep_a_worker_from_starting_and_be
     client.sadd("processes", two_queues.process.identity)
     client.lpush(f"{two_queues.process.identity}-signals", b"\xff", "NOSUCH", "")
     two_queues.goes_on()
+
+
+def test_a_database_emptied_while_jobs_run_stops_no_worker(two_queues: Bench, client: redis_py.Redis) -> None:
+    go_on = threading.Event()
+    two_queues.handler("SlowJob", lambda: go_on.wait(20))
+    two_queues.start()
+    two_queues.push(payload("SlowJob"))
+    wait_until(lambda: len(two_queues.process.exchange.running()) == 1, 10, "the slow job running")
+    client.flushdb()
+    client.script_flush()
+    go_on.set()
+    two_queues.goes_on()
+    wait_until(two_queues.settled, 10, "nothing in flight")
+    two_queues.nothing_left()

@@ -14,7 +14,7 @@ import redis
 
 from tests.chaos.fleet import Fleet, account, finish, in_flight, mixed, payload, push
 from tests.chaos.proxy import Proxy
-from tests.servers import Server, wait_until
+from tests.servers import Server, free_port, wait_until
 
 JOBS = 1000
 
@@ -197,7 +197,7 @@ def test_no_job_is_lost_when_redis_forgets_its_scripts_under_load(
 def test_a_worker_outlives_a_redis_that_refuses_every_write_for_a_while(
     crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
-    """Out of memory, and idle waiters thrown out with an error, as a demoted master does."""
+    """Out of memory; demoted to a replica, which throws idle waiters out with an error, and made master again."""
     crew.start("-c", "5").ready()
     push(store, mixed(200, rng))
     for _ in range(3):
@@ -206,12 +206,9 @@ def test_a_worker_outlives_a_redis_that_refuses_every_write_for_a_while(
         time.sleep(rng.uniform(0.2, 0.6))
         store.config_set("maxmemory", 0)
         finish(store, 30)
-        unblock(store)
+        wait_until(lambda: waiting(store), 10, "an idle worker waiting")
+        store.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+        time.sleep(rng.uniform(0.2, 0.6))
+        store.execute_command("REPLICAOF", "NO", "ONE")
     push(store, [payload(number) for number in range(200, 300)])
-    settle_down(store, crew, say, "out of memory 3 times, waiters unblocked with an error 3 times", jobs=300)
-
-
-def unblock(store: redis.Redis) -> None:
-    wait_until(lambda: waiting(store), 10, "an idle worker waiting")
-    for client in waiting(store):
-        store.execute_command("CLIENT", "UNBLOCK", client, "ERROR")
+    settle_down(store, crew, say, "out of memory 3 times, demoted 3 times", jobs=300)
