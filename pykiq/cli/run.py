@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from pykiq.jobs.registry import registry
 from pykiq.observe import log
 from pykiq.worker import signals
 from pykiq.worker.process import Process
+
+FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
 
 
 @click.command(context_settings=HELP)
@@ -54,8 +58,28 @@ def serve(settings: Loaded) -> int:
         server = startup.examine(client, config)
         startup.announce(config, server, file=settings.file, notes=settings.notes)
         startup.announce_handlers(config, queues)
+        startup.announce_timeouts(handler for name in registry.names() if (handler := registry.get(name)))
         startup.announce_waiting(client, config, queues)
-    return Process(config).run()
+    return _leave(Process(config).run())
+
+
+def _leave(code: int) -> int:
+    """The exit code; makes sure that the process does end with it.
+
+    Python waits without end for threads that a job has left running: `asyncio.to_thread` and thread pools make such,
+    and joins even those that are daemons. Their job is back in its queue by now.
+    """
+
+    def end() -> None:
+        time.sleep(FAREWELL)
+        stuck = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+        structlog.get_logger("pykiq").warning(
+            "threads_left_running", threads=stuck, next="the process ends without them"
+        )
+        os._exit(code)
+
+    threading.Thread(target=end, name="pykiq-farewell", daemon=True).start()
+    return code
 
 
 def _stop_while_starting(name: str) -> None:

@@ -73,7 +73,7 @@ class Lifecycle:
         return bool(self._errors or self._deaths)
 
     def fire(self, event: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Call the hooks of an event, each whatever the others did. Never raises an Exception."""
+        """Call the hooks of an event, each whatever the others did. Never raises."""
         hooks = self._hooks[event]
         for hook in reversed(hooks) if event in _LAST_FIRST else hooks:
             self._call(f"{event} hook", loop, hook)
@@ -81,7 +81,7 @@ class Lifecycle:
     def fire_death(
         self, job: Mapping[str, Any], error: BaseException, *, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
-        """Call the death handlers. Never raises an Exception."""
+        """Call the death handlers. Never raises."""
         for handler in self._deaths:
             self._call("death handler", loop, handler, job, error)
 
@@ -92,11 +92,11 @@ class Lifecycle:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Call the error handlers. Never raises an Exception."""
+        """Call the error handlers. Never raises."""
         for handler in self._errors:
             try:
                 _run(handler, loop, error, context)
-            except Exception:
+            except BaseException:  # one that exits keeps neither the next from running nor the process
                 _report("error handler", handler)
 
     def clear(self) -> None:
@@ -106,7 +106,7 @@ class Lifecycle:
     def _call(self, what: str, loop: asyncio.AbstractEventLoop | None, hook: Callable[..., Any], *args: Any) -> None:
         try:
             _run(hook, loop, *args)
-        except Exception as error:
+        except BaseException as error:
             _report(what, hook)
             self.fire_error(error, {"context": what, "hook": _name(hook)}, loop=loop)
 

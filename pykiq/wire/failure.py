@@ -28,6 +28,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LEADING_INTEGER = re.compile(r"\s*([+-]?\d{1,18})")
 
 
+# Read past what a class or its metaclass may define in their place, which can raise.
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"].__get__
+_MODULE: Any = type.__dict__["__module__"].__get__
+_QUALNAME: Any = type.__dict__["__qualname__"].__get__
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An exception as text. Holds no reference to it: a traceback keeps every local of its frames alive."""
@@ -43,7 +49,7 @@ def describe(error: BaseException) -> Failure:
     The class is bare for Python's own, else with its module. The message has at most 10000 characters, and U+FFFD
     where it could not be UTF-8 (captures `error_message_*`). The backtrace is innermost first, as Ruby's.
     """
-    return Failure(_class_of(error), _message_of(error), tuple(reversed([*_lines(error.__traceback__)])))
+    return Failure(_class_of(error), _message_of(error), tuple(reversed([*_lines(_TRACEBACK(error))])))
 
 
 def record_failure(
@@ -146,11 +152,8 @@ def _wanted_lines(option: object, lines: Sequence[str]) -> Sequence[str] | None:
 
 
 def _class_of(error: BaseException) -> str:
-    kind = type(error)
-    module = kind.__module__
-    if not isinstance(module, str) or module == "builtins":
-        return _clean(kind.__qualname__)
-    return _clean(f"{module}.{kind.__qualname__}")
+    module, name = _MODULE(type(error)), _QUALNAME(type(error))
+    return _clean(name if not isinstance(module, str) or module == "builtins" else f"{module}.{name}")
 
 
 def _message_of(error: BaseException) -> str:

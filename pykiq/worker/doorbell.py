@@ -40,6 +40,8 @@ class Doorbell:
         self.capsule = capsule
         self.queue = queue
         self._source, self._target = keys.queue(queue), berth.inflight(queue)
+        # What a lost connection may still be served must come while the lease holds, or nobody would own the job.
+        self._block: Any = min(BLOCK, berth.lease_ttl / 2)
         self._client = client
         self._ring = ring
         self._state = threading.Condition()
@@ -114,7 +116,7 @@ class Doorbell:
             self._connection_id = int(waiter.client_id())
         if not self._wanted:
             return
-        raw: Any = waiter.blmove(self._source, self._target, int(BLOCK), "RIGHT", "LEFT")
+        raw: Any = waiter.blmove(self._source, self._target, self._block, "RIGHT", "LEFT")
         if raw is not None:
             self._wanted = False
             self._ring(Ring(self.capsule, self.queue, Claimed(self.queue, raw, time.time())))

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 
 import structlog
 
@@ -109,6 +110,7 @@ class Slot:
     def _serve(self) -> None:
         slots = self._slots
         take, started, run, done, clock = slots.waiting.popleft, slots.started.append, slots.run, slots.done, time.time
+        fresh = copy_context().copy  # what a job sets in context variables (a logger's, say) is gone with the job
         while not slots.closed:
             try:
                 try:
@@ -120,7 +122,7 @@ class Slot:
                 if slots.closed:  # asked after `_current` is set: who closes looks there, so one of both sees the other
                     break
                 started(assigned)
-                outcome = run(assigned)
+                outcome = fresh().run(run, assigned)
                 self._current = None
                 done(outcome)
                 del outcome, assigned  # an idle thread must not keep the last job's payload alive

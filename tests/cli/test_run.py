@@ -185,3 +185,22 @@ def test_a_stop_while_modules_are_being_imported_is_a_clean_exit(
     worker.send_signal(number)
     assert worker.wait(10) == 0
     assert "had not started yet" in log.read_text()
+
+
+def test_a_thread_that_a_job_left_behind_does_not_hold_the_exit_up(
+    tmp_path: Path, redis: redis_py.Redis, redis_url: str
+) -> None:
+    (tmp_path / "jobs.py").write_text(
+        "import asyncio, time, pykiq\nfrom pathlib import Path\n"
+        "@pykiq.job('StuckJob')\nasync def stuck():\n    Path('began').touch()\n"
+        "    await asyncio.to_thread(time.sleep, 60)\n"
+    )
+    log = tmp_path / "log"
+    worker = start("run", "-r", "jobs.py", "--redis", redis_url, "-t", "0.2", cwd=tmp_path, log=log)
+    redis.sadd("queues", "default")
+    redis.lpush("queue:default", b'{"retry":true,"queue":"default","class":"StuckJob","args":[],"jid":"a"}')
+    wait_until((tmp_path / "began").exists, 30, "the job")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert "threads_left_running" in log.read_text()
+    assert redis.llen("queue:default") == 1

@@ -306,3 +306,24 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return 0 if value in (float("inf"), float("-inf")) else value
+
+
+def test_an_exception_that_hides_its_class_and_its_traceback_is_described_all_the_same() -> None:
+    class Hiding(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name in ("__qualname__", "__module__", "__name__"):
+                raise SystemExit(name)
+            return super().__getattribute__(name)
+
+    class Hidden(Exception, metaclass=Hiding):
+        @property
+        def __traceback__(self) -> Any:  # type: ignore[override]
+            raise SystemExit("no traceback")
+
+    try:
+        raise Hidden("still told")
+    except Exception as error:
+        failure = describe(error)
+    assert failure.message == "still told"
+    assert str(failure.error_class).endswith("Hidden")
+    assert failure.backtrace

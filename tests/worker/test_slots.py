@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -238,3 +239,18 @@ def test_when_the_system_has_no_more_threads_those_there_are_do_the_work(
     made.slots.submit([job(number) for number in range(6, 12)])
     assert sorted(made.take(12), key=int) == [str(number) for number in range(12)]
     assert len(made.threads()) == 2
+
+
+def test_what_a_job_sets_in_a_context_variable_is_gone_with_the_job() -> None:
+    note: ContextVar[str] = ContextVar("note", default="nothing")
+    seen: list[str] = []
+
+    def body(assigned: Assigned) -> None:
+        seen.append(note.get())
+        note.set("left behind")
+
+    bench = Bench(1, body)
+    bench.slots.submit([job(1), job(2)])
+    assert bench.take(2) == ["1", "2"]
+    bench.slots.close()
+    assert seen == ["nothing", "nothing"]
