@@ -103,13 +103,11 @@ class Executor:
         try:
             if self._expired(assigned.payload, started_at):
                 return self._dropped(assigned, started_at, 0.0)
+            args = _arguments(assigned)
             job = self._context(assigned)
-            handler = assigned.handler
-            args = payload.arguments(assigned.payload)
-            handler.check(args)
-            call = handler.bind()
             token = enter(job)
             try:
+                call = assigned.handler.bind()
                 if self._chain:
                     loop = self._loop.loop if self._loop.started else None
                     run_server(self._chain, job, lambda: _call(call, args), loop=loop)
@@ -127,13 +125,11 @@ class Executor:
         try:
             if self._expired(assigned.payload, started_at):
                 return self._dropped(assigned, started_at, 0.0)
+            args = _arguments(assigned)
             job = self._context(assigned)
-            handler = assigned.handler
-            args = payload.arguments(assigned.payload)
-            handler.check(args)
-            call = handler.bind()
             token = enter(job)
             try:
+                call = assigned.handler.bind()
                 work = arun_server(self._chain, job, lambda: call(*args)) if self._chain else call(*args)
                 limit = _limit(assigned)
                 if limit is None:
@@ -236,6 +232,13 @@ def _call(call: Callable[..., Any], args: list[Any]) -> None:
             "the handler returned a coroutine, which nobody awaits: it is a plain function around an `async def`;"
             " make the wrapper `async def` too"
         )
+
+
+def _arguments(assigned: Assigned) -> list[Any]:
+    """The job's arguments. Raises SignatureMismatch when the handler does not take as many."""
+    args = payload.arguments(assigned.payload)
+    assigned.handler.check(args)
+    return args
 
 
 def _limit(assigned: Assigned) -> float | None:
