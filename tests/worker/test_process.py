@@ -132,7 +132,7 @@ def test_the_lease_is_given_up_by_a_process_that_no_longer_renews_it(
     leave = Berth.leave
 
     def watched(place: Berth, client: redis_py.Redis) -> bool:
-        renewing.append(any(thread.name == "pykiq-lease" for thread in threading.enumerate()))
+        renewing.append(any(thread.name == "pykiq-lease" for thread in threads_here()))
         return leave(place, client)
 
     monkeypatch.setattr(Berth, "leave", watched)
