@@ -71,6 +71,8 @@ class Snooze(Signal):
     """Run this job again in `seconds`; the retry count is untouched."""
 
     def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"Snooze was given {seconds!r:.80}; expected seconds as a number")
         super().__init__(seconds)
         self.seconds = float(seconds)
 

@@ -91,6 +91,7 @@ class Outcome(NamedTuple):
     discarded: bool = False
     died: bool = False  # no retries left: death handlers run
     raised: tuple[Mapping[str, Any], BaseException] | None = None
+    broken_hooks: tuple[tuple[str, BaseException], ...] = ()  # the job's own hooks that raised, by name
 
 
 class Fate(StrEnum):

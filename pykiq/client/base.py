@@ -12,6 +12,7 @@ from pykiq.client import bulk
 from pykiq.client.build import normalize, plan
 from pykiq.client.configure import current
 from pykiq.config import Config
+from pykiq.errors import ConfigError, PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, client_middleware
 from pykiq.store.fleet import Fleet
 from pykiq.store.push import PushBatch
@@ -37,6 +38,10 @@ class BaseClient:
         clock: Callable[[], float],
         rng: random.Random | None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(
+                f"a client was given {type(config).__name__} as its config; expected a Config, as of Config.of(redis=…)"
+            )
         self.config = current() if config is None else config
         self.middleware = client_middleware if middleware is None else middleware
         self._clock = clock
@@ -54,6 +59,10 @@ class BaseClient:
 
     def _dialect(self, item: Mapping[str, Any]) -> Dialect:
         """What to write a job in: the setting; else the generation of its own `created_at`; else the fleet's."""
+        if not isinstance(item, Mapping):
+            raise PayloadError(
+                f"the job is {item!r:.80}; expected a mapping such as {{'class': 'HardJob', 'args': [1]}}"
+            )
         fleet = self._fleet.dialect if self.config.wire == "auto" else SEVEN
         return for_payload(item, fleet, self.config.wire)
 

@@ -105,6 +105,11 @@ def remote(name: str, /, **options: Any) -> Verbs[...]:
     Raises RegistrationError for a name Ruby could not read or an option that cannot be used.
     """
     _check_name(name)
+    if "active_job" in options:
+        raise RegistrationError(
+            f"remote({name!r}) was given active_job: the envelope that perform_later writes is not supported yet;"
+            " give the Ruby class Sidekiq::Job, or push to a Sidekiq::Job that calls it"
+        )
     return Verbs(name, {**DEFAULTS, **checked(options, name)}, None)
 
 

@@ -134,7 +134,7 @@ class Verbs(Generic[P]):
             item: dict[str, Any] = {"class": self, "args": given}
         else:
             item = {**self._without_waits(), "args": given, "class": self}
-        moment = due(when, time.time())
+        moment = due(when, time.time(), "when")
         return item if moment is None else {**item, "at": moment}
 
     def _bulk(

@@ -49,6 +49,7 @@ class Lifecycle:
             raise ConfigError(f"{event!r} is not an event; {hint}")
 
         def add(hook: Hook) -> Hook:
+            _check(f"on({event!r})", hook)
             self._hooks[event] = (*self._hooks[event], hook)
             return hook
 
@@ -56,6 +57,7 @@ class Lifecycle:
 
     def death_handler(self, handler: DeathHandler) -> DeathHandler:
         """Decorator: call the function with (job, error) when a job has no retries left (WIRE.md §7e)."""
+        _check("death_handler", handler)
         self._deaths = (*self._deaths, handler)
         return handler
 
@@ -64,6 +66,7 @@ class Lifecycle:
 
         `context` says what failed: `{"context": "job", "job": payload, …}` or `{"context": "startup hook"}`.
         """
+        _check("error_handler", handler)
         self._errors = (*self._errors, handler)
         return handler
 
@@ -121,8 +124,13 @@ def _run(hook: Callable[..., Any], loop: asyncio.AbstractEventLoop | None, *args
         asyncio.run_coroutine_threadsafe(returned, loop).result(_ASYNC_HOOK_SECONDS)
 
 
+def _check(what: str, hook: object) -> None:
+    if not callable(hook):
+        raise ConfigError(f"{what} was given {hook!r:.80}; expected a function, such as the one it decorates")
+
+
 def _report(what: str, hook: Callable[..., Any]) -> None:
-    structlog.get_logger("pykiq").error("hook failed", context=what, hook=_name(hook), exc_info=True)
+    structlog.get_logger("pykiq").error("hook_failed", context=what, hook=_name(hook), exc_info=True)
 
 
 def _name(hook: Callable[..., Any]) -> str:

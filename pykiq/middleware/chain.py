@@ -126,6 +126,7 @@ def check_client(middleware: Any) -> None:
             f"client middleware `{title(middleware)}` is {_kind(shape)}; expected a plain function"
             " (job, call_next) that returns call_next(job), or None to stop the push"
         )
+    _check_arity("client", middleware, (None, None), "(job, call_next)")
 
 
 def check_server(middleware: Any) -> None:
@@ -136,6 +137,16 @@ def check_server(middleware: Any) -> None:
             f"server middleware `{title(middleware)}` is {_kind(shape)}; expected a generator function (job)"
             " with one `yield` where the job runs"
         )
+    _check_arity("server", middleware, (None,), "(job)")
+
+
+def _check_arity(side: str, middleware: Any, arguments: tuple[None, ...], expected: str) -> None:
+    try:
+        inspect.signature(middleware).bind(*arguments)
+    except TypeError as error:
+        raise ConfigError(f"{side} middleware `{title(middleware)}` must take {expected}: {error}") from None
+    except ValueError:
+        return  # written in C and saying nothing about itself
 
 
 def _shape(middleware: Any) -> Any:

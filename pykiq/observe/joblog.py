@@ -72,7 +72,7 @@ class JobLog:
         if len(self._foreign) >= MOST_FOREIGN:
             self._foreign.clear()  # names come from payloads: whoever can push could fill the memory with them
         self._foreign[name] = now + FOREIGN_REST
-        event = "no handler here for this class"
+        event = "no_handler_here"
         told = {"event": event, "level": "warning", "class": name, "queue": settled.outcome.claimed.queue}
         return told | {"next": "left in the queue for a process that has one"}
 

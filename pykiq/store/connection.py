@@ -20,17 +20,6 @@ from redis.sentinel import Sentinel
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 
-# Errors after which the same command may work a moment later: no connection, time-out, a fail-over in progress.
-TRANSIENT = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    OSError,
-)
-
 SENTINEL_PORT = 26379
 
 

@@ -282,7 +282,7 @@ class Exchange:
         until = time.monotonic() + LAST_WORD
         self._collect(0.0)  # what has ended by now is not run again elsewhere
         self._recall()
-        abandoned = self._flight.abandon()
+        abandoned = self._flight.abandon(time.time())
         self._uncertain = True  # doorbells may have brought something in the last moment
         wait = 0.0
         while (self._uncertain or self._flight.unsettled) and time.monotonic() < until:

@@ -21,10 +21,9 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.records import Acknowledge, Bury, Claimed, Later, Outcome, Word
 from pykiq.store.fleet import Fleet
 from pykiq.wire import backoff, keys, payload
-from pykiq.wire.dialect import Dialect, for_payload
+from pykiq.wire.dialect import Dialect, for_payload, is_number
 from pykiq.wire.exactjson import dumps
 from pykiq.wire.failure import (
-    UNSPEAKABLE,
     Failure,
     describe,
     is_exhausted,
@@ -32,6 +31,8 @@ from pykiq.wire.failure import (
     retry_limit,
     wants_death_entry,
 )
+
+_Broken = list[tuple[str, BaseException]]
 
 log = structlog.get_logger("pykiq")
 
@@ -64,7 +65,7 @@ class Failing:
         kill: bool = False,
     ) -> Outcome:
         """The Outcome of a failed job. Never raises: if the bookkeeping itself fails, the bytes go to the dead set."""
-        failure = _described(error)
+        failure = describe(error)
         buried = Outcome(
             claimed,
             Word.FAILED,
@@ -78,14 +79,16 @@ class Failing:
         )
         try:
             job = payload.parse(claimed.raw)
-            write, death = self._decide(job, claimed.queue, handler, error, failure, kill)
-            gone = isinstance(write, Acknowledge)
-            raised = (job, error) if self._lifecycle.listens_to_failures else None
-            return buried._replace(write=write, discarded=gone, died=death, raised=raised)
+            broken: _Broken = []
+            write, death = self._decide(job, claimed.queue, handler, error, failure, kill, broken)
+            ended = buried._replace(write=write, discarded=isinstance(write, Acknowledge), died=death)
+            if not self._lifecycle.listens_to_failures:
+                return ended
+            return ended._replace(raised=(job, error), broken_hooks=tuple(broken))
         except Interrupted:
             raise
-        except BaseException as broken:
-            log.error("failure_not_recorded", jid=jid, error=repr(_described(broken)), next="dead, with its bytes")
+        except BaseException:
+            log.error("failure_not_recorded", jid=jid, exc_info=True, next="dead, with its bytes")
             return buried
 
     def poisoned(self, raw: bytes, queue: str, message: str, now: float) -> bytes:
@@ -109,6 +112,7 @@ class Failing:
         error: BaseException,
         failure: Failure,
         kill: bool,
+        broken: _Broken,
     ) -> tuple[Acknowledge | Later | Bury, bool]:
         """What is written, and whether death handlers run. `job` becomes the entry."""
         dialect = self.dialect(job)
@@ -120,49 +124,49 @@ class Failing:
         now = time.time()
         record_failure(job, failure, queue=queue, now=now, dialect=dialect, default_retry=default_retry)
         if kill or is_exhausted(job, limit or 0, now=now, dialect=dialect):
-            return self._exhausted(job, handler, error, dialect)
+            return self._exhausted(job, handler, error, dialect, broken)
         count = job["retry_count"]
-        wish = self._ask(handler.retry_in, count, error, dict(job)) if handler and handler.retry_in else None
+        wish = self._ask(broken, handler, "retry_in", count, error, dict(job)) if handler else None
         if wish is KILL:
-            return self._exhausted(job, handler, error, dialect)
+            return self._exhausted(job, handler, error, dialect, broken)
         if wish is DISCARD:
             job["discarded_at"] = dialect.stamp(now)
             return Acknowledge(), True
         delay = backoff.custom_delay(wish, count, dialect, self._rng)
         if delay is None:
+            if wish is not None and not is_number(wish):
+                log.warning("retry_in_not_understood", handler=handler.name if handler else "", given=repr(wish)[:80])
             delay = backoff.delay(count, dialect, self._rng)
         return Later(keys.RETRY, now + delay, dumps(job, dialect)), False
 
     def _exhausted(
-        self, job: dict[str, Any], handler: Handler | None, error: BaseException, dialect: Dialect
+        self, job: dict[str, Any], handler: Handler | None, error: BaseException, dialect: Dialect, broken: _Broken
     ) -> tuple[Acknowledge | Bury, bool]:
         """WIRE.md §7e: the hook first, then the dead set unless the hook or `dead: false` says no."""
         entry = dumps(job, dialect)
-        said = None
-        if handler and handler.retries_exhausted:
-            said = self._ask(handler.retries_exhausted, dict(job), error)
+        said = self._ask(broken, handler, "retries_exhausted", dict(job), error) if handler else None
         if said is DISCARD or not wants_death_entry(job):
             job["discarded_at"] = dialect.stamp(time.time())
             return Acknowledge(), True
         return Bury(entry), True
 
-    def _ask(self, hook: Callable[..., object], *args: Any) -> object:
-        """What a user's hook answers; None when it raises, and that is reported."""
+    def _ask(self, broken: _Broken, handler: Handler, kind: str, *args: Any) -> object:
+        """What the handler's hook `kind` answers; None when it has none or it raises, and that is told of."""
+        hook = getattr(handler, kind)
+        if hook is None:
+            return None
         try:
             return hook(*args)
         except Interrupted:
             raise
-        except BaseException as broken:
-            name = getattr(hook, "__qualname__", repr(hook))
-            log.error("hook_failed", hook=name, error=repr(_described(broken)), next="the default applies")
+        except BaseException as error:
+            told = describe(error)
+            log.error(
+                "hook_failed",
+                hook=f"{handler.name}.{kind}",
+                error_class=told.error_class,
+                error_message=told.message,
+                next="the default applies",
+            )
+            broken.append((f"{handler.name}.{kind}", error))
             return None
-
-
-def _described(error: BaseException) -> Failure:
-    """The exception as text, also of a class that hides its own name or traceback behind code that raises."""
-    try:
-        return describe(error)
-    except Interrupted:
-        raise
-    except BaseException:
-        return Failure("Exception", UNSPEAKABLE)

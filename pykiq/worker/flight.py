@@ -44,11 +44,12 @@ class Flight:
         self._running.pop(id(claimed), None)
         self.unsettled.append(Outcome(claimed, Word.UNSTARTED, PutBack()))
 
-    def abandon(self) -> bool:
-        """Put back everything that still runs; whether there was anything."""
+    def abandon(self, now: float) -> bool:
+        """Put back everything that still runs at `now` (epoch s); whether there was anything."""
         for _, assigned in self._running.values():
             put_back = (assigned.claimed, Word.INTERRUPTED, PutBack(), assigned.name, assigned.jid)
-            self.unsettled.append(Outcome(*put_back, assigned.claimed.claimed_at))
+            begun = assigned.claimed.claimed_at
+            self.unsettled.append(Outcome(*put_back, begun, max(0.0, now - begun)))
         abandoned = bool(self._running)
         self._running.clear()
         return abandoned

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -19,6 +19,7 @@ from pykiq.config import Config
 from pykiq.errors import PayloadError, Unreadable
 from pykiq.middleware.around import run_client
 from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.records import Assigned, Later, Settled
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.due import Move, Moved
@@ -54,6 +55,8 @@ class Poller:
         self._dialect = dialect
         self._poison_entry = poison_entry
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._wakes_at = 0.0  # epoch seconds: when the next round begins by itself
         self._sweep_at = 0.0
         self._thread = threading.Thread(target=self._run, name="pykiq-poller", daemon=True)
 
@@ -63,6 +66,15 @@ class Poller:
     def stop(self) -> None:
         """Stop polling; the round under way is finished."""
         self._stop.set()
+        self._wake.set()
+
+    def started(self, batch: Sequence[Assigned]) -> None:
+        """Nothing: a start writes no sorted set."""
+
+    def settled(self, batch: Sequence[Settled]) -> None:
+        """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""
+        if any(isinstance(one.outcome.write, Later) and one.outcome.write.at < self._wakes_at for one in batch):
+            self._wake.set()
 
     def close(self) -> None:
         """The same, and wait for that round: up to 5 seconds."""
@@ -71,11 +83,14 @@ class Poller:
             self._thread.join(5.0)
 
     def _run(self) -> None:
-        wait = 0.0
-        while not self._stop.wait(wait):
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._wakes_at = time.time() + BREATH  # what is settled during the round may be too late for it
             self._guarded(self._sweep)
             wait = self._guarded(self._round) or BREATH
             wait = min(wait, max(self._sweep_at - time.monotonic(), 0.0))  # a due job must not put a takeover off
+            self._wakes_at = time.time() + wait
+            self._wake.wait(wait)
         self._client.close()
 
     def _guarded(self, work: Callable[[], float | None]) -> float | None:

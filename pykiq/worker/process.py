@@ -89,10 +89,6 @@ class Process:
             quiet=self._quiet.is_set,
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
-        self._reporter = Reporter([self._counters, self._metrics, JobLog()], hooks)
-        self.exchange = Exchange(
-            config, self.berth, connect(config), self._door_client, executor, self._loop, self._reporter
-        )
         self._poller = Poller(
             config,
             self.berth,
@@ -100,6 +96,10 @@ class Process:
             on_push,
             dialect=failing.dialect,
             poison_entry=self._poison_entry(failing),
+        )
+        self._reporter = Reporter([self._poller, self._counters, self._metrics, JobLog()], hooks)
+        self.exchange = Exchange(
+            config, self.berth, connect(config), self._door_client, executor, self._loop, self._reporter
         )
         info = heartbeat.process_info(
             config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded
@@ -165,7 +165,7 @@ class Process:
                 ready=self._ready,
             ).start()
             log.info("metrics", port=self._endpoint.port)
-        self._fire("startup")
+        self._hooks.fire("startup")
         self._reporter.start()
         try:
             self._pulse.start()
@@ -199,7 +199,7 @@ class Process:
             self.exchange.quiet()
             self._pulse.hurry()
             self._poller.stop()
-            self._fire("quiet")
+            self._hooks.fire("quiet")
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
@@ -207,7 +207,7 @@ class Process:
             self._stopping.set()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
-            self._fire("shutdown")
+            self._hooks.fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:
         self._be_quiet()
@@ -220,7 +220,7 @@ class Process:
         except (redis.RedisError, OSError):
             left = False
         self._pulse.close()
-        self._fire("exit")
+        self._hooks.fire("exit")
         self._close_endpoint()
         self._loop.close()
         log.info("stopped", clean=bool(left))
@@ -229,13 +229,6 @@ class Process:
     def _close_endpoint(self) -> None:
         if self._endpoint:
             self._endpoint.stop()
-
-    def _fire(self, event: str) -> None:
-        """Call the hooks of an event. One that exits does not end the process in the middle of its jobs."""
-        try:
-            self._hooks.fire(event)
-        except BaseException:
-            log.error("hook_failed", hook=event, exc_info=True, next="the process goes on")
 
     def _alive(self) -> bool:
         return time.monotonic() - self.exchange.turned_at < STUCK

@@ -129,8 +129,8 @@ class Pulse:
             legacy_workers=self.fleet.needs_workers_key if self._config.wire == "auto" else dialect.major == 6,
         )
         if beaten.first:
-            self._guarded("hook_failed", lambda: self._lifecycle.fire("heartbeat"))
-        self._guarded("hook_failed", lambda: self._lifecycle.fire("beat"))
+            self._lifecycle.fire("heartbeat")
+        self._lifecycle.fire("beat")
         for name in beaten.signals:
             self._signal(name)
 

@@ -75,6 +75,8 @@ class Reporter:
         if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
             return
         job, error = settled.outcome.raised
+        for hook, broken in settled.outcome.broken_hooks:
+            self._lifecycle.fire_error(broken, {"context": hook, "job": job})
         if settled.outcome.died:
             self._lifecycle.fire_death(job, error)
         self._lifecycle.fire_error(error, {"context": "job", "job": job, "queue": settled.outcome.claimed.queue})

@@ -14,7 +14,7 @@ import redis as redis_py
 
 import pykiq
 from pykiq.client import base
-from pykiq.errors import PayloadError
+from pykiq.errors import ConfigError, PayloadError
 from pykiq.middleware.chain import Chain
 
 PUSH: dict[str, Any] = {"class": "HardJob", "args": [1]}
@@ -233,3 +233,13 @@ def test_times_are_those_of_the_push(redis_url: str, redis: redis_py.Redis) -> N
         client.push(PUSH)
     job = json.loads(redis.lindex("queue:default", 0))
     assert before <= job["created_at"] <= job["enqueued_at"] <= int(time.time() * 1000)
+
+
+def test_a_job_or_a_config_of_the_wrong_kind_is_refused_in_words() -> None:
+    with pykiq.Client(pykiq.Config.of(wire="7")) as client:
+        with pytest.raises(PayloadError, match="the job is 'Foo'; expected a mapping"):
+            client.push("Foo")  # type: ignore[arg-type]
+        with pytest.raises(PayloadError, match="the job is 'Foo'; expected a mapping"):
+            client.push_bulk("Foo")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"given str as its config; expected a Config, as of Config\.of"):
+        pykiq.Client("redis://x")  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def test_a_hook_that_raises_is_logged_told_to_the_error_handlers_and_passed_over
 
     assert called == [(boom, "startup hook"), "the next one"]
     assert [(line["event"], line["context"], line["log_level"]) for line in lines] == [
-        ("hook failed", "startup hook", "error")
+        ("hook_failed", "startup hook", "error")
     ]
     assert lines[0]["hook"].endswith("failing")
 
@@ -130,3 +130,10 @@ def test_clear_forgets_all_of_them(hooks: Lifecycle) -> None:
     hooks.fire_death({}, ValueError())
     hooks.fire_error(ValueError(), {})
     assert called == []
+
+
+@pytest.mark.parametrize("verb", ["death_handler", "error_handler", "startup"])
+def test_what_cannot_be_called_is_no_hook(hooks: Lifecycle, verb: str) -> None:
+    declare: Any = hooks.on("startup") if verb == "startup" else getattr(hooks, verb)
+    with pytest.raises(ConfigError, match="was given 5; expected a function"):
+        declare(5)

@@ -154,3 +154,16 @@ def test_what_cannot_be_called_is_refused() -> None:
     chain: Chain[Any] = Chain()
     with pytest.raises(ConfigError, match=r"'a name' is not callable"):
         chain.add("a name")  # type: ignore[type-var]
+
+
+def test_middleware_that_cannot_take_what_it_is_given_is_refused_when_it_is_added() -> None:
+    client: Chain[Any] = Chain(check=check_client)
+    with pytest.raises(ConfigError, match=r"must take \(job, call_next\): too many positional arguments"):
+        client.add(lambda job: job)
+
+    def timing() -> Any:
+        yield
+
+    server: Chain[Any] = Chain(check=check_server)
+    with pytest.raises(ConfigError, match=r"`.*timing` must take \(job\)"):
+        server.add(timing)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.errors import Interrupted
@@ -365,3 +366,24 @@ def test_a_poison_pill_has_an_entry_that_says_so_or_its_bytes(payload: bytes) ->
         assert loads(made)["queue"] == "default"
     else:
         assert made == payload
+
+
+def test_a_hook_that_raises_is_told_to_the_error_handlers_by_its_handlers_name() -> None:
+    hooks = Lifecycle()
+    hooks.error_handler(lambda error, context: None)
+    by = asking(retry_in=answering(KeyError("broken hook")))
+    with capture_logs() as lines:
+        outcome = failing(hooks).outcome(
+            claimed(raw("Job")), by, ValueError("boom"), name="Job", jid="x", started_at=1.0
+        )
+    [(name, error)] = outcome.broken_hooks
+    assert (name, type(error)) == ("Job.retry_in", KeyError)
+    [line] = lines
+    assert (line["event"], line["hook"], line["error_class"]) == ("hook_failed", "Job.retry_in", "KeyError")
+
+
+def test_an_answer_of_retry_in_that_means_nothing_is_told_of() -> None:
+    with capture_logs() as lines:
+        failed(raw("Job"), by=asking(retry_in=answering("soon")))
+        failed(raw("Job"), by=asking(retry_in=answering(None)))
+    assert [(line["event"], line["given"]) for line in lines] == [("retry_in_not_understood", "'soon'")]

@@ -50,12 +50,12 @@ def test_a_job_runs_until_it_ends_and_is_held_until_it_is_settled() -> None:
 def test_what_was_put_back_at_the_deadline_counts_no_more_when_it_ends() -> None:
     one = assigned(1)
     flight, pool = begun(one)
-    assert flight.abandon() is True
+    assert flight.abandon(1_795_315_635.0) is True
     assert [(ended.word, type(ended.write)) for ended in flight.unsettled] == [(Word.INTERRUPTED, PutBack)]
     flight.end(done(one))
     assert len(flight.unsettled) == 1
     assert pool.ends == []
-    assert flight.abandon() is False
+    assert flight.abandon(1_795_315_635.0) is False
 
 
 def test_a_refused_job_is_put_back_unstarted() -> None:
@@ -122,3 +122,10 @@ def test_of_equal_payloads_as_many_are_known_as_are_held_here() -> None:
     twin = Claimed("default", raw("Job", 1), 0.0)
     assert flight.unknown([twin, twin, twin]) == [twin, twin]
     assert flight.unknown([twin]) == []
+
+
+def test_what_is_put_back_at_the_deadline_is_told_with_how_long_it_ran() -> None:
+    one = assigned(1)
+    flight, _ = begun(one)
+    flight.abandon(one.claimed.claimed_at + 3.5)
+    assert flight.unsettled[0].elapsed == 3.5

@@ -15,6 +15,7 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.records import Claimed, Fate, Later, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.due import Move
@@ -283,3 +284,25 @@ def test_random_bytes_in_the_sets_never_stop_it(redis: redis_py.Redis, poller: P
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 1)
     assert redis.zcard("dead") == 300
+
+
+def test_a_retry_of_this_process_that_is_due_before_the_next_round_brings_it_forward(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
+    poller = Poller(
+        config,
+        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
+        connect(config),
+        Chain(),
+        dialect=lambda job: SEVEN,
+        poison_entry=lambda *_: b"{}",
+    )
+    poller.start()
+    wait_until(lambda: poller._wakes_at > time.time() + 5, 5, "the first round over")
+    at = time.time() + 0.1
+    redis.zadd("retry", {packed(): at})
+    outcome = Outcome(Claimed("low", packed(), NOW), Word.FAILED, Later("retry", at, packed()))
+    poller.settled([Settled(outcome, Fate.RETRY)])
+    wait_until(lambda: redis.llen("queue:low") == 1, 5, "the retry moved")
+    poller.close()

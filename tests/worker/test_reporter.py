@@ -165,3 +165,12 @@ def test_taking_a_batch_never_blocks(hooks: Lifecycle) -> None:
         made([], [done])
     gate.set()
     made.close(10)
+
+
+def test_error_handlers_hear_of_the_jobs_own_hooks_that_raised(reporter: Reporter, hooks: Lifecycle) -> None:
+    told: list[tuple[str, str]] = []
+    hooks.error_handler(lambda error, context: told.append((type(error).__name__, context["context"])))
+    one = settled(ValueError())
+    broken = one.outcome._replace(broken_hooks=(("Job.retry_in", KeyError()),))
+    reporter([], [one._replace(outcome=broken)])
+    wait_until(lambda: told == [("KeyError", "Job.retry_in"), ("ValueError", "job")])
