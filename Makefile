@@ -54,6 +54,10 @@ ruby: ## install real Sidekiq 6.4, 7.3 and 8.1 from Debian's packages, for tests
 fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichever Sidekiq is installed
 	$(BIN)/python -m compat_fixtures.recorder
 
+.PHONY: bench
+bench: $(STAMP) ## pykiq and real Sidekiq side by side, some ten minutes (needs `make ruby` once)
+	$(BIN)/python -m benchmarks
+
 .PHONY: clean
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
