@@ -50,6 +50,8 @@ class ThreadSlots:
                     self.idle.pop().release()
             elif len(self._slots) >= self._size or not self._grow():
                 break
+        if len(batch) < 3:
+            time.sleep(0)  # let go of the interpreter's lock: the thread just woken starts now, not after this turn
 
     def _grow(self) -> bool:
         """Make one more thread. When the system has none left, those there are do the work; with none it raises."""
