@@ -23,6 +23,7 @@ from tests.servers import Server
 SHOP = Path(__file__).parent / "shop"
 PLACE = "/srv/shop"  # backtraces and configuration files name this path
 HOSTNAME = "app-1"
+OWN = "recorder"
 
 
 class NotReached(Exception):
@@ -79,10 +80,11 @@ class Studio:
         return f"redis://127.0.0.1:{self.redis.port}/{database}"
 
     def _connection(self, database: int) -> redis.Redis:
-        return redis.Redis.from_url(self.url(database), protocol=2, single_connection_client=True)
+        return redis.Redis.from_url(self.url(database), protocol=2, client_name=OWN, single_connection_client=True)
 
     def addresses(self) -> set[str]:
-        return {str(own.client_info()["addr"]) for own in self.own.values()}
+        """The connections of the recorder, and of `R` in its client: both have its name."""
+        return {client["addr"] for client in self.own[0].client_list() if client["name"] == OWN}
 
     @contextmanager
     def monitor(self) -> Iterator[list[str]]:

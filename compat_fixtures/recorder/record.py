@@ -5,8 +5,10 @@
     python -m compat_fixtures.recorder --only 'retry_*' --sidekiq 8
 
 The cases are in cases.json: `ruby` is the call (or `(raw) LPUSH key "…"`, an entry written by hand), `server` the flags
-of the Sidekiq process, `env` the settings of its application (shop/app.rb), `hurry` how many retries to bring forward.
-They cover producing, failing, odd payloads, polling and heartbeats; captures of other families stay as they are.
+of the Sidekiq process, `env` the settings of its application (shop/app.rb), `hurry` how many retries to bring forward,
+`steps` what happens while it runs (steps.py; a list, or one for each version), `histogram` the shortest wait of its
+many retries in seconds, `database` "own" when a call without a server is made in the database of its version.
+MANIFEST.md lists the families without cases; their captures stay as they are.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from compat_fixtures.recorder import shape
+from compat_fixtures.recorder import shape, steps
 from compat_fixtures.recorder.fleet import Client, NotReached, SidekiqServer, Studio, dump, wait_for
 from tests.interop import ruby as rubies
 
@@ -75,7 +78,7 @@ def record_version(ruby: rubies.Ruby, cases: list[dict[str, Any]], options: argp
 
 def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
     """One capture."""
-    database = studio.ruby.major if "server" in case else 0
+    database = studio.ruby.major if "server" in case or case.get("database") == "own" else 0
     own, client = studio.own[database], studio.clients[database]
     own.flushall()
     call = case["ruby"].replace("NOW", repr(time.time()))
@@ -105,7 +108,15 @@ def record(studio: Studio, case: dict[str, Any]) -> dict[str, Any]:
         capture["payload"] = client.evaluate(raw[4])["returned"]
     capture["redis"] = state
     capture["commands"] = _cut(commands)
-    capture |= server_part
+    took = server_part.pop("took", 0.0)
+    if "{took}" in capture.get("note", ""):
+        capture["note"] = capture["note"].replace("{took}", f"{took:.1f} s")
+    if "histogram" in case:
+        del server_part["events"]
+        capture |= {"commands": ["(omitted: hundreds of identical retries)"], "commands_total": len(commands)}
+        capture |= server_part | {"jitter_histogram": _histogram(state, case["histogram"])}
+    else:
+        capture |= server_part
     if "raised" in answer:
         capture |= {"returned": None, "raised": answer["raised"]}
     elif answer:
@@ -119,17 +130,23 @@ def _with_server(
     """What the call answered, what the server process did, and what Redis held after it, or while it ran."""
     own = studio.own[studio.ruby.major]
     client = studio.clients[studio.ruby.major]
-    answer = call_ruby(client, call) if case.get("push") != "running" else {}
+    answer = call_ruby(client, call) if case.get("push") != "running" and "steps" not in case else {}
     server = SidekiqServer(studio, case["server"], case.get("env", {}))
     afterwards.callback(server.stop)
     server.wait_for_heartbeat()
     if case.get("push") == "running":
         answer = call_ruby(client, call)
-    _settle(server, case)
+    took = 0.0
+    if "steps" in case:
+        chosen = case["steps"] if isinstance(case["steps"], list) else case["steps"][str(studio.ruby.major)]
+        answer, took = steps.take(chosen, call, client, server)
+    else:
+        _settle(server, case)
     if case.get("dump") == "running":
         return answer, {"events": server.seen()}, dump(own)
     status = server.stop()
-    return answer, {"events": server.seen(), "exit_status": status}, dump(own)
+    ended = status if status >= 0 else f"signal {-status}"
+    return answer, {"events": server.seen(), "exit_status": ended, "took": took}, dump(own)
 
 
 def _settle(server: SidekiqServer, case: dict[str, Any]) -> None:
@@ -172,6 +189,16 @@ def write_raw(client: Client, call: str) -> None:
     wrote = client.evaluate(f'redis("{command}", "{key}", {score + ", " if score else ""}{literal})')
     if "raised" in wrote:
         raise NotReached(f"writing {call[:80]}: {wrote['raised']}")
+
+
+def _histogram(state: dict[str, Any], least: int) -> dict[str, int]:
+    """How often the retries wait for how many seconds more than the least; of the entries, five stay in the dump."""
+    waits: Counter[int] = Counter()
+    for entry in state["retry"]["value"]:
+        at = json.loads(entry["member"])["retried_at"]
+        waits[round(float(entry["score"]) - (at / 1000 if isinstance(at, int) else at) - least)] += 1
+    del state["retry"]["value"][5:]
+    return {str(wait): waits[wait] for wait in sorted(waits)}
 
 
 def report(version: str, capture: dict[str, Any]) -> int:

@@ -4,13 +4,14 @@ time, an id or a measurement."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 # Values of these keys differ from run to run: only their type counts.
 CHANGING = {
     "created_at", "enqueued_at", "failed_at", "retried_at", "discarded_at", "started_at", "beat", "rtt_us", "rss",
-    "pid", "run_at", "busy", "quiet",
+    "pid", "run_at", "busy", "quiet", "latency",
 }  # fmt: skip
 IDENTITY = re.compile(r"[\w.-]{1,64}:\d+:[0-9a-f]{12}")
 JID = re.compile(r"\b[0-9a-f]{24}\b")
@@ -19,13 +20,17 @@ METRICS = re.compile(r"^(j\|\d{6}\|)\d+:(\d+)$")
 METRICS_OF_7 = re.compile(r"^j\|\d{8}\||^\w+-\d\d-\d\d:\d+$")  # there only if a heartbeat came after the job
 HISTOGRAM = re.compile(r"-\d+-\d+:\d+$")
 OBJECT = re.compile(r"0x[0-9a-f]{16}")
+GREETING = re.compile(r'"PING"|"HELLO" "3"|"select" "\d"', re.IGNORECASE)
+TOOK = re.compile(r" took \d+\.\d s$")
 FIXED_JID = "0123456789abcdef01234567"
 
 
 def compare(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
     """Where the two differ, a line each; nothing when they have the same shape."""
+    if "jitter_histogram" in stored:
+        return compare(_one_of_many(stored), _one_of_many(fresh))
     differences = [f"the capture's keys: {list(stored)} → {list(fresh)}"] if list(stored) != list(fresh) else []
-    for part in ("note", "server", "server_env", "exit_status", "returned", "raised"):
+    for part in ("note", "server", "server_env", "exit_status", "jitter", "returned", "raised"):
         before, after = of(stored.get(part)), of(fresh.get(part))
         if before != after:
             differences.append(f"{part}: {before!r} → {after!r}")
@@ -39,6 +44,15 @@ def compare(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
     differences += [f"event gone: {line}" for line in before if line not in after]
     differences += [f"event new: {line}" for line in after if line not in before]
     return differences
+
+
+def _one_of_many(capture: dict[str, Any]) -> dict[str, Any]:
+    """A capture of many equal retries: any five of them, the step of their waits and whether all are within 50 s."""
+    waits = sorted(int(wait) for wait in capture["jitter_histogram"])
+    same = re.sub(r"\[\d{1,3}\]", "[0]", json.dumps(capture["redis"]))
+    kept = {key: value for key, value in capture.items() if key != "jitter_histogram"}
+    jitter = [math.gcd(*waits), waits[0] >= 0, waits[-1] < 50, sum(capture["jitter_histogram"].values())]
+    return kept | {"redis": json.loads(same), "jitter": jitter}
 
 
 def of(value: Any, key: str = "") -> Any:
@@ -63,7 +77,8 @@ def commands(lines: list[str]) -> list[str]:
     bare = (re.sub(r"^\S+ \[[^]]*\] ", "", line) for line in lines)
     timeless = (re.sub(r"\b1[5-9]\d{11}\b", "<ms>", re.sub(r"\b1[7-9]\d{8}\.\d+", "<s>", line)) for line in bare)
     # a connection that was idle for long is asked whether it is still there, or opened again
-    return [str(_text(line, "args")) for line in timeless if line not in ('"PING"', '"HELLO" "3"')]
+    timeless = (DATE.sub("<date>", line) for line in timeless)
+    return [str(_text(line, "args")) for line in timeless if not GREETING.fullmatch(line)]
 
 
 def effects(lines: list[str]) -> list[str]:
@@ -89,7 +104,7 @@ def _text(value: str, key: str) -> Any:
             return ["<json>", of(json.loads(value))]
         except ValueError:
             pass
-    value = IDENTITY.sub("<identity>", OBJECT.sub("<object>", value))
+    value = TOOK.sub(" took <seconds>", IDENTITY.sub("<identity>", OBJECT.sub("<object>", value)))
     return JID.sub(lambda found: found[0] if found[0] == FIXED_JID else "<jid>", value)
 
 

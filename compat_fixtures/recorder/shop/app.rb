@@ -56,6 +56,20 @@ class SleepJob
   end
 end
 
+class SpinJob
+  include Sidekiq::Job
+
+  def perform(seconds)
+    event("perform", seconds)
+    sleep(seconds)
+  rescue Exception => error # Sidekiq::Shutdown is an Interrupt
+    event("interrupted", error.class.name)
+    raise
+  ensure
+    event("ensure")
+  end
+end
+
 class OptJob
   include Sidekiq::Job
   sidekiq_options retry: 7, queue: "critical", tags: %w[alpha beta], backtrace: 5, retry_queue: "low", dead: false,
@@ -142,7 +156,7 @@ failing("FailExhDiscard", "x", retry: 0) do
 end
 
 {
-  "Int" => 10, "Float" => 7.9, "Str" => "5", "Zero" => 0, "Neg" => -5, "Nil" => nil, "Big" => 1_000_000_000,
+  "Int" => 5, "Float" => 7.9, "Str" => "5", "Zero" => 0, "Neg" => -5, "Nil" => nil, "Big" => 1_000_000_000,
   "Arr" => [1], "Bogus" => :bogus, "Default" => :default, "Discard" => :discard, "Kill" => :kill
 }.each do |name, answer|
   failing("RetryIn#{name}", "retry_in #{name}") do

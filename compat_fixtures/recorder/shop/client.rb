@@ -54,6 +54,20 @@ def redis(*command)
   Sidekiq.redis { |connection| connection.call(*command.map { |part| part.is_a?(String) ? part.b : part }) }
 end
 
+MAJOR = Sidekiq::VERSION.to_i
+
+# The recorder's own connection: what it sends is in no capture.
+R = (MAJOR == 6) ? Redis.new(url: ENV["REDIS_URL"], id: "recorder") : RedisClient.config(url: ENV["REDIS_URL"], id: "recorder").new_client
+
+# An entry that failed three times, as this version writes its times.
+def entry(key)
+  times = (MAJOR < 8) ? [1700000000.5, 1700000000.6, 1700000001.5, 1700000050.5] : [1700000000000, 1700000000001, 1700000001000, 1700000050000]
+  names = %w[created_at enqueued_at error_message error_class failed_at retry_count retried_at]
+  about = names.zip([*times.first(2), "boom", "ArgumentError", times[2], 2, times[3]]).to_h
+  job = {"retry" => true, "queue" => "low", "args" => [1], "class" => "FailJob", "jid" => "a" * 24}
+  R.call("ZADD", key, "1700000100.25", JSON.generate(job.merge(about)))
+end
+
 $stdin.each_line do |line|
   code = JSON.parse(line)
   answer =
