@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+UNIT := not interop and not chaos and not system
 
 .DEFAULT_GOAL := help
 
@@ -26,13 +27,14 @@ demo: $(STAMP) ## recorded Ruby jobs through a real worker on a real server, in 
 
 .PHONY: test
 test: $(STAMP) ## all tests; those that need Ruby are skipped where there is none
-	$(PYTEST) tests -m 'not interop and not chaos' -n 2
+	$(PYTEST) tests -m '$(UNIT)' -n 2
+	$(PYTEST) tests -m system -n 2
 	$(PYTEST) tests/interop
 	$(PYTEST) tests/chaos
 
 .PHONY: test-unit
-test-unit: $(STAMP) ## the fast part: everything but real Ruby and chaos
-	$(PYTEST) tests -m 'not interop and not chaos' -n 2
+test-unit: $(STAMP) ## the fast part: no real Ruby, no chaos, no programs that take seconds to start
+	$(PYTEST) tests -m '$(UNIT)' -n 2
 
 .PHONY: check
 check: $(STAMP) ## ruff, strict mypy, the import arrows and the exported names

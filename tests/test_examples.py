@@ -17,6 +17,8 @@ import redis as redis_py
 from tests.interop.ruby import Program
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 

@@ -15,6 +15,8 @@ import redis as redis_py
 from tests.bad_input.bench import payload
 from tests.servers import Server, wait_until
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).resolve().parents[2]
 DEEDS = (
     *("change_locale", "change_directory", "change_signals", "block_signals", "close_streams", "silence_logging"),

@@ -149,6 +149,7 @@ def test_odd_retry_settings_never_lose_a_failing_job(bench: Bench, keys: dict[st
         assert loads(entry)["args"] == [1]
 
 
+@pytest.mark.system
 def test_fifty_megabytes_run_fail_and_die_like_anything_else(bench: Bench) -> None:
     sizes: list[int] = []
 

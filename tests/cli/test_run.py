@@ -19,6 +19,8 @@ from pykiq.config.load import Loaded
 from tests.cli.command import pykiq_command, start
 from tests.servers import Server, free_port, wait_until
 
+pytestmark = pytest.mark.system
+
 JOBS = """
 import pykiq, redis, os
 

@@ -15,6 +15,8 @@ from pykiq.config import Config
 from pykiq.store.connection import aclose, aconnect, connect
 from tests.servers import Server, binary, free_port, wait_until
 
+pytestmark = pytest.mark.system
+
 
 class Sentinel:
     """One Sentinel process that watches one master under the name `main`."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mypy import api
+
+pytestmark = pytest.mark.system
 
 
 def test_mypy_agrees_with_public_py_line_by_line() -> None:
