@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
 from pykiq.cli.options import HELP
-from pykiq.cli.push import push
-from pykiq.cli.run import run
-from pykiq.cli.stats import stats
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
 from pykiq.version import __version__
 
 STOPPED, FAILED, MISUSED = 0, 1, 2
 
+COMMANDS: Mapping[str, str] = {
+    "run": "pykiq.cli.run:run",
+    "push": "pykiq.cli.push:push",
+    "stats": "pykiq.cli.stats:stats",
+}
+"""Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
+
 
 class _Group(click.Group):
-    """A group that knows the nearest subcommand."""
+    """A group that loads the subcommand it is asked for, and knows the nearest one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = did_you_mean(args[0], self.list_commands(ctx))
             raise click.UsageError(f"no such command `{args[0]}`{near or '; `pykiq --help` lists them'}", ctx)
         return super().resolve_command(ctx, args)
@@ -37,11 +53,6 @@ def pykiq(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(MISUSED)
-
-
-pykiq.add_command(run)
-pykiq.add_command(push)
-pykiq.add_command(stats)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pykiq.cli import main
+from pykiq.cli.main import COMMANDS
 from pykiq.version import __version__
-from tests.cli.command import pykiq_command
+from tests.cli.command import environment, pykiq_command
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +82,16 @@ def test_a_server_that_is_not_there_is_one_line_without_the_password_and_exit_co
     assert error.startswith("pykiq: Redis at redis://:***@127.0.0.1:1/0 does not answer")
     assert error.count("\n") == 1
     assert "s3cret" not in error
+
+
+def test_a_subcommand_is_loaded_when_it_is_used_and_not_before() -> None:
+    code = "import sys; from pykiq.cli import main; main(['push', '-h']); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    loaded = {name.removeprefix("pykiq.cli.") for name in shown.stdout.split() if name.startswith("pykiq.cli.")}
+    assert loaded == {"main", "options", "push", "connected"}
+
+
+def test_every_subcommand_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert f"Usage: pykiq {name} " in capsys.readouterr().out
