@@ -18,6 +18,7 @@ Signal                     (Exception) raised by a handler to say what shall bec
 
 Interrupted                (BaseException) raised inside a job that outlived the shutdown deadline;
                            its bytes are back in the queue already
+└── OutOfTime              raised inside a `def` handler that ran past its `timeout`; the job fails with JobTimeout
 """
 
 from __future__ import annotations
@@ -98,4 +99,11 @@ class Interrupted(BaseException):
 
     A BaseException, so that a handler's `except Exception` does not swallow it. The job is back at the head of its
     queue before this is raised: clean up and let it pass.
+    """
+
+
+class OutOfTime(Interrupted):
+    """Raised inside a `def` handler that has run past its `timeout` option.
+
+    Clean up and let it pass: the job then fails with JobTimeout and is retried as after any failure.
     """

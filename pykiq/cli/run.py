@@ -58,7 +58,6 @@ def serve(settings: Loaded) -> int:
         server = startup.examine(client, config)
         startup.announce(config, server, file=settings.file, notes=settings.notes)
         startup.announce_handlers(config, queues)
-        startup.announce_timeouts(handler for name in registry.names() if (handler := registry.get(name)))
         startup.announce_waiting(client, config, queues)
     return _leave(Process(config).run())
 

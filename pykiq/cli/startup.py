@@ -14,7 +14,6 @@ import structlog
 from pykiq.cli import waiting
 from pykiq.config import Capsule, Config
 from pykiq.errors import StoreError
-from pykiq.jobs.handler import Handler
 from pykiq.version import __version__
 
 OLDEST_REDIS = (6, 2)
@@ -123,15 +122,6 @@ def announce_handlers(config: Config, handlers: Mapping[str, str]) -> None:
             queue=queue,
             handlers=sorted(name for name in handlers if handlers[name] == queue),
             next="their pushes go there; serve it here with -q, or in another process",
-        )
-
-
-def announce_timeouts(handlers: Iterable[Handler]) -> None:
-    """Warn of `timeout` where it does nothing: only a coroutine can be cancelled, a thread cannot."""
-    idle = sorted(handler.name for handler in handlers if handler.timeout is not None and not handler.is_async)
-    if idle:
-        structlog.get_logger("pykiq").warning(
-            "timeout_without_effect", handlers=idle, next="make them `async def`, or end them from within"
         )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -32,6 +33,7 @@ from pykiq.records import Acknowledge, Assigned, Bury, Claimed, Later, Outcome, 
 from pykiq.wire import keys, payload
 from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import dumps
+from pykiq.worker.deadlines import Deadlines
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 
@@ -39,7 +41,7 @@ log = structlog.get_logger("pykiq")
 
 
 class Executor:
-    """Runs jobs with one process's settings. Thread-safe: it holds no state of a job."""
+    """Runs jobs with one process's settings. Thread-safe: of a job it holds its deadline, no more."""
 
     def __init__(
         self,
@@ -56,6 +58,11 @@ class Executor:
         self._failing = failing
         self._loop = loop  # where async middleware around `def` handlers runs
         self._stopping = stopping
+        self._deadlines = Deadlines()
+
+    def close(self) -> None:
+        """End the thread that watches timeouts. Nothing may run any more."""
+        self._deadlines.close()
 
     def classes(self) -> list[str]:
         """The classes that can run here."""
@@ -108,6 +115,9 @@ class Executor:
             token = enter(job)
             try:
                 call = assigned.handler.bind()
+                limit = _limit(assigned)
+                if limit is not None:
+                    call = partial(self._deadlines.within, limit, call)
                 if self._chain:
                     loop = self._loop.loop if self._loop.started else None
                     run_server(self._chain, job, lambda: _call(call, args), loop=loop)

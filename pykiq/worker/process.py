@@ -82,7 +82,7 @@ class Process:
         self.berth = Berth(self.identity, queues, config.lease_ttl)
         failing = Failing(config, self.fleet, hooks)
         self._loop = LoopThread()
-        executor = Executor(config, handlers, around_jobs, failing, self._loop, self._stopping.is_set)
+        self._executor = Executor(config, handlers, around_jobs, failing, self._loop, self._stopping.is_set)
         self._metrics = Metrics(
             concurrency=heartbeat.total_concurrency(config),
             busy=lambda: len(self.exchange.running()),
@@ -99,7 +99,7 @@ class Process:
         )
         self._reporter = Reporter([self._poller, self._counters, self._metrics, JobLog()], hooks)
         self.exchange = Exchange(
-            config, self.berth, connect(config), self._door_client, executor, self._loop, self._reporter
+            config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
         info = heartbeat.process_info(
             config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded
@@ -223,6 +223,7 @@ class Process:
         self._hooks.fire("exit")
         self._close_endpoint()
         self._loop.close()
+        self._executor.close()
         log.info("stopped", clean=bool(left))
         return 0 if left else 1
 

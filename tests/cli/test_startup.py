@@ -13,14 +13,12 @@ from pykiq.cli.startup import (
     Server,
     announce,
     announce_handlers,
-    announce_timeouts,
     announce_waiting,
     described,
     examine,
 )
 from pykiq.config import Config
 from pykiq.errors import StoreError
-from pykiq.jobs.handler import for_function
 
 
 class Answers:
@@ -144,16 +142,3 @@ def test_huge_entries_end_the_look_early(redis: redis_py.Redis, monkeypatch: pyt
     redis.rpush("queue:a", *[b'{"class":"A"}'] * 300)
     (found,) = waiting.without_handler(redis, ["a"], lambda name: False)
     assert found.classes == {"A": 50}
-
-
-def test_a_timeout_that_cannot_act_is_told_of() -> None:
-    async def task() -> None: ...
-
-    handlers = [
-        for_function(lambda: None, "Slow", {"retry": True, "queue": "default", "timeout": 5}),
-        for_function(lambda: None, "Plain", {"retry": True, "queue": "default"}),
-        for_function(task, "Task", {"retry": True, "queue": "default", "timeout": 5}),
-    ]
-    with capture_logs() as lines:
-        announce_timeouts(handlers)
-    assert [(line["event"], line["handlers"]) for line in lines] == [("timeout_without_effect", ["Slow"])]

@@ -135,6 +135,7 @@ class Stage:
         self._thread.join(30)
         assert not self._thread.is_alive(), "the exchange did not end"
         self.loop.close()
+        self.executor.close()
         if self.error is not None:
             raise self.error
         return self.clean

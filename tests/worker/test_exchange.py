@@ -489,6 +489,24 @@ def test_a_job_that_swallows_the_interruption_changes_nothing(redis: redis_py.Re
     assert stage.reports.fates == ["requeued"]
 
 
+def test_a_job_past_its_timeout_is_retried_and_its_thread_goes_on(redis: redis_py.Redis, redis_url: str) -> None:
+    threads: list[object] = []
+
+    def handle(seconds: float) -> None:
+        threads.append(threading.get_ident())
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.001)
+
+    push(redis, raw("Job", 10, timeout=0.05), raw("Job", 0))
+    with staged(redis_url, registry(Job=handle), concurrency=1) as stage:
+        wait_until(lambda: len(stage.reports.fates) == 2, 5, "both jobs settled")
+        assert stage.reports.fates == ["retry", "done"]
+    assert len(set(threads)) == 1
+    (entry,) = redis.zrange("retry", 0, -1)
+    assert loads(entry)["error_class"] == "pykiq.errors.JobTimeout"
+
+
 def test_a_stop_without_redis_says_that_not_all_is_settled(
     redis: redis_py.Redis, redis_url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,37 @@ def test_an_async_job_past_its_timeout_is_cancelled_and_fails(own: float | None,
     assert cleaned == [True]
 
 
+@pytest.mark.parametrize(("own", "options"), [(0.02, {}), (None, {"timeout": 0.02}), (0.02, {"timeout": 60})])
+def test_a_job_on_a_thread_past_its_timeout_is_interrupted_and_fails(
+    own: float | None, options: dict[str, Any]
+) -> None:
+    cleaned: list[bool] = []
+    seen: list[BaseException] = []
+
+    def slow() -> None:
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            cleaned.append(True)
+
+    def middleware(job: JobContext) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            seen.append(error)
+            raise
+
+    handlers = Registry()
+    handlers.register(handler("Job", slow, **options))
+    outcome = ran("def", raw("Job", **({"timeout": own} if own else {})), middleware, handlers=handlers)
+    assert outcome.error_class == "pykiq.errors.JobTimeout"
+    assert outcome.error_message == "the job ran past its timeout of 0.02 s and was interrupted"
+    assert isinstance(outcome.write, Later)
+    assert cleaned == [True]
+    assert [type(error).__name__ for error in seen] == ["JobTimeout"]
+
+
 def test_a_handlers_own_timeout_error_stays_its_own() -> None:
     async def own() -> None:
         raise TimeoutError("the bank does not answer")
@@ -245,8 +276,9 @@ def test_a_handlers_own_timeout_error_stays_its_own() -> None:
 
 
 @pytest.mark.parametrize("odd", [10**400, -1, 0, "5", True, [1]])
-def test_an_odd_timeout_in_a_payload_is_no_reason_to_lose_the_job(odd: object) -> None:
-    outcome = ran("async def", raw("Job", "returns", timeout=odd))
+@KINDS
+def test_an_odd_timeout_in_a_payload_is_no_reason_to_lose_the_job(kind: str, odd: object) -> None:
+    outcome = ran(kind, raw("Job", "returns", timeout=odd))
     assert outcome.word in {Word.DONE, Word.FAILED}
 
 
