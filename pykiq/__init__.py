@@ -2,6 +2,7 @@
 
 from pykiq import errors
 from pykiq.client.aio import AsyncClient
+from pykiq.client.carrying import carry
 from pykiq.client.configure import configure
 from pykiq.client.sync import Client
 from pykiq.config import Config
@@ -26,6 +27,7 @@ __all__ = [
     "Kill",
     "Snooze",
     "__version__",
+    "carry",
     "client_middleware",
     "configure",
     "current_job",

@@ -11,6 +11,7 @@ import pykiq
 DOCUMENTED = {
     # declaring and pushing
     "job", "Job", "remote", "configure", "Config", "Client", "AsyncClient", "client_middleware",
+    "carry",
     # running
     "current_job", "JobContext", "server_middleware", "on", "death_handler", "error_handler",
     # deciding a job's fate

@@ -1,5 +1,7 @@
 """From what a caller gives to what Redis gets: payloads and batches. Pure: no I/O, no clock, no chance of its own.
 
+The one thing that is not handed in is the context (`carrying`), which belongs to the thread or task that pushes.
+
 Where Ruby's own rule is dangerous we differ, and write what every Ruby version reads all the same:
 
     Ruby                                                      pykiq, and why
@@ -25,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from pykiq.client import carrying
 from pykiq.client.naming import refusal
 from pykiq.client.times import number
 from pykiq.errors import PayloadError
@@ -82,7 +85,7 @@ def template(
 ) -> Job:
     """`item` with its class's options below it, a jid and a `created_at`. Raises PayloadError.
 
-    The order of keys is Ruby's: options, then the item's own, then what was missing.
+    The order of keys is Ruby's: options, then the item's own, then what was missing, then the context.
     """
     for key in item:
         if not isinstance(key, str):
@@ -103,6 +106,8 @@ def template(
         job["jid"] = jid()
     if job.get("created_at") is None:
         job["created_at"] = dialect.stamp(now)
+    for key, value in carrying.here().items():
+        job.setdefault(key, value)
     return job
 
 

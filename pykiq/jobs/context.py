@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from contextvars import Token
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from pykiq.client import carrying
 from pykiq.errors import PykiqError
+from pykiq.wire import carried
 from pykiq.wire import payload as wire_payload
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
-
-_current: ContextVar[JobContext] = ContextVar("pykiq_current_job")
 
 
 def _never() -> bool:
@@ -57,6 +57,26 @@ class JobContext:
         return self._stopping()
 
     @property
+    def locale(self) -> str | None:
+        """The locale the job was pushed under, as Sidekiq's I18n middleware writes it; None when there is none."""
+        return carried.locale(self.payload)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The CurrentAttributes of Rails that the job was pushed with, of all their classes; symbols are strings."""
+        return carried.attributes(self.payload)
+
+    @property
+    def trace(self) -> carried.Trace | None:
+        """The trace the job belongs to: from OpenTelemetry's key, else from Sentry's, else from Datadog's."""
+        return carried.trace(self.payload)
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """All keys of the payload that go on to the jobs this one pushes, as they are."""
+        return carried.of(self.payload)
+
+    @property
     def log(self) -> BoundLogger:
         """A structlog logger bound with the job's `class` and `jid`."""
         if self._log is None:
@@ -73,7 +93,7 @@ def current_job() -> JobContext:
     Raises PykiqError outside of a job.
     """
     try:
-        return _current.get()
+        return cast(JobContext, carrying.running.get())
     except LookupError:
         raise PykiqError(
             "no job is running here: call current_job() inside a handler, or in a thread started with"
@@ -81,11 +101,11 @@ def current_job() -> JobContext:
         ) from None
 
 
-def enter(context: JobContext) -> Token[JobContext]:
+def enter(context: JobContext) -> Token[carrying.HasPayload]:
     """Make `context` the current job of this thread or task. Give the token to `leave`."""
-    return _current.set(context)
+    return carrying.running.set(context)
 
 
-def leave(token: Token[JobContext]) -> None:
+def leave(token: Token[carrying.HasPayload]) -> None:
     """Undo `enter`, in the same thread or task."""
-    _current.reset(token)
+    carrying.running.reset(token)

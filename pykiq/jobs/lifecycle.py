@@ -70,6 +70,12 @@ class Lifecycle:
         self._errors = (*self._errors, handler)
         return handler
 
+    def remove(self, hook: Callable[..., Any]) -> None:
+        """Take a hook or handler out. Nothing happens when it is not there."""
+        self._hooks = {event: tuple(one for one in hooks if one != hook) for event, hooks in self._hooks.items()}
+        self._deaths = tuple(one for one in self._deaths if one != hook)
+        self._errors = tuple(one for one in self._errors if one != hook)
+
     @property
     def listens_to_failures(self) -> bool:
         """Whether anybody wants the exceptions of failed jobs; if not, none is kept a moment longer than needed."""
