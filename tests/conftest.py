@@ -9,6 +9,8 @@ import redis as redis_py
 
 from tests.servers import Server
 
+pytest_plugins = ["pykiq_pytest"]  # found by itself where the package is installed; here also where it is not
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:

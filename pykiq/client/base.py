@@ -11,6 +11,7 @@ from typing import Any
 from pykiq.client import bulk
 from pykiq.client.build import normalize, plan
 from pykiq.client.configure import current
+from pykiq.client.diversion import diverted
 from pykiq.config import Config
 from pykiq.errors import ConfigError, PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, client_middleware
@@ -51,7 +52,7 @@ class BaseClient:
 
     def _needs_fleet(self) -> bool:
         """Whether the next push has to look at the fleet first."""
-        return self.config.wire == "auto" and time.monotonic() >= self._fleet_until
+        return self.config.wire == "auto" and time.monotonic() >= self._fleet_until and diverted() is None
 
     def _saw(self, fleet: Fleet) -> None:
         self._fleet = fleet

@@ -34,8 +34,17 @@ def perform(handler: Handler, item: Mapping[str, Any]) -> Any:
             f"perform_inline of the async handler {handler.title} inside an event loop; await aperform_inline"
         )
     context = _context(item)
-    if context is None:
-        return None
+    return None if context is None else run(handler, context)
+
+
+async def aperform(handler: Handler, item: Mapping[str, Any]) -> Any:
+    """The same for asyncio. A plain handler runs on the event loop and blocks it meanwhile."""
+    context = _context(item)
+    return None if context is None else await arun(handler, context)
+
+
+def run(handler: Handler, context: JobContext) -> Any:
+    """Run a `def` handler in this thread, inside the server middleware. Raises whatever the job raises."""
     args = payload.arguments(context.payload)
     handler.check(args)
     token = enter(context)
@@ -45,11 +54,8 @@ def perform(handler: Handler, item: Mapping[str, Any]) -> Any:
         leave(token)
 
 
-async def aperform(handler: Handler, item: Mapping[str, Any]) -> Any:
-    """The same for asyncio. A plain handler runs on the event loop and blocks it meanwhile."""
-    context = _context(item)
-    if context is None:
-        return None
+async def arun(handler: Handler, context: JobContext) -> Any:
+    """The same on the running event loop, where an `async def` handler is awaited."""
     args = payload.arguments(context.payload)
     handler.check(args)
 

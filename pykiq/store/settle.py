@@ -40,7 +40,7 @@ def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int], doubtful: C
     was almost certainly written that first time. Its lease would have had to run out in between to say otherwise.
     """
     return [
-        Settled(outcome, _fate(outcome) if found or id(outcome) in doubtful else Fate.TAKEN_OVER)
+        Settled(outcome, fate(outcome) if found or id(outcome) in doubtful else Fate.TAKEN_OVER)
         for outcome, found in zip(_put_back_last(outcomes), answer, strict=True)
     ]
 
@@ -67,7 +67,8 @@ def _operation(outcome: Outcome) -> tuple[str, float | str, bytes]:
             return "back", "", b""
 
 
-def _fate(outcome: Outcome) -> Fate:
+def fate(outcome: Outcome) -> Fate:
+    """What settling this outcome writes, if the job is still this process's."""
     match outcome.write:
         case Acknowledge():
             return Fate.DISCARDED if outcome.discarded else Fate.DONE

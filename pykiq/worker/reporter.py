@@ -6,6 +6,7 @@ takes a minute: none of them stops the loop or loses a job.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -66,23 +67,27 @@ class Reporter:
         for one in settled:
             if one.outcome.raised is not None:
                 try:
-                    self._tell(one)
+                    tell(self._lifecycle, one)
                 except BaseException:
                     log.error("handler_failed", jid=one.outcome.jid, exc_info=True)
-
-    def _tell(self, settled: Settled) -> None:
-        """Death handlers after the write to `dead`, error handlers last (WIRE.md §7e). Not for jobs taken over."""
-        if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
-            return
-        job, error = settled.outcome.raised
-        for hook, broken in settled.outcome.broken_hooks:
-            self._lifecycle.fire_error(broken, {"context": hook, "job": job})
-        if settled.outcome.died:
-            self._lifecycle.fire_death(job, error)
-        self._lifecycle.fire_error(error, {"context": "job", "job": job, "queue": settled.outcome.claimed.queue})
 
     def _complain(self, observer: Observer) -> None:
         name = type(observer).__name__
         if name not in self._complained:  # once: a broken sink would otherwise fill the log it cannot write
             self._complained.add(name)
             log.error("observer_failed", observer=name, exc_info=True)
+
+
+def tell(lifecycle: Lifecycle, settled: Settled, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Death handlers after the write to `dead`, error handlers last (WIRE.md §7e). Not for jobs taken over.
+
+    `async def` handlers run on `loop`, which runs in another thread; without one, each on a loop of its own.
+    """
+    if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
+        return
+    job, error = settled.outcome.raised
+    for hook, broken in settled.outcome.broken_hooks:
+        lifecycle.fire_error(broken, {"context": hook, "job": job}, loop=loop)
+    if settled.outcome.died:
+        lifecycle.fire_death(job, error, loop=loop)
+    lifecycle.fire_error(error, {"context": "job", "job": job, "queue": settled.outcome.claimed.queue}, loop=loop)
