@@ -26,11 +26,11 @@ REST = 5.0  # seconds until a job that could not be moved is due again
 class Move:
     """What shall become of one due member.
 
-    `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `dead` needs `entry`;
-    `drop` nothing.
+    `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `schedule` needs the same and
+    goes to that set; `dead` needs `entry`; `drop` nothing.
     """
 
-    kind: Literal["push", "later", "dead", "drop"]
+    kind: Literal["push", "later", "schedule", "dead", "drop"]
     member: bytes
     queue: str = ""
     entry: bytes = b""
@@ -60,14 +60,20 @@ class Moved(IntEnum):
     REFUSED = -1
 
 
-def move(client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config) -> list[Moved]:
-    """Carry out `moves` on the sorted set `key`. What is refused (its queue is no list) is due again after `REST`."""
+def move(
+    client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config, *, rest: float | None = REST
+) -> list[Moved]:
+    """Carry out `moves` on the sorted set `key`.
+
+    What is refused (its queue is no list) is due again after `rest` seconds, or stays as it was when that is None.
+    """
     queues = {name: number for number, name in enumerate(sorted({one.queue for one in moves if one.queue}), 1)}
-    args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs, now + REST]
+    args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs]
+    args.append("" if rest is None else now + rest)
     for one in moves:
         args += (one.kind, one.member, queues.get(one.queue, 0), _bytes(one.queue), one.at, one.entry)
     lists = [_bytes(keys.queue(name)) for name in queues]
-    call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, *lists], args)
+    call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, keys.SCHEDULE, *lists], args)
     return [Moved(answer) for answer in run(client, call)]
 
 

@@ -10,6 +10,7 @@ RETRY = "retry"
 DEAD = "dead"
 PROCESSES = "processes"
 PROCESS_CLEANUP = "process_cleanup"
+PAUSED = "paused"  # set of queue names; Sidekiq Pro and pykiq take nothing from those
 STAT_PROCESSED = "stat:processed"
 STAT_FAILED = "stat:failed"
 

@@ -6,7 +6,6 @@ processes write those sets too. Client middleware runs again on what is re-pushe
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,17 +14,16 @@ from typing import Any
 import redis
 import structlog
 
+from pykiq.client.repush import problem, repushed
 from pykiq.config import Config
-from pykiq.errors import PayloadError, Unreadable
-from pykiq.middleware.around import run_client
+from pykiq.errors import Unreadable
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.records import Assigned, Later, Settled
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.due import Move, Moved
 from pykiq.wire import payload
-from pykiq.wire.dialect import Dialect, is_number
-from pykiq.wire.exactjson import dumps
+from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
 
 BATCH = 100  # due jobs looked at in one go
@@ -161,48 +159,18 @@ def repush(
         job = payload.parse(member)
     except Unreadable as error:
         return _bury(member, str(error))
-    problem = _problem(job)
-    if problem:
-        return _bury(member, problem)
-    job = {"retry": True, "queue": "default", **job}  # Ruby's order: [poll_missing_keys]
-    if job.get("jid") is None:
-        job["jid"] = os.urandom(12).hex()
-    speech = dialect(job)
-    if job.get("created_at") is None:
-        job["created_at"] = speech.stamp(now)
-    jid = str(job["jid"]) if isinstance(job["jid"], str) else "?"
+    wrong = problem(job)
+    if wrong:
+        return _bury(member, wrong)
+    jid = str(job["jid"]) if isinstance(job.get("jid"), str) else "?"
     try:
-        passed = run_client(chain, job)
-        if passed is None:
-            log.info("push_stopped_by_middleware", jid=jid)
-            return Move("drop", member)
-        return _passed(member, passed, speech, now)
+        move = repushed(member, job, chain, dialect, now)
     except BaseException as error:  # it exits, raises, or has put in what JSON cannot hold
         log.error("middleware_failed", jid=jid, error=repr(describe(error)), next=f"again in {HELD_BACK:g} s")
         return Move("later", member, entry=member, at=now + HELD_BACK)
-
-
-def _passed(member: bytes, job: dict[str, Any], speech: Dialect, now: float) -> Move:
-    """The move of a job as the middleware let it pass. Raises PayloadError when it cannot be pushed like that."""
-    problem = _problem(job)
-    if problem:
-        raise PayloadError(f"client middleware returned a job that cannot be pushed: {problem}")
-    at = job.pop("at", None)
-    if is_number(at) and at > now:
-        if speech.strips_enqueued_at:
-            job.pop("enqueued_at", None)
-        return Move("later", member, entry=dumps(job, speech), at=float(at))
-    job["enqueued_at"] = speech.stamp(now)
-    return Move("push", member, queue=job["queue"], entry=dumps(job, speech))
-
-
-def _problem(job: dict[str, Any]) -> str | None:
-    if payload.class_name(job) is None:
-        return "it names no class"
-    if not isinstance(job.get("args"), list):
-        return "its args are not a list"
-    queue = job.get("queue", "default")
-    return None if isinstance(queue, str) and queue else "its queue is empty"
+    if move.kind == "drop":
+        log.info("push_stopped_by_middleware", jid=jid)
+    return move
 
 
 def _bury(member: bytes, why: str) -> Move:

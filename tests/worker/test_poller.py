@@ -88,7 +88,7 @@ def test_a_payload_that_names_a_later_time_waits_for_it(version: str, monkeypatc
     ruby = loads(entry)
     monkeypatch.setattr(os, "urandom", lambda size: bytes.fromhex(ruby.get("jid", "00" * 12)))
     move = again(member, now=stamp_of(ruby, "created_at"), dialect=DIALECTS[version])
-    assert move == Move("later", member, entry=entry, at=capture.scores("schedule")[0])
+    assert move == Move("schedule", member, entry=entry, at=capture.scores("schedule")[0])
 
 
 def test_a_supplied_enqueued_at_leaves_a_scheduled_entry_unless_ruby_is_6() -> None:
@@ -146,7 +146,7 @@ def test_middleware_that_returns_nothing_stops_the_push() -> None:
 
 def test_middleware_may_send_the_job_off_until_later() -> None:
     move = again(packed(), lambda job, call_next: call_next({**job, "at": NOW + 60}))
-    assert (move.kind, move.at) == ("later", NOW + 60)
+    assert (move.kind, move.at) == ("schedule", NOW + 60)
     assert "at" not in loads(move.entry)
 
 
