@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import redis
 
 from pykiq.errors import Unreadable
+from pykiq.store.queues import text
 from pykiq.wire import keys, payload
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """One queue: how many jobs wait in it, and for how long the oldest has (seconds; 0 when empty or unreadable)."""
+    """One queue: how many jobs wait in it, for how long the oldest has (seconds; 0 when empty or unreadable), and
+    whether it is paused."""
 
     name: str
     size: int
     latency: float
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ def read(client: redis.Redis, now: float) -> Stats:
         first.zcard(name)
     first.smembers(keys.PROCESSES)
     first.smembers(keys.QUEUES)
-    processed, failed, retries, scheduled, dead, identities, names = first.execute()
+    first.smembers(keys.PAUSED)
+    processed, failed, retries, scheduled, dead, identities, names, paused = first.execute()
 
     identities, names = sorted(identities), sorted(names)
     second = client.pipeline(transaction=False)
@@ -62,7 +68,7 @@ def read(client: redis.Redis, now: float) -> Stats:
     busy = [_number(answer) for answer in answers[: len(identities)] if answer is not None]
     pairs = answers[len(identities) :]
     queues = tuple(
-        QueueStats(_text(name), int(size), _latency(oldest, now))
+        QueueStats(text(name), int(size), latency(oldest, now), name in paused)
         for name, size, oldest in zip(names, pairs[::2], pairs[1::2], strict=True)
     )
     return Stats(
@@ -78,7 +84,24 @@ def read(client: redis.Redis, now: float) -> Stats:
     )
 
 
-def _latency(oldest: bytes | None, now: float) -> float:
+def history(client: redis.Redis, days: int, last: date) -> list[tuple[date, int, int]]:
+    """Jobs processed and failed on each of `days` days (UTC) up to `last`, the latest first (WIRE.md §11)."""
+    dates = [last - timedelta(days=back) for back in range(days)]
+    if not dates:
+        return []
+    answers: Any = client.mget([keys.stat_processed(day) for day in dates] + [keys.stat_failed(day) for day in dates])
+    counts = [_number(answer) for answer in answers]
+    return list(zip(dates, counts[:days], counts[days:], strict=True))
+
+
+def reset(client: redis.Redis, names: Sequence[str]) -> None:
+    """Set the totals called `names` (`processed`, `failed`) to 0; the counts per day stay."""
+    totals = {"processed": keys.STAT_PROCESSED, "failed": keys.STAT_FAILED}
+    client.mset({totals[name]: 0 for name in names})
+
+
+def latency(oldest: bytes | None, now: float) -> float:
+    """How long a queue's next job has waited, in seconds; 0 without one, or when its bytes do not say."""
     if oldest is None:
         return 0.0
     try:
@@ -92,8 +115,3 @@ def _number(answer: bytes | None) -> int:
         return int(answer or 0)
     except ValueError:
         return 0
-
-
-def _text(name: bytes) -> str:
-    # Queue names are bytes to Redis; whatever they are, they go back to it unchanged.
-    return name.decode("utf-8", "surrogateescape")

@@ -70,7 +70,7 @@ def test_the_json_has_every_number(filled: redis_py.Redis, redis_url: str, tmp_p
     queues = {queue.pop("name"): queue for queue in found.pop("queues")}
     assert found == {name: value for name, value in NUMBERS.as_dict().items() if name != "queues"}
     assert before - 900 <= queues["default"]["latency"] <= time.time() - 900
-    assert queues["empty"] == {"size": 0, "latency": 0.0}
+    assert queues["empty"] == {"size": 0, "latency": 0.0, "paused": False}
 
 
 def test_the_table_has_a_line_per_number_and_per_queue() -> None:

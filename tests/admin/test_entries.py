@@ -1,0 +1,94 @@
+"""What a job says of itself, odd payloads included."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq import Client
+from pykiq.admin import JobRecord, Queue, RetrySet
+from pykiq.wire.dialect import EIGHT, SIX
+from pykiq.wire.failure import encode_backtrace
+from tests.admin.conftest import failed, packed
+from tests.captures import VERSIONS, read
+
+
+def record(client: Client, redis: redis_py.Redis, raw: bytes) -> JobRecord:
+    redis.lpush("queue:low", raw)
+    (job,) = Queue("low", client)
+    return job
+
+
+def test_a_job_tells_what_is_in_its_payload(client: Client, redis: redis_py.Redis) -> None:
+    lines = ["app.rb:1:in `perform'", "b.rb:2"]
+    raw = failed(tags=["a"], bid="B1", retried_at=1_795_315_003_250, error_backtrace=encode_backtrace(lines, SIX))
+    job = record(client, redis, raw)
+    assert (job.jid, job.klass, job.args, job.queue, job.tags, job.bid) == (
+        f"{1:024x}",
+        "HardJob",
+        [1],
+        "low",
+        ["a"],
+        "B1",
+    )
+    assert (job.error_class, job.error_message, job.error_backtrace) == ("OrderError", "no stock", lines)
+    assert job.created_at == datetime.fromtimestamp(1_795_315_000.5, UTC)
+    assert job.failed_at == datetime.fromtimestamp(1_795_315_002.5, UTC)
+    assert job.retried_at == datetime.fromtimestamp(1_795_315_003.25, UTC)
+    assert job["retry_count"] == 0
+    assert job["nothing"] is None
+    assert repr(job) == f"<JobRecord HardJob {1:024x}>"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"not json",
+        b"[1]",
+        b"{}",
+        b'{"class":5,"jid":5,"queue":5,"args":"x","tags":"t","created_at":"then","error_backtrace":"?","wrapped":7}',
+        b'{"class":"A","wrapped":"ActionMailer::MailDeliveryJob","args":[{"arguments":"no"}],"created_at":1e300}',
+    ],
+    ids=["no json", "no object", "empty", "wrong types", "odd mail"],
+)
+def test_an_odd_payload_raises_nothing(client: Client, redis: redis_py.Redis, raw: bytes) -> None:
+    job = record(client, redis, raw)
+    for name in (n for n in dir(type(job)) if not n.startswith("_") and isinstance(getattr(type(job), n), property)):
+        getattr(job, name)
+    assert job.created_at is None
+    assert job.delete()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_job_of_activejob_is_known_by_what_it_wraps(version: str, client: Client, redis: redis_py.Redis) -> None:
+    (raw,) = read(version, "aj_mailer").members("queue:default")
+    job = record(client, redis, raw)
+    assert job.display_class == "ShopMailer#welcome"
+    wrapped = read(version, "aj_hash_string_keys").members("queue:default")[0]
+    redis.delete("queue:low")
+    job = record(client, redis, wrapped)
+    assert job.klass != job.display_class == job["wrapped"]
+    assert job.display_args == job.args[0]["arguments"]
+
+
+def test_a_secret_is_not_shown(client: Client, redis: redis_py.Redis) -> None:
+    job = record(client, redis, packed(args=[1, "secret"], encrypt=True))
+    assert job.display_args == [1, "[encrypted data]"]
+
+
+@pytest.mark.parametrize("stamp", [EIGHT, SIX], ids=["8", "6"])
+def test_latency_counts_from_when_it_was_enqueued(client: Client, redis: redis_py.Redis, stamp: Any) -> None:
+    job = record(client, redis, packed(enqueued_at=stamp.stamp(time.time() - 100)))
+    assert 100 <= job.latency < 160
+
+
+def test_an_entry_of_a_set_knows_its_time_and_its_name_in_addresses(client: Client, redis: redis_py.Redis) -> None:
+    redis.zadd("retry", {failed(): 1_795_315_411.1290071})
+    (entry,) = RetrySet(client)
+    assert entry.id == f"1795315411.129007-{1:024x}"
+    assert entry.at == datetime.fromtimestamp(1_795_315_411.129007, UTC)
+    assert entry.error
