@@ -105,7 +105,8 @@ def test_the_flags_are_those_that_click_knows() -> None:
     documented = {
         flag for row in table("docs/running.md", "## Flags") for flag in re.findall(r"(?<!\S)`?(--?[a-zA-Z-]+)", row[0])
     }
-    known = {name for option in run.get_params(click.Context(run)) for name in option.opts} | {"-h"}
+    context = click.Context(run, **run.context_settings)  # without its settings click would forget -h for good
+    known = {name for option in run.get_params(context) for name in option.opts}
     assert documented == known
 
 
