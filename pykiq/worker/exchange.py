@@ -15,6 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import redis
 import structlog
@@ -48,6 +49,12 @@ class _Wake:
     """Something outside has changed (quiet, stop): look now."""
 
 
+class _Pause(NamedTuple):
+    """These queues are paused, and no others."""
+
+    queues: frozenset[str]
+
+
 class Exchange:
     """Moves jobs between Redis and the slots until told to stop. `run` is the body of its thread."""
 
@@ -67,7 +74,7 @@ class Exchange:
         self._executor = executor
         self._report = report
         self._rng = random.Random()
-        self._inbox: Inbox[Outcome | Ring | _Wake] = Inbox()
+        self._inbox: Inbox[Outcome | Ring | _Wake | _Pause] = Inbox()
         self._flight = Flight()
         self._uncertain = False  # in-flight may hold jobs that this process does not know of
         self._doubt_until = 0.0  # until then Redis may still serve a waiter whose connection broke
@@ -96,6 +103,10 @@ class Exchange:
             self._deadline = time.monotonic() + timeout
             self._stop = True
             self.quiet()
+
+    def pause(self, queues: frozenset[str]) -> None:
+        """Take nothing from `queues` until told otherwise."""
+        self._inbox.put(_Pause(queues))
 
     @property
     def answering(self) -> bool:
@@ -142,7 +153,7 @@ class Exchange:
         for message in self._inbox.take():
             self._receive(message)
 
-    def _receive(self, message: Outcome | Ring | _Wake) -> None:
+    def _receive(self, message: Outcome | Ring | _Wake | _Pause) -> None:
         if isinstance(message, Outcome):
             self._flight.end(message)
         elif isinstance(message, Ring):
@@ -153,6 +164,9 @@ class Exchange:
                 self._doubt_until = time.monotonic() + BLOCK + MARGIN
             else:
                 self._accept(pool, [message.claimed])
+        elif isinstance(message, _Pause):
+            for pool in self._pools.values():
+                pool.intake.pause(message.queues)
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""

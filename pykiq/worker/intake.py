@@ -38,6 +38,12 @@ class Intake:
         self._berth = berth
         self._doors = doors
         self._looked = False  # the last claim was a look: the plain queues are next
+        self._paused: frozenset[str] = frozenset()
+
+    def pause(self, queues: frozenset[str]) -> None:
+        """Take nothing from these queues, but from all others again. What has been claimed goes on."""
+        self._paused = self.selective.paused = queues
+        self.dry = False
 
     def claim(self, room: int, rng: random.Random) -> Claim | None:
         """The claim to send now, or None when there is no room or nothing to expect.
@@ -55,6 +61,8 @@ class Intake:
             return None
         drawn = orders(self._capsule, room, rng)
         plain = [tuple(name for name in order if name not in self.selective) for order in drawn]
+        if self._paused:
+            plain = [tuple(name for name in order if name not in self._paused) for order in plain]
         if not plain[0]:
             self.dry = True
             return None
@@ -80,7 +88,7 @@ class Intake:
         """
         waiting = open_to_work and self.dry
         for door in self._doors:
-            if waiting and door.queue not in self.selective:
+            if waiting and door.queue not in self.selective and door.queue not in self._paused:
                 if not door.armed:
                     door.arm()
             elif door.armed or (insist and not door.parked):

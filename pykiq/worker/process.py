@@ -110,6 +110,7 @@ class Process:
             running=self.exchange.running,
             quiet=self._quiet.is_set,
             signal=self.command,
+            pause=self.exchange.pause,
         )
         self._endpoint: Endpoint | None = None
 

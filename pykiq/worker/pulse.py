@@ -1,7 +1,8 @@
 """The pulse: what keeps this process visible and alive to the others.
 
 It renews the lease a few times within its life, sends the heartbeat in Ruby's rhythm, reads which Rubies run beside
-us, and passes on what people press on the dashboard (Quiet and Stop arrive as names of signals).
+us and which queues are paused, and passes on what people press on the dashboard (Quiet and Stop arrive as names of
+signals).
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pykiq.observe.counters import Counters
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.observe.heartbeat import Beat, Running
 from pykiq.records import Assigned
-from pykiq.store import fleet
+from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
 
+PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
 log = structlog.get_logger("pykiq")
@@ -43,6 +45,7 @@ class Pulse:
         running: Callable[[], list[tuple[int, Assigned, float]]],
         quiet: Callable[[], bool],
         signal: Callable[[str], None],
+        pause: Callable[[frozenset[str]], None],
     ) -> None:
         self._config = config
         self._berth = berth
@@ -53,6 +56,8 @@ class Pulse:
         self._running = running
         self._quiet = quiet
         self._signal = signal
+        self._pause = pause
+        self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._cleanup_at = 0.0
@@ -66,6 +71,7 @@ class Pulse:
     def start(self) -> None:
         """The first lease, look at the fleet and beat, then a thread for the rest. Raises redis.RedisError."""
         self._berth.renew(self.client)
+        self._look_for_paused()
         self.fleet = fleet.read(self.client)
         self._send()
         for thread in self._threads:
@@ -92,8 +98,16 @@ class Pulse:
             log.warning("heartbeat_not_cleared", error=str(error), next="it expires within 60 s")
 
     def _hold_lease(self) -> None:
-        while not self._stop.wait(self._config.lease_ttl / 4):
+        while not self._stop.wait(min(self._config.lease_ttl / 4, PAUSE_INTERVAL)):
             self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
+            self._guarded("paused_queues_not_read", self._look_for_paused)
+
+    def _look_for_paused(self) -> None:
+        paused = queues.paused(self.client)
+        if paused != self._paused:
+            log.info("paused_queues", queues=sorted(paused), next="nothing is taken from them")
+            self._paused = paused
+            self._pause(paused)
 
     def _keep_beating(self) -> None:
         while not self._stop.is_set():

@@ -7,7 +7,7 @@ queue a window at a time; when a whole pass finds no foreign job, the queue is p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Selective:
         self._berth = berth
         self._classes = classes
         self._passes: dict[str, _Pass] = {}
+        self.paused: frozenset[str] = frozenset()  # queues not to look through for now
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._passes
@@ -44,12 +45,15 @@ class Selective:
 
     def due(self, now: float) -> str | None:
         """The queue to look through next, if it is time. `now` is monotonic."""
-        ready = [(one.next_look, queue) for queue, one in self._passes.items() if one.next_look <= now]
+        ready = [(one.next_look, queue) for queue, one in self._open() if one.next_look <= now]
         return min(ready)[1] if ready else None
 
     def next_look(self) -> float | None:
         """When (monotonic) the next look is due; None when no queue needs one."""
-        return min((one.next_look for one in self._passes.values()), default=None)
+        return min((one.next_look for _, one in self._open()), default=None)
+
+    def _open(self) -> Iterator[tuple[str, _Pass]]:
+        return ((queue, one) for queue, one in self._passes.items() if queue not in self.paused)
 
     def call(self, queue: str, room: int) -> Call:
         """The claim that looks at the next window of `queue`."""

@@ -690,3 +690,17 @@ def test_what_arrived_in_the_last_moment_goes_back(redis: redis_py.Redis, redis_
         assert stage.stop() is True
     assert waiting(redis) == [raw("Job", "unknown here")]
     assert in_flight(redis) == []
+
+
+def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(redis: redis_py.Redis, redis_url: str) -> None:
+    with staged(redis_url, registry(Job=lambda name: None), queues=["low", "high"]) as stage:
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == 2, 5, "both doorbells")
+        stage.exchange.pause(frozenset({"low"}))
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == 1, 5, "one of them to be taken down")
+        push(redis, raw("Job", "low", queue="low"), queue="low")
+        push(redis, raw("Job", "high", queue="high"), queue="high")
+        wait_until(lambda: stage.reports.fates == ["done"], 5, "the job of the other queue")
+        assert redis.llen("queue:low") == 1
+        stage.exchange.pause(frozenset())
+        wait_until(lambda: stage.reports.fates == ["done", "done"], 5, "the job that waited")
+    assert left(redis) == []

@@ -116,3 +116,37 @@ def test_when_all_queues_are_shared_only_looks_are_sent() -> None:
     assert made.claim(5, RNG) is None
     assert made.dry
     assert sent(made).looks_at == "shared"
+
+
+def test_nothing_is_claimed_from_a_paused_queue_and_its_bell_is_taken_down() -> None:
+    made, [a, b] = intake("a", "b")
+    made.dry = True
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.pause(frozenset({"a"}))
+    assert [key for key in sent(made).call.keys if str(key).startswith("queue:")] == ["queue:b"]
+    made.dry = True
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert (a.armed, b.armed) == (False, True)
+
+
+def test_with_every_queue_paused_it_waits_until_one_is_not() -> None:
+    made, [a, _] = intake("a", "b")
+    made.pause(frozenset({"a", "b", "elsewhere"}))
+    assert made.claim(5, RNG) is None
+    assert made.dry
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert not a.armed
+    made.pause(frozenset())
+    assert made.expects_jobs()
+    assert sent(made).room == 5
+
+
+def test_a_shared_queue_that_is_paused_is_not_looked_through() -> None:
+    made, _ = intake("a", "b")
+    made.selective.found_foreign("a")
+    assert sent(made).looks_at == "a"
+    made.pause(frozenset({"a"}))
+    assert sent(made).looks_at is None
+    assert made.selective.next_look() is None
+    made.pause(frozenset())
+    assert made.selective.next_look() is not None

@@ -31,6 +31,7 @@ class Body:
         self.config = Config.of(redis=url, **{"lease_ttl": 0.4, "sweep_interval": 0.1, **config})
         self.hooks = Lifecycle()
         self.signals: list[str] = []
+        self.paused: list[frozenset[str]] = []
         self.running: list[tuple[int, Assigned, float]] = []
         self.is_quiet = False
         self.counters = Counters()
@@ -46,6 +47,7 @@ class Body:
             running=lambda: self.running,
             quiet=lambda: self.is_quiet,
             signal=self.signals.append,
+            pause=self.paused.append,
         )
 
 
@@ -201,3 +203,13 @@ def test_closing_without_redis_is_no_error(body: Body, monkeypatch: pytest.Monke
     body.pulse.start()
     monkeypatch.setattr(Beat, "clear", away)
     body.pulse.close()
+
+
+def test_paused_queues_are_known_before_it_starts_and_noticed_while_it_runs(redis: redis_py.Redis, body: Body) -> None:
+    redis.sadd("paused", "low")
+    body.pulse.start()
+    assert body.paused == [frozenset({"low"})]
+    redis.sadd("paused", "high")
+    wait_until(lambda: body.paused[1:] == [{"low", "high"}], 5, "the second queue")
+    redis.delete("paused")
+    wait_until(lambda: body.paused[2:] == [frozenset()], 5, "the end of the pause")
