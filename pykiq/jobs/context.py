@@ -79,9 +79,10 @@ class JobContext:
     @property
     def log(self) -> BoundLogger:
         """A structlog logger bound with the job's `class` and `jid`."""
-        if self._log is None:
-            self._log = structlog.get_logger("pykiq.job").bind(**{"class": self.name, "jid": self.jid})
-        return self._log
+        log = self._log
+        if log is None:
+            log = self._log = structlog.get_logger("pykiq.job").bind(**{"class": self.name, "jid": self.jid})
+        return log
 
     def __repr__(self) -> str:
         return f"JobContext(name={self.name!r}, jid={self.jid!r}, queue={self.queue!r})"

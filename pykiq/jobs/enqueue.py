@@ -143,9 +143,12 @@ class Verbs(Generic[P]):
         item: dict[str, Any] = {**self._without_waits(), "class": self, "args": args}
         if at is not None:
             now = time.time()
-            item["at"] = (due(each, now) for each in at) if isinstance(at, Iterable) else due(at, now)
-            if isinstance(at, (list, tuple)):
-                item["at"] = list(item["at"])  # a length lets the client compare it with the jobs before it writes
+            if isinstance(at, Iterable):
+                moments = (due(each, now) for each in at)
+                # A length lets the client compare it with the jobs before it writes.
+                item["at"] = list(moments) if isinstance(at, (list, tuple)) else moments
+            else:
+                item["at"] = due(at, now)
         if spread_interval is not None:
             item["spread_interval"] = spread_interval
         return item

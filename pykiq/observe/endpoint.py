@@ -97,7 +97,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Request(BaseHTTPRequestHandler):
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
     server_version = "pykiq"
     sys_version = ""
     timeout = 5  # seconds for a client to say what it wants

@@ -141,13 +141,13 @@ def configure(format: str = "auto", level: str = "info", stream: TextIO | None =
     Raises ConfigError for an unknown format or level.
     """
     global _current
-    stream = sys.stderr if stream is None else stream
+    target: TextIO = sys.stderr if stream is None else stream
     if format not in FORMATS:
         raise ConfigError(_unknown("log format", format, FORMATS))
     if level not in LEVELS:
         raise ConfigError(_unknown("log level", level, LEVELS))
-    pretty = format == "pretty" or (format == "auto" and _is_terminal(stream))
-    output = Output(stream, _pretty_renderer(_is_terminal(stream)) if pretty else render_json, LEVELS[level])
+    pretty = format == "pretty" or (format == "auto" and _is_terminal(target))
+    output = Output(target, _pretty_renderer(_is_terminal(target)) if pretty else render_json, LEVELS[level])
 
     def render(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
         return output.render(dict(event))

@@ -25,7 +25,7 @@ SENTINEL_PORT = 26379
 
 def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
     """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and answers."""
-    options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
+    options: dict[str, Any] = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config)
@@ -38,7 +38,7 @@ def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    options = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    options: dict[str, Any] = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.asyncio.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 import redis.asyncio
@@ -38,7 +39,7 @@ def commands(batches: Sequence[PushBatch]) -> list[Command]:
             pairs = (part for pair in batch.entries for part in pair)
             written.append(("ZADD", keys.SCHEDULE, *pairs))
         else:
-            written.append(("LPUSH", keys.queue(batch.queue), *batch.entries))
+            written.append(("LPUSH", keys.queue(batch.queue), *cast("tuple[bytes, ...]", batch.entries)))
     return written
 
 

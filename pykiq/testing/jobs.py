@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from pykiq.errors import PykiqError
@@ -125,13 +126,15 @@ class Jobs:
         return f"<{len(self)} waiting, {len(self.retries)} to retry, {len(self.dead)} dead>"
 
     def _drain(self, draining: _Draining) -> dict[str, int]:
-        for assigned in draining:
-            draining.ended(draining.pipeline.run(assigned))
+        with closing(draining.pipeline):
+            for assigned in draining:
+                draining.ended(draining.pipeline.run(assigned))
         return dict(draining.counts)
 
     async def _adrain(self, draining: _Draining) -> dict[str, int]:
-        for assigned in draining:
-            draining.ended(await draining.pipeline.arun(assigned))
+        with closing(draining.pipeline):
+            for assigned in draining:
+                draining.ended(await draining.pipeline.arun(assigned))
         return dict(draining.counts)
 
     def _mine(self, jobs: list[StoredJob]) -> list[StoredJob]:

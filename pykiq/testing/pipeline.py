@@ -60,6 +60,10 @@ class Pipeline:
             return await asyncio.create_task(self._executor.arun(assigned))
         return await asyncio.to_thread(self._executor.run, assigned)
 
+    def close(self) -> None:
+        """End the thread that watches over timeouts."""
+        self._executor.close()
+
     def tell(self, outcome: Outcome) -> None:
         """Call the death and error handlers."""
         if lifecycle.listens_to_failures:

@@ -87,11 +87,12 @@ def loads(raw: bytes) -> Any:
     Raises Unreadable for what Ruby's parser refuses under 8.1 (WIRE.md §19): anything that is not one JSON document,
     NaN and Infinity, comments, raw control characters, lone surrogate escapes, more than 100 levels of nesting.
     """
+    value, same = None, False
     try:
         value = orjson.loads(raw)
         same = orjson.dumps(value) == raw
     except (ValueError, TypeError):
-        same = False
+        pass
     if not same or not _is_common(raw):
         return _exact_loads(raw)
     return value

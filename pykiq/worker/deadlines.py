@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pykiq.errors import JobTimeout, OutOfTime
 
@@ -57,6 +57,7 @@ class Deadlines:
         if self._thread is None:
             self._start()
         execution = _Execution(threading.get_ident(), time.monotonic() + limit)
+        returned: Any = None
         ended = False
         try:
             try:
@@ -69,7 +70,7 @@ class Deadlines:
             if not ended:  # else it has arrived while `_end` waited for it
                 message = f"the job ran past its timeout of {limit:g} s and was interrupted"
                 raise JobTimeout(message).with_traceback(error.__traceback__) from None
-        return returned
+        return cast(T, returned)
 
     def close(self) -> None:
         """End the watcher."""

@@ -258,8 +258,9 @@ def _limit(assigned: Assigned) -> float | None:
 
 
 async def _within(limit: float, work: Any) -> None:
+    bound = asyncio.timeout(limit)
     try:
-        async with asyncio.timeout(limit) as bound:
+        async with bound:
             await work
     except TimeoutError:
         if not bound.expired():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
 import pytest
 
 import pykiq
-from pykiq.errors import PykiqError
+from pykiq.errors import JobTimeout, PykiqError
 from pykiq.testing import Jobs, fake
+from tests.servers import wait_until
 
 HardJob = pykiq.remote("HardJob", queue="ruby")
 
@@ -299,7 +301,14 @@ def test_blocks_leave_no_thread_behind() -> None:
     @pykiq.job
     async def note() -> None: ...
 
+    @pykiq.job(timeout=0.01, retry=0)
+    def slow() -> None:
+        while True:
+            time.sleep(0.001)
+
     with fake() as jobs:
         note.perform_async()
-        jobs.drain()
-    assert threading.active_count() == before
+        slow.perform_async()
+        with pytest.raises(JobTimeout):
+            jobs.drain()
+    wait_until(lambda: threading.active_count() == before, what="the end of the loop's and the watcher's threads")
