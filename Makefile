@@ -37,10 +37,11 @@ test-unit: $(STAMP) ## the fast part: no real Ruby, no chaos, no programs that t
 	$(PYTEST) tests -m '$(UNIT)' -n 2
 
 .PHONY: check
-check: $(STAMP) ## ruff, strict mypy, the import arrows and the exported names
+check: $(STAMP) ## ruff, strict mypy, pyright, the import arrows and the exported names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(PYTEST) tests/test_arrows.py tests/test_public_names.py -q
 
 .PHONY: format

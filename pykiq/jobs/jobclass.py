@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pykiq.client.build import DEFAULTS
 from pykiq.client.times import Delay
+from pykiq.jobs.classverbs import AwaitInline, AwaitPush, AwaitPushLater, Inline, Push, PushLater, Set
 from pykiq.jobs.context import current_job
 from pykiq.jobs.declare import job_name
 from pykiq.jobs.enqueue import Verbs, When
@@ -34,6 +35,17 @@ class Job:
     job_options: ClassVar[Mapping[str, Any]] = DEFAULTS
     _verbs: ClassVar[Verbs[...]]
 
+    # See `Verbs`, where these are.
+    perform_async = Push()
+    perform_in = PushLater()
+    perform_at = PushLater()
+    perform_inline = Inline()
+    aperform_async = AwaitPush()
+    aperform_in = AwaitPushLater()
+    aperform_at = AwaitPushLater()
+    aperform_inline = AwaitInline()
+    set = Set()
+
     def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
         super().__init_subclass__()
         cls.job_name = job_name(name, cls.__name__)
@@ -50,19 +62,6 @@ class Job:
         return current_job().jid
 
     @classmethod
-    def perform_async(cls, *args: Any, **kwargs: Any) -> str | None:
-        """See `Verbs.perform_async`, and so for the others."""
-        return cls._verbs.perform_async(*args, **kwargs)
-
-    @classmethod
-    def perform_in(cls, interval: When, /, *args: Any, **kwargs: Any) -> str | None:
-        return cls._verbs.perform_in(interval, *args, **kwargs)
-
-    @classmethod
-    def perform_at(cls, moment: When, /, *args: Any, **kwargs: Any) -> str | None:
-        return cls._verbs.perform_at(moment, *args, **kwargs)
-
-    @classmethod
     def perform_bulk(
         cls,
         args: Iterable[Sequence[Any]],
@@ -74,22 +73,6 @@ class Job:
         return cls._verbs.perform_bulk(args, at=at, spread_interval=spread_interval, batch_size=batch_size)
 
     @classmethod
-    def perform_inline(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls._verbs.perform_inline(*args, **kwargs)
-
-    @classmethod
-    async def aperform_async(cls, *args: Any, **kwargs: Any) -> str | None:
-        return await cls._verbs.aperform_async(*args, **kwargs)
-
-    @classmethod
-    async def aperform_in(cls, interval: When, /, *args: Any, **kwargs: Any) -> str | None:
-        return await cls._verbs.aperform_in(interval, *args, **kwargs)
-
-    @classmethod
-    async def aperform_at(cls, moment: When, /, *args: Any, **kwargs: Any) -> str | None:
-        return await cls._verbs.aperform_at(moment, *args, **kwargs)
-
-    @classmethod
     async def aperform_bulk(
         cls,
         args: Iterable[Sequence[Any]],
@@ -99,11 +82,3 @@ class Job:
         batch_size: int | None = None,
     ) -> list[str | None]:
         return await cls._verbs.aperform_bulk(args, at=at, spread_interval=spread_interval, batch_size=batch_size)
-
-    @classmethod
-    async def aperform_inline(cls, *args: Any, **kwargs: Any) -> Any:
-        return await cls._verbs.aperform_inline(*args, **kwargs)
-
-    @classmethod
-    def set(cls, **options: Any) -> Verbs[...]:
-        return cls._verbs.set(**options)

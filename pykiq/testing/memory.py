@@ -94,6 +94,8 @@ class Memory:
             match what.kind:
                 case "push":
                     self.queued.append(stored(what.entry, what.queue))
+                case "schedule":
+                    self.due[keys.SCHEDULE].append(stored(what.entry, at=what.at))
                 case "later":
                     self.due[key].append(stored(what.entry, at=what.at))
                 case "dead":

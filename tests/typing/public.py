@@ -1,13 +1,14 @@
-"""Read by mypy and pyright, never run: what they know about jobs. Every `type: ignore` is an error that must stay one."""
+"""Read by mypy and pyright, never run: what they know of jobs. Every `type: ignore` is an error that must stay one."""
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true, reportUnusedFunction=false
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 import pykiq
+from pykiq.testing import Jobs, fake
 
 
 @pykiq.job("Billing::ChargeJob", queue="critical", retry=5)
@@ -78,8 +79,32 @@ class AsyncOrder(pykiq.Job):
 def classes_have_the_verbs_too() -> None:
     assert_type(Order.perform_async(42), str | None)
     assert_type(Order.perform_bulk([[1], [2]]), list[str | None])
+    Order.perform_async(order_id=42)
+    Order.perform_async("42")  # type: ignore[arg-type]
+    Order.perform_async()  # type: ignore[call-arg]
     AsyncOrder.perform_in(5, 42)
+    AsyncOrder.perform_in(5, "42")  # type: ignore[arg-type]
+    AsyncOrder.perform_at(datetime.now(UTC), 42)
+    assert_type(Order.set(queue="low").perform_async(42), str | None)
+    Order.set(queue="low").perform_async("42")  # type: ignore[arg-type]
+    Order.perform_inline(42)
+    Order.perform_inline()  # type: ignore[call-arg]
     Order.perform_later(42)  # type: ignore[attr-defined]
+
+
+async def and_the_awaitable_ones() -> None:
+    assert_type(await Order.aperform_async(42), str | None)
+    await Order.aperform_async("42")  # type: ignore[arg-type]
+    await AsyncOrder.aperform_in(5, "42")  # type: ignore[arg-type]
+    await AsyncOrder.aperform_inline("42")  # type: ignore[arg-type]
+
+
+class Abstract(pykiq.Job): ...
+
+
+def a_class_without_perform_takes_anything(job: type[pykiq.Job]) -> None:
+    assert_type(Abstract.perform_async(1, "two"), str | None)
+    assert_type(job.perform_async(1, "two"), str | None)
 
 
 def a_remote_class_takes_anything() -> None:
@@ -106,6 +131,14 @@ def tagged(job: dict[str, Any], call_next: Callable[[dict[str, Any]], dict[str, 
 
 @pykiq.on("startup")
 def ready() -> None: ...
+
+
+def what_a_test_sees(pykiq_jobs: Jobs) -> None:
+    assert_type(pykiq_jobs.drain(), dict[str, int])
+    [job] = pykiq_jobs.of_class(charge).assert_enqueued(Order, args=[42], at=timedelta(hours=1), tags=["a"])
+    assert_type(job.args, list[Any])
+    with fake() as jobs:
+        assert_type(jobs, Jobs)
 
 
 def decorators_return_what_they_were_given() -> None:
