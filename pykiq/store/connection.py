@@ -19,6 +19,7 @@ from redis.sentinel import Sentinel
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
+from pykiq.store.pool import Pool, SentinelPool
 
 SENTINEL_PORT = 26379
 
@@ -27,12 +28,12 @@ def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
     """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and answers."""
     options: dict[str, Any] = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
-        return redis.Redis.from_url(config.redis, **options)
+        return redis.Redis.from_pool(Pool.from_url(config.redis, **options))
     nodes, service, rest = _sentinel(config)
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
     )
-    master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis)
+    master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis, connection_pool_class=SentinelPool)
     return master
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 import redis.asyncio
 
+from pykiq.store.roundtrip import Command, around_trip, round_trip
 from pykiq.wire import keys
-
-Command = tuple[str | bytes | int | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,17 @@ def commands(batches: Sequence[PushBatch]) -> list[Command]:
 
 def push(client: redis.Redis, batches: Sequence[PushBatch]) -> None:
     """Send `batches` in one round trip. Raises redis.RedisError; what was written by then is not known."""
-    sent = commands(batches)
-    if len(sent) == 1:
-        client.execute_command(*sent[0])  # type: ignore[no-untyped-call]
-    elif sent:
-        with client.pipeline(transaction=False) as pipeline:
-            for command in sent:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            pipeline.execute()
+    if batches:
+        _check(round_trip(client, commands(batches)))
 
 
 async def apush(client: redis.asyncio.Redis, batches: Sequence[PushBatch]) -> None:
     """The same for asyncio."""
-    sent = commands(batches)
-    if len(sent) == 1:
-        await client.execute_command(*sent[0])  # type: ignore[no-untyped-call]
-    elif sent:
-        async with client.pipeline(transaction=False) as pipeline:
-            for command in sent:
-                pipeline.execute_command(*command)
-            await pipeline.execute()
+    if batches:
+        _check(await around_trip(client, commands(batches)))
+
+
+def _check(answers: list[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, redis.RedisError):
+            raise answer

@@ -12,6 +12,8 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from pykiq.store.roundtrip import round_trip
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -66,9 +68,4 @@ def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
 
 
 def _send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.execute_command(  # type: ignore[no-untyped-call]
-            "EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args
-        )
-    return list(pipeline.execute(raise_on_error=False))
+    return round_trip(client, [("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args) for call in calls])

@@ -156,38 +156,53 @@ def staged(url: str, handlers: Registry, **keys: Any) -> Iterator[Stage]:
 
 
 class Flaky:
-    """The exchange's client. `break_next(n)` lets Redis run the next n pipelines and loses their answers."""
+    """The exchange's client. It lets Redis run the next `lost` round trips and loses their answers."""
 
     def __init__(self, client: redis_py.Redis) -> None:
         self._client = client
+        self.connection_pool = self  # of round trips; a pipeline is the real client's
         self.lost = 0  # answers to lose from now on
-        self.refused = 0  # pipelines that never reach Redis
+        self.refused = 0  # round trips that never reach Redis
         self.dropped = 0  # how many were lost or refused so far
         self.executed = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
+    def get_connection(self) -> Any:
+        self._begin()
+        return self._client.connection_pool.get_connection()
+
+    def release(self, connection: Any) -> None:
+        self._client.connection_pool.release(connection)
+        self._end()
+
     def pipeline(self, transaction: bool = True) -> Any:
         pipeline = self._client.pipeline(transaction=transaction)
         execute = pipeline.execute
 
         def flaky(raise_on_error: bool = True) -> Any:
-            if self.refused > 0:
-                self.refused -= 1
-                self.dropped += 1
-                pipeline.reset()
-                raise redis_py.ConnectionError("refused by the test")
-            answers = execute(raise_on_error)
-            self.executed += 1
-            if self.lost > 0:
-                self.lost -= 1
-                self.dropped += 1
-                raise redis_py.ConnectionError("answer lost by the test")
-            return answers
+            with pipeline:
+                self._begin()
+                answers = execute(raise_on_error)
+                self._end()
+                return answers
 
         pipeline.execute = flaky  # type: ignore[method-assign]
         return pipeline
+
+    def _begin(self) -> None:
+        if self.refused > 0:
+            self.refused -= 1
+            self.dropped += 1
+            raise redis_py.ConnectionError("refused by the test")
+
+    def _end(self) -> None:
+        self.executed += 1
+        if self.lost > 0:
+            self.lost -= 1
+            self.dropped += 1
+            raise redis_py.ConnectionError("answer lost by the test")
 
 
 def push(redis: redis_py.Redis, *payloads: bytes, queue: str = "default") -> None:

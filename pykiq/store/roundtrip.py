@@ -1,0 +1,73 @@
+"""One round trip for any number of commands, on a connection of a redis-py client.
+
+redis-py's Pipeline does the same in half as much time again, and its hiredis takes 500 µs to pack an argument of 200 kB
+where joining bytes takes 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+
+Command = Sequence[str | bytes | int | float]
+
+
+def round_trip(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send `commands` and return their answers; that of a command which Redis refused is its error.
+
+    Nothing is sent twice. Raises redis.RedisError when there is no answer; which of the commands ran is then unknown.
+    """
+    sent = packed(commands)
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command([sent])
+        return [_answer(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()  # an answer may be under way, and nobody else must take it for theirs
+        raise
+    finally:
+        pool.release(connection)
+
+
+async def around_trip(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
+    """The same for asyncio."""
+    sent = packed(commands)
+    pool: Any = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        await connection.send_packed_command([sent])
+        return [await _aanswer(connection) for _ in commands]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """`commands` as Redis reads them."""
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for part in command:
+            raw = part if isinstance(part, bytes) else (part if isinstance(part, str) else str(part)).encode()
+            parts += (b"$%d\r\n" % len(raw), raw, b"\r\n")
+    return b"".join(parts)
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as refused:
+        return refused
+
+
+async def _aanswer(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except redis.ResponseError as refused:
+        return refused

@@ -1,0 +1,78 @@
+"""The round trip: commands as Redis reads them, every answer to its own command."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import Any
+
+import pytest
+import redis as redis_py
+from redis.connection import Connection
+
+from pykiq.config import Config
+from pykiq.store.connection import aclose, aconnect, connect
+from pykiq.store.roundtrip import around_trip, packed, round_trip
+
+
+class Name(str, enum.Enum):  # noqa: UP042 - the older way, whose str() is not its value
+    LOW = "low"
+
+
+def test_commands_are_packed_as_redis_py_packs_them() -> None:
+    commands = [
+        ("SADD", "queues", "défaut", Name.LOW),
+        ("LPUSH", "queue:default", b"\xff\r\n", b"", b"x" * 100_000),
+        ("ZADD", "schedule", 1_795_315_352.119, b"a", 10**20, b"b", -0.5, b"c"),
+    ]
+    assert packed(commands) == b"".join(Connection().pack_commands(commands))
+
+
+def test_each_command_has_its_answer_and_a_refused_one_its_error(redis: redis_py.Redis) -> None:
+    redis.set("text", "1")
+    first, refused, last = round_trip(redis, [("INCR", "text"), ("LPUSH", "text", b"x"), ("GET", "text")])
+    assert (first, last) == (2, b"2")
+    assert isinstance(refused, redis_py.ResponseError)
+
+
+async def test_asyncio_has_the_same_answers(redis: redis_py.Redis, redis_url: str) -> None:
+    redis.set("text", "1")
+    client = aconnect(Config.of(redis=redis_url))
+    first, refused, last = await around_trip(client, [("INCR", "text"), ("LPUSH", "text", b"x"), ("GET", "text")])
+    assert (first, last) == (2, b"2")
+    assert isinstance(refused, redis_py.ResponseError)
+    await aclose(client)
+
+
+def test_what_was_not_read_is_not_the_next_ones_answer(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with connect(Config.of(redis=redis_url)) as client:
+        client.ping()
+        connection = client.connection_pool.get_connection()
+        client.connection_pool.release(connection)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "read_response", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                round_trip(client, [("BLPOP", "empty", 0.05)])
+        assert round_trip(client, [("ECHO", "mine")]) == [b"mine"]
+
+
+async def test_what_was_not_read_is_not_the_next_ones_answer_in_asyncio(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    client = aconnect(Config.of(redis=redis_url))
+    connection: Any = await client.connection_pool.get_connection()
+    await client.connection_pool.release(connection)
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "read_response", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await around_trip(client, [("BLPOP", "empty", 0.05)])
+    assert await around_trip(client, [("ECHO", "mine")]) == [b"mine"]
+    await aclose(client)
