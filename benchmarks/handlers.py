@@ -15,6 +15,11 @@ def noop(*args: object) -> None:
     pass
 
 
+@pykiq.job("Bench::AsyncNoop")
+async def async_noop(*args: object) -> None:
+    pass
+
+
 @pykiq.job("Bench::Sleep")
 def sleep(seconds: float) -> None:
     time.sleep(seconds)

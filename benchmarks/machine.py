@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,14 +127,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Bench:
-    """One Redis, and the two systems on it."""
+    """One Redis, the systems on it, and a folder that all of them reach."""
 
-    def __init__(self, server: Server, home: rubies.Home) -> None:
+    def __init__(self, server: Server, systems: tuple[System, ...], folder: Path) -> None:
         assert server.process is not None
         self.redis = server.client()
         self.redis_pid = server.process.pid
-        self.systems: tuple[System, System] = (Pykiq(server.url), Sidekiq(server.url, home))
-        self._folder = home.outside  # both systems reach it
+        self.systems = systems
+        self._folder = folder
 
     def empty(self) -> None:
         """Drop all data, and let Redis finish freeing its memory."""
@@ -161,6 +162,18 @@ class Bench:
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[tuple[Bench, Pykiq]]:
+    """pykiq without anybody to compare it with, on whatever server the tests use."""
+    server = Server()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            ours = Pykiq(server.start().url)
+            yield Bench(server, (ours,), Path(folder)), ours
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
 def machine() -> Iterator[Bench]:
     """A Redis on a free port, and the newest Sidekiq there is. Raises BenchmarkError."""
     program = shutil.which("redis-server")
@@ -172,7 +185,7 @@ def machine() -> Iterator[Bench]:
     home = newest.place(HERE / "ruby_side")
     server = Server(program)
     try:
-        yield Bench(server.start(), home)
+        yield Bench(server.start(), (Pykiq(server.url), Sidekiq(server.url, home)), home.outside)
     finally:
         server.stop()
         home.remove()

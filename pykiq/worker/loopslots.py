@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
@@ -89,7 +88,8 @@ class LoopSlots:
         self._thread = thread
         self._arun = arun
         self._done = done
-        self._tasks: dict[asyncio.Task[None], tuple[Assigned, float]] = {}
+        self._made = 0  # tasks made and not ended
+        self._running: dict[asyncio.Task[None], tuple[Assigned, float]] = {}
 
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Start jobs on the loop as slots are free."""
@@ -97,32 +97,40 @@ class LoopSlots:
         self._thread.loop.call_soon_threadsafe(self._fill)
 
     def _fill(self) -> None:
-        while len(self._tasks) < self._size:
-            try:
-                assigned = self.waiting.popleft()
-            except IndexError:
-                return
-            task = self._thread.loop.create_task(self._run(assigned), name=f"pykiq {assigned.jid}")
-            self._tasks[task] = (assigned, time.time())
-            self.started.append(assigned)
-            task.add_done_callback(self._ended)
+        on_their_way = self._made - len(self._running)
+        for _ in range(min(len(self.waiting) - on_their_way, self._size - self._made)):
+            self._made += 1
+            self._thread.loop.create_task(self._serve()).add_done_callback(self._ended)
 
-    async def _run(self, assigned: Assigned) -> None:
+    async def _serve(self) -> None:
+        """Run one job. It is taken here, in the task's first step: one that is cancelled before has taken none."""
+        task = asyncio.current_task()
+        if task is None or not self._size:  # interrupted in the meantime
+            return
+        try:
+            assigned = self.waiting.popleft()
+        except IndexError:  # what waited has been recalled
+            return
+        self._running[task] = (assigned, time.time())
+        self.started.append(assigned)
         self._done(await self._arun(assigned))
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._made -= 1
+        self._running.pop(task, None)
         if not task.cancelled():
             task.exception()  # retrieved: an error that `arun` let pass has been dealt with
         self._fill()
 
     def running(self) -> list[Running]:
         """What runs now."""
-        return [(id(task), *started) for task, started in tuple(self._tasks.items())]
+        return [(id(task), *started) for task, started in tuple(self._running.items())]
 
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks that run now, for a dump of their stacks."""
-        return list(self._tasks)
+        """The tasks that run now, named after their jobs, for a dump of their stacks."""
+        for task, (assigned, _) in tuple(self._running.items()):
+            task.set_name(f"pykiq {assigned.jid}")
+        return list(self._running)
 
     def interrupt(self) -> None:
         """Cancel every running job, and start no other."""
@@ -132,5 +140,5 @@ class LoopSlots:
 
     def _cancel(self) -> None:
         self._size = 0
-        for task in tuple(self._tasks):
+        for task in tuple(self._running):
             task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import queue
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
@@ -97,16 +98,55 @@ def test_an_interruption_cancels_what_runs_and_nothing_else_starts(bench: Callab
     assert ran == cancelled == ["0", "1"]
 
 
-def test_a_job_submitted_just_before_the_interruption_is_cancelled_too(bench: Callable[..., Bench]) -> None:
+def test_a_job_submitted_just_before_the_interruption_is_cancelled_or_never_starts(
+    bench: Callable[..., Bench],
+) -> None:
     async def forever(assigned: Assigned) -> None:
         await asyncio.sleep(60)
 
     made = bench(2, forever)
-    made.thread.loop.call_soon_threadsafe(lambda: None)
+    looked = threading.Event()
     made.slots.submit([job(1)])
     made.slots.interrupt()
-    wait_until(lambda: not made.slots.waiting)
+    made.thread.loop.call_soon_threadsafe(lambda: made.thread.loop.call_soon(looked.set))
+    assert looked.wait(5)
     wait_until(lambda: made.slots.running() == [])
+    assert made.outcomes.empty()
+
+
+def test_a_job_whose_task_is_cancelled_before_its_first_step_still_runs(bench: Callable[..., Bench]) -> None:
+    """A handler that cancels every task meets some that have not begun: nobody would ever hear of their jobs."""
+
+    async def cancel_all(assigned: Assigned) -> None:
+        if assigned.jid == "first":
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    made = bench(5, cancel_all)
+    made.slots.submit([job("first"), *(job(number) for number in range(4))])
+    assert sorted(made.take(5)) == ["0", "1", "2", "3", "first"]
+
+
+def test_a_job_that_cancels_its_own_task_and_returns_has_ended(bench: Callable[..., Bench]) -> None:
+    async def cancel(assigned: Assigned) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    made = bench(1, cancel)
+    made.slots.submit([job(1), job(2)])
+    assert made.take(2) == ["1", "2"]
+
+
+def test_a_batch_wakes_the_loop_once(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bench(100, soon)
+    loop = made.thread.loop
+    calls: list[object] = []
+    plain = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: (calls.append(args), plain(*args)))
+    made.slots.submit([job(number) for number in range(100)])
+    made.take(100)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
