@@ -15,6 +15,7 @@ from pykiq.admin.access import Access
 from pykiq.errors import PayloadError
 from pykiq.store import due
 from pykiq.store.due import Move, Moved
+from pykiq.wire.dialect import seconds
 
 if TYPE_CHECKING:
     from pykiq.admin.entries import SortedEntry
@@ -49,6 +50,15 @@ def carry_out(access: Access, key: str, entries: Iterable[SortedEntry], plan: Pl
         answers = due.move(access.redis, key, [move for _, move in moves], now, access.config, rest=None)
         for (entry, move), answer in zip(moves, answers, strict=True):
             yield Change(entry, answer is Moved.DONE, _refused(move) if answer is Moved.REFUSED else None)
+
+
+def once(entries: Iterable[SortedEntry]) -> Iterator[SortedEntry]:
+    """`entries` without those that were enqueued since this began, by the clocks of those who did.
+
+    A job that is retried and fails at once is back in the set before a long walk is over; it is not tried again then.
+    """
+    began = time.time()
+    return (entry for entry in entries if (seconds(entry["enqueued_at"]) or 0.0) < began)
 
 
 def only(changes: Iterator[Change]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pykiq.admin.access import Access
 from pykiq.admin.entries import JobRecord
@@ -55,6 +55,10 @@ class Queue:
     def find_job(self, jid: str) -> JobRecord | None:
         """The job with that jid, or None. Goes through the whole queue."""
         return next((job for job in self if jid.encode() in job.raw and job.jid == jid), None)
+
+    def delete_jobs(self, jobs: Sequence[JobRecord]) -> list[bool]:
+        """Remove several jobs in one round trip; for each whether it was still there."""
+        return queues.delete(self._access.redis, self.name, [job.raw for job in jobs])
 
     def clear(self) -> None:
         """Remove every job and the queue itself from the list of queues."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from pykiq.admin.access import Access
-from pykiq.admin.changes import Change, carry_out
+from pykiq.admin.changes import Change, carry_out, once
 from pykiq.admin.entries import SortedEntry
 from pykiq.client.repush import repushed
 from pykiq.client.sync import Client
@@ -18,7 +18,7 @@ from pykiq.jobs.lifecycle import lifecycle
 from pykiq.store import sets
 from pykiq.store.due import Move
 from pykiq.wire import keys, payload
-from pykiq.wire.dialect import is_number, seconds
+from pykiq.wire.dialect import is_number
 from pykiq.wire.exactjson import dumps
 
 
@@ -63,7 +63,7 @@ class JobSet:
 
         In no order, and one may come twice. `count` is how many Redis looks at in one go.
         """
-        pattern = match if "*" in match else f"*{match}*"
+        pattern = match if "*" in match else f"*{sets.escaped(match)}*"
         return map(self._entry, sets.scan(self.access.redis, self.name, pattern, count=count))
 
     def fetch(self, score: float | datetime, jid: str | None = None) -> list[SortedEntry]:
@@ -74,8 +74,7 @@ class JobSet:
 
     def find_job(self, jid: str) -> SortedEntry | None:
         """The entry with that jid, or None. Redis looks through the whole set."""
-        escaped = "".join(f"\\{char}" if char in "*?[]\\" else char for char in jid)
-        found = sets.scan(self.access.redis, self.name, f"*{escaped}*")
+        found = sets.scan(self.access.redis, self.name, f"*{sets.escaped(jid)}*")
         return next((entry for entry in map(self._entry, found) if entry.jid == jid), None)
 
     def schedule(self, at: float | datetime, item: Mapping[str, Any]) -> None:
@@ -117,13 +116,8 @@ class JobSet:
             yield change
 
     def retry_all(self) -> int:
-        """Push everything now, and return how many that were. What cannot be pushed stays.
-
-        A job that fails again at once is back in the set before the walk is over: it is not tried a second time.
-        """
-        began = time.time()
-        earlier = (entry for entry in self if (seconds(entry["enqueued_at"]) or 0.0) < began)
-        return sum(change.done for change in self.retry_each(earlier))
+        """Push everything now, and return how many that were. What cannot be pushed stays."""
+        return sum(change.done for change in self.retry_each(once(self)))
 
     def kill_all(self, *, notify: bool = True) -> int:
         """Move everything to `dead`, and return how many that were."""

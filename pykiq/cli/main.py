@@ -20,6 +20,16 @@ COMMANDS: Mapping[str, str] = {
     "run": "pykiq.cli.run:run",
     "push": "pykiq.cli.push:push",
     "stats": "pykiq.cli.stats:stats",
+    "queues": "pykiq.cli.queues:queues",
+    "pause": "pykiq.cli.queues:pause",
+    "resume": "pykiq.cli.queues:resume",
+    "retries": "pykiq.cli.jobs:retries",
+    "scheduled": "pykiq.cli.jobs:scheduled",
+    "dead": "pykiq.cli.jobs:dead",
+    "processes": "pykiq.cli.fleet:processes",
+    "busy": "pykiq.cli.fleet:busy",
+    "quiet": "pykiq.cli.fleet:quiet",
+    "stop": "pykiq.cli.fleet:stop",
 }
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
 
@@ -70,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PykiqError as error:
         return _refuse(str(error), FAILED)
     except click.Abort:
-        return _refuse("interrupted before it started", FAILED)
+        return _refuse("interrupted", FAILED)
     return code if isinstance(code, int) else STOPPED
 
 

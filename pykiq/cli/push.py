@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.times import when
 from pykiq.client.sync import Client
 from pykiq.config.settings import shown
 from pykiq.errors import ConfigError, Unreadable
@@ -60,34 +59,3 @@ def parsed_arguments(text: str) -> list[Any]:
     if not isinstance(value, list):
         raise ConfigError(f"JSON-ARGS is {shown(text)}; expected {example}")
     return value
-
-
-def when(delay: str | None, moment: str | None, now: float) -> float | None:
-    """The time of `--in` or `--at` in epoch seconds, or None for at once. Raises ConfigError."""
-    if delay is not None and moment is not None:
-        raise ConfigError("--in and --at are both given; expected one of them")
-    if delay is not None:
-        seconds = _number(delay)
-        if seconds is None or seconds < 0:
-            raise ConfigError(f"--in is {shown(delay)}; expected a number of seconds, 0 or more")
-        return now + seconds
-    if moment is None:
-        return None
-    epoch = _number(moment)
-    if epoch is not None:
-        return epoch
-    try:
-        parsed = datetime.fromisoformat(moment)
-    except ValueError:
-        raise ConfigError(
-            f"--at is {shown(moment)}; expected epoch seconds or a time such as 2031-05-01T12:00:00+02:00"
-        ) from None
-    return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -10,6 +10,8 @@ import click
 
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.queues import queue_table
+from pykiq.cli.table import terminal_width
 from pykiq.store import stats as store
 
 
@@ -20,22 +22,11 @@ def stats(as_json: bool, **parameters: Any) -> None:
     """Show counters, sets, queues and processes."""
     with connected(loaded(parameters).config) as client:
         numbers = store.read(client, time.time())
-    click.echo(json.dumps(numbers.as_dict()) if as_json else table(numbers))
+    click.echo(json.dumps(numbers.as_dict()) if as_json else shown(numbers, terminal_width()))
 
 
-def table(numbers: store.Stats) -> str:
+def shown(numbers: store.Stats, width: int | None) -> str:
     """The same numbers for people: totals first, then one line per queue."""
     values = numbers.as_dict()
     lines = [f"{name:<12}{values[name]:>12,}" for name in values if name != "queues"]
-    if numbers.queues:
-        width = max(len("queue"), *(len(_printable(queue.name)) for queue in numbers.queues))
-        lines += ["", f"{'queue':<{width}}{'size':>12}{'latency':>14}"]
-        lines += [
-            f"{_printable(queue.name):<{width}}{queue.size:>12,}{f'{queue.latency:,.1f} s':>14}"
-            for queue in numbers.queues
-        ]
-    return "\n".join(lines)
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return "\n".join(lines + (["", queue_table(numbers.queues, width)] if numbers.queues else []))

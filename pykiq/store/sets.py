@@ -44,6 +44,11 @@ def pages(client: redis.Redis, key: str, *, up: bool = False, page: int = PAGE) 
         yield found
 
 
+def escaped(text: str) -> str:
+    """`text` as a pattern that means just that text."""
+    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
+
+
 def scan(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE) -> Iterator[Entry]:
     """The entries whose bytes match a glob, looked through by the server, in no order; one may come twice."""
     found: Any = client.zscan_iter(key, match=pattern.encode("utf-8", "surrogateescape"), count=count)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from pykiq.cli.push import parsed_arguments, when
+from pykiq.cli.push import parsed_arguments
+from pykiq.cli.times import when
 from pykiq.errors import ConfigError
 from tests.cli.command import pykiq_command
 

@@ -1,0 +1,100 @@
+"""Which jobs a command is about: `--class`, `--queue`, `--error`, `--since`, `--match`. Pure, but for the flags."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from pykiq.admin import JobRecord
+from pykiq.cli.times import since as moment_of
+from pykiq.store.sets import escaped
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+When = Callable[[JobRecord], "float | None"]
+"""The moment of a job that `--since` is about, in epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a job must be like; None is anything. `since` is in epoch seconds.
+
+    `match` is text somewhere in the job's bytes. In all texts `*` stands for anything.
+    """
+
+    klass: str | None = None
+    queue: str | None = None
+    error: str | None = None
+    since: float | None = None
+    match: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != Filter()
+
+    def passes(self, job: JobRecord, when: When) -> bool:
+        """Whether a job is meant. One that does not say when is not meant by any `since`."""
+        return (
+            (self.match is None or self._has(job))
+            and (self.klass is None or self._is_of_class(job))
+            and (self.queue is None or job.queue == self.queue)
+            and (self.error is None or self._failed_so(job))
+            and (self.since is None or (when(job) or 0.0) >= self.since)
+        )
+
+    def _has(self, job: JobRecord) -> bool:
+        return _like(job.raw.decode("utf-8", "surrogateescape"), f"*{self.match}*")
+
+    def _is_of_class(self, job: JobRecord) -> bool:
+        wanted = (self.klass or "").removeprefix("::")
+        names = {job.display_class, (job.klass or "").removeprefix("::"), str(job["wrapped"] or "")}
+        return any(_like(name, wanted) for name in names)
+
+    def _failed_so(self, job: JobRecord) -> bool:
+        text = f"{job.error_class}: {job.error_message or ''}".lower()
+        return job.error_class is not None and _like(text, f"*{(self.error or '').lower()}*")
+
+    @property
+    def pattern(self) -> str:
+        """`match` as Redis takes it."""
+        return f"*{'*'.join(map(escaped, (self.match or '').split('*')))}*"
+
+
+def filter_options(*, error: bool = True) -> Callable[[Command], Command]:
+    """The flags of a filter, for a command that takes its parameters as keywords; `chosen` reads them."""
+    options = [
+        click.option("--class", "klass", metavar="CLASS", help="Only jobs of this class; * stands for anything."),
+        click.option("--queue", "of_queue", metavar="NAME", help="Only jobs of this queue."),
+        click.option("--since", metavar="WHEN", help="Only jobs since then: 15m, 2h, 3d ago, or a time."),
+        click.option("--match", metavar="TEXT", help="Only jobs with this text anywhere in them; * for anything."),
+    ]
+    if error:
+        options.append(click.option("--error", metavar="TEXT", help="Only jobs whose error has this text."))
+
+    def decorate(command: Command) -> Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _like(text: str, pattern: str) -> bool:
+    """Whether the text is what the pattern says, in which only `*` is special."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def chosen(parameters: dict[str, Any]) -> Filter:
+    """The filter of a command's parameters. Raises ConfigError for a `--since` that is no time."""
+    since = parameters.get("since")
+    return Filter(
+        parameters.get("klass"),
+        parameters.get("of_queue"),
+        parameters.get("error"),
+        None if since is None else moment_of(since, time.time()),
+        parameters.get("match"),
+    )

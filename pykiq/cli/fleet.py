@@ -1,0 +1,171 @@
+"""`pykiq processes`, `busy`, `quiet`, `stop`: the processes of the fleet, Ruby's too, and what they run now."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pykiq.admin import Process, ProcessSet, Work, WorkSet
+from pykiq.cli import showing
+from pykiq.cli.connected import connected
+from pykiq.cli.filters import Filter, chosen, filter_options
+from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.table import Column, span, table, terminal_width
+from pykiq.client.sync import Client
+from pykiq.errors import ConfigError, PykiqError
+
+_PROCESSES = (
+    *(Column("process", soft=True), Column("version"), Column("tag", soft=True), Column("queues", soft=True)),
+    *(Column("busy", right=True), Column("memory", right=True), Column("started", right=True)),
+    *(Column("beat", right=True), Column("")),
+)
+_BUSY = (
+    *(Column("running", right=True), Column("process", soft=True), Column("queue", soft=True), Column("jid")),
+    *(Column("class", soft=True), Column("args", soft=True)),
+)
+
+
+@click.command(context_settings=HELP)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@connection_options
+def processes(as_json: bool, **parameters: Any) -> None:
+    """Show the processes of the fleet, Ruby's and Python's."""
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        found = list(ProcessSet(client))
+    if as_json:
+        for process in found:
+            click.echo(_process_line(process))
+    elif found:
+        click.echo(process_table(found, time.time(), terminal_width()))
+    else:
+        click.echo("no processes", err=True)
+
+
+@click.command(context_settings=HELP)
+@filter_options(error=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@connection_options
+def busy(as_json: bool, **parameters: Any) -> None:
+    """Show the jobs that run now, the longest running first. --since is about when they started."""
+    wanted = chosen(parameters)
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        found = [work for work in WorkSet(client) if _is_meant(work, wanted)]
+    if as_json:
+        for work in found:
+            click.echo(_work_line(work))
+    elif found:
+        click.echo(work_table(found, terminal_width()))
+    else:
+        click.echo("nothing matches" if wanted else "nothing runs", err=True)
+
+
+@click.command(context_settings=HELP)
+@click.argument("identities", nargs=-1, metavar="[IDENTITY]...")
+@click.option("--all", "everything", is_flag=True, help="Every process of the fleet, Ruby's too.")
+@connection_options
+def quiet(identities: tuple[str, ...], everything: bool, **parameters: Any) -> int:
+    """Let processes take no more jobs. IDENTITY is as `pykiq processes` shows it, or its beginning."""
+    return _signal(identities, everything, parameters, "quiet")
+
+
+@click.command(context_settings=HELP)
+@click.argument("identities", nargs=-1, metavar="[IDENTITY]...")
+@click.option("--all", "everything", is_flag=True, help="Every process of the fleet, Ruby's too.")
+@connection_options
+def stop(identities: tuple[str, ...], everything: bool, **parameters: Any) -> int:
+    """Let processes stop. IDENTITY is as `pykiq processes` shows it, or its beginning."""
+    return _signal(identities, everything, parameters, "stop")
+
+
+def _signal(identities: Sequence[str], everything: bool, parameters: dict[str, Any], verb: str) -> int:
+    if everything == bool(identities):
+        raise ConfigError(f"{verb} which processes? Give identities or --all; `pykiq processes` lists them")
+    config = loaded(parameters).config
+    failed = 0
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        known = list(ProcessSet(client))
+        for process in known if everything else [_found(known, identity) for identity in identities]:
+            try:
+                process.quiet() if verb == "quiet" else process.stop()
+                click.echo(f"{process.identity}: told to {verb}, within 10 s")
+            except PykiqError as error:
+                failed += 1
+                click.echo(f"pykiq: {error}", err=True)
+    if everything and not known:
+        click.echo("no processes", err=True)
+    return 1 if failed else 0
+
+
+def _found(known: Sequence[Process], identity: str) -> Process:
+    """The one process whose identity begins like that. Raises PykiqError."""
+    exact = [process for process in known if process.identity == identity]
+    found = exact or [process for process in known if process.identity.startswith(identity)]
+    if len(found) == 1:
+        return found[0]
+    what = "no process is called" if not found else f"{len(found)} processes begin with"
+    raise PykiqError(f"{what} {identity}; `pykiq processes` lists them; nothing was changed")
+
+
+def process_table(found: Sequence[Process], now: float, width: int | None) -> str:
+    """The processes as a table; the last column says which are quiet."""
+    rows = [
+        [
+            process.identity,
+            process.version or "",
+            process.tag,
+            ",".join(process.queues),
+            f"{process.busy}/{process.concurrency}" if process.concurrency else str(process.busy),
+            f"{process.rss / 1024:,.0f} MB",
+            showing.ago(process.started_at.timestamp(), now) if process.started_at else "",
+            showing.ago(process.beat.timestamp(), now) if process.beat else "",
+            "quiet" if process.stopping else "",
+        ]
+        for process in found
+    ]
+    return table(_PROCESSES, rows, width)
+
+
+def work_table(found: Sequence[Work], width: int | None) -> str:
+    """Running jobs as a table."""
+    rows = [
+        [
+            span(work.elapsed),
+            work.process_id,
+            work.queue,
+            work.job.jid or "?",
+            work.job.display_class,
+            showing.args(work.job),
+        ]
+        for work in found
+    ]
+    return table(_BUSY, rows, width)
+
+
+def _is_meant(work: Work, wanted: Filter) -> bool:
+    return wanted.passes(work.job, lambda _: _started(work))
+
+
+def _started(work: Work) -> float | None:
+    return work.run_at.timestamp() if work.run_at else None
+
+
+def _process_line(process: Process) -> str:
+    """Everything a process says, as one line of JSON."""
+    seen = process.seen._asdict()
+    info = dict(seen.pop("info"))
+    return json.dumps({**info, **seen})
+
+
+def _work_line(work: Work) -> str:
+    head = {
+        "process": work.process_id,
+        "thread": work.thread_id,
+        "run_at": work.run_at.isoformat() if work.run_at else None,
+    }
+    return f"{json.dumps(head)[:-1]}, {showing.line(work.job)[1:]}"

@@ -1,0 +1,227 @@
+"""`pykiq retries`, `pykiq scheduled`, `pykiq dead`: looking at the sorted sets, and acting on what is in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from pykiq.admin import DeadSet, JobRecord, JobSet, RetrySet, ScheduledSet, SortedEntry
+from pykiq.admin.changes import Change, once
+from pykiq.cli import showing
+from pykiq.cli.bulk import Tally, confirm, progress, report, tally
+from pykiq.cli.connected import connected
+from pykiq.cli.filters import Filter, chosen, filter_options
+from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.table import Column
+from pykiq.cli.times import when
+from pykiq.client.sync import Client
+from pykiq.config.settings import did_you_mean
+from pykiq.errors import ConfigError, PykiqError
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the sets as its command knows it. `since` is the moment of a job that `--since` is about."""
+
+    make: Callable[[Client], JobSet]
+    actions: tuple[str, ...]
+    columns: tuple[Column, ...]
+    row: Callable[[SortedEntry, float], Sequence[str]]
+    since: Callable[[JobRecord], float | None]
+    soonest_first: bool
+    empty: str
+
+
+# Each action, and how it is told of: before and after.
+VERBS: Mapping[str, tuple[str, str]] = {
+    "retry": ("push now", "pushed"),
+    "kill": ("kill", "killed"),
+    "delete": ("delete", "deleted"),
+    "reschedule": ("reschedule", "rescheduled"),
+    "clear": ("delete", "deleted"),
+}
+
+
+def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
+    @click.command(name, context_settings=HELP, help=help_text)
+    @click.argument("words", nargs=-1, metavar=f"[{'|'.join(kind.actions)}] [JID]...")
+    @filter_options()
+    @click.option("--all", "everything", is_flag=True, help="Act on every job of the set.")
+    @click.option("--in", "delay", metavar="SECONDS", help="For reschedule: due that many seconds from now.")
+    @click.option("--at", "moment", metavar="TIME", help="For reschedule: due then; epoch seconds or ISO 8601.")
+    @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+    @connection_options
+    def command(words: tuple[str, ...], **parameters: Any) -> int:
+        action, jids = (words[0], words[1:]) if words and words[0] in kind.actions else (None, words)
+        wanted = chosen(parameters)
+        config = loaded(parameters).config
+        with connected(config) as connection, Client(config, redis=connection) as client:
+            jobs = kind.make(client)
+            if action is not None:
+                return _act(kind, jobs, action, jids, wanted, parameters)
+            if jids:
+                return _show_jobs(kind, jobs, jids, as_json=parameters["as_json"])
+            now = time.time()
+            showing.show(
+                _filtered(kind, jobs, wanted),
+                kind.columns,
+                lambda entry: kind.row(entry, now),
+                limit=parameters["limit"],
+                as_json=parameters["as_json"],
+                empty=kind.empty if not wanted else "nothing matches",
+            )
+        return 0
+
+    return command
+
+
+def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]:
+    """The entries that are meant, the most interesting first; looked up by Redis when a text is asked for."""
+    source: Iterable[SortedEntry] = reversed(jobs) if kind.soonest_first else jobs
+    if wanted.match is not None:
+        source = jobs.scan(wanted.pattern, 1000)
+    return (entry for entry in source if wanted.passes(entry, kind.since))
+
+
+def _show_jobs(kind: Kind, jobs: JobSet, jids: Sequence[str], *, as_json: bool) -> int:
+    missing = 0
+    for jid in jids:
+        entry = jobs.find_job(jid)
+        if entry is None:
+            near = did_you_mean(jid, kind.actions)
+            click.echo(f"pykiq: no job {jid} in {jobs.name}{near}", err=True)
+            missing += 1
+        else:
+            click.echo(showing.line(entry) if as_json else showing.details(entry))
+    return 1 if missing else 0
+
+
+def _act(
+    kind: Kind, jobs: JobSet, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]
+) -> int:
+    yes, as_json = parameters["yes"], parameters["as_json"]
+    at = _moment(action, parameters)
+    before, after = VERBS[action]
+    if jids:
+        found = [(jid, jobs.find_job(jid)) for jid in jids]
+        missing = [jid for jid, entry in found if entry is None]
+        if missing:
+            raise PykiqError(f"no job {', '.join(missing)} in {jobs.name}; nothing was changed")
+        entries = [entry for _, entry in found if entry is not None]
+        return report(tally(_changes(jobs, action, entries, at)), after, as_json=as_json)
+    everything = parameters["everything"] or action == "clear"
+    if action == "clear" and wanted:
+        raise ConfigError("clear takes no filter: it empties the whole set; use delete with the filter")
+    if not wanted and not everything:
+        raise ConfigError(f"{action} which jobs? Give JIDs, a filter such as --class, or --all")
+    size = jobs.size
+
+    def question() -> str | None:
+        count = sum(1 for _ in progress(_filtered(kind, jobs, wanted), size, "looking")) if wanted else size
+        if count == 0:
+            click.echo("nothing matches", err=True)
+            return None
+        return f"{before} {count:,} of {size:,} jobs in {jobs.name}?"
+
+    if not confirm(question, yes=yes):
+        return 0
+    if action == "clear":
+        jobs.clear()
+        return report(Tally(done=size), after, as_json=as_json)
+    entries_of = progress(_filtered(kind, jobs, wanted), size, before)
+    return report(tally(_changes(jobs, action, entries_of, at)), after, as_json=as_json)
+
+
+def _moment(action: str, parameters: Mapping[str, Any]) -> float:
+    at = when(parameters["delay"], parameters["moment"], time.time())
+    if action != "reschedule":
+        if at is not None:
+            raise ConfigError(f"--in and --at are for reschedule; {action} happens now")
+        return 0.0
+    if at is None:
+        raise ConfigError("reschedule to when? Give --in SECONDS or --at TIME")
+    return at
+
+
+def _changes(jobs: JobSet, action: str, entries: Iterable[SortedEntry], at: float) -> Iterator[Change]:
+    match action:
+        case "retry":
+            return jobs.retry_each(once(entries))
+        case "kill":
+            return jobs.kill_each(entries)
+        case "reschedule":
+            return jobs.reschedule_each(entries, at)
+        case _:
+            return jobs.delete_each(entries)
+
+
+def _seconds(job: JobRecord, *names: str) -> float | None:
+    moments = (getattr(job, name) for name in names)
+    return next((moment.timestamp() for moment in moments if moment is not None), None)
+
+
+_WHAT = (Column("jid"), Column("queue", soft=True), Column("class", soft=True), Column("args", soft=True))
+_ERROR = Column("error", soft=True)
+
+
+def _what(entry: SortedEntry) -> list[str]:
+    return [entry.jid or "?", entry.queue or "", entry.display_class, showing.args(entry)]
+
+
+RETRIES = Kind(
+    RetrySet,
+    ("retry", "kill", "delete", "reschedule", "clear"),
+    (Column("due"), *_WHAT, Column("retries", right=True), _ERROR),
+    lambda entry, now: [
+        showing.ago(entry.score, now),
+        *_what(entry),
+        str(entry["retry_count"] or 0),
+        showing.error(entry),
+    ],
+    lambda job: _seconds(job, "retried_at", "failed_at"),
+    soonest_first=True,
+    empty="no retries",
+)
+SCHEDULED = Kind(
+    ScheduledSet,
+    ("retry", "kill", "delete", "reschedule", "clear"),
+    (Column("due"), *_WHAT),
+    lambda entry, now: [showing.ago(entry.score, now), *_what(entry)],
+    lambda job: _seconds(job, "created_at"),
+    soonest_first=True,
+    empty="nothing is scheduled",
+)
+DEAD = Kind(
+    DeadSet,
+    ("retry", "delete", "clear"),
+    (Column("died"), *_WHAT, _ERROR),
+    lambda entry, now: [showing.ago(entry.score, now), *_what(entry), showing.error(entry)],
+    lambda job: job.score if isinstance(job, SortedEntry) else None,
+    soonest_first=False,
+    empty="nothing is dead",
+)
+
+retries = _set_command(
+    "retries",
+    RETRIES,
+    "Show the jobs that will be tried again, the next one first; or retry, kill, delete, reschedule or clear them."
+    " --since is about their last failure.",
+)
+scheduled = _set_command(
+    "scheduled",
+    SCHEDULED,
+    "Show the jobs that are due later, the next one first; or push them now (retry), kill, delete, reschedule or clear"
+    " them. --since is about when they were made.",
+)
+dead = _set_command(
+    "dead",
+    DEAD,
+    "Show the jobs that will not be tried again, the latest first; or retry, delete or clear them. --since is about"
+    " their death.",
+)

@@ -1,0 +1,185 @@
+"""`pykiq queues`, `pykiq pause`, `pykiq resume`: the queues, what waits in them, and letting nothing be taken."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import click
+
+from pykiq.admin import JobRecord, ProcessSet, Queue, Stats
+from pykiq.cli import showing
+from pykiq.cli.bulk import Tally, confirm, progress, report
+from pykiq.cli.connected import connected
+from pykiq.cli.filters import Filter, chosen, filter_options
+from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.table import Column, span, table, terminal_width
+from pykiq.client.sync import Client
+from pykiq.config.settings import did_you_mean
+from pykiq.errors import ConfigError, PykiqError
+from pykiq.store import queues as store
+from pykiq.store.stats import QueueStats
+
+ACTIONS = ("delete", "clear")
+BATCH = 100  # jobs deleted in one round trip
+_COLUMNS = (Column("queue", soft=True), Column("size", right=True), Column("latency", right=True), Column(""))
+_JOB_COLUMNS = (Column("waiting", right=True), Column("jid"), Column("class", soft=True), Column("args", soft=True))
+
+
+@click.command(context_settings=HELP)
+@click.argument("name", required=False, metavar="[QUEUE")
+@click.argument("words", nargs=-1, metavar="[delete|clear] [JID]...]")
+@filter_options(error=False)
+@click.option("--all", "everything", is_flag=True, help="Delete every job of the queue.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@connection_options
+def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
+    """Show the queues; or the jobs of one QUEUE, the newest first; or delete jobs of it, or clear it.
+
+    --since is about when a job was enqueued.
+    """
+    wanted = chosen(parameters)
+    as_json = parameters["as_json"]
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        if name is None:
+            if wanted:
+                raise ConfigError("a filter is about jobs: name a queue, as in `pykiq queues default --class HardJob`")
+            _show_queues(Stats(client).queue_summaries, as_json=as_json)
+            return 0
+        queue = Queue(name, client)
+        if not queue.size and name not in store.names(connection):
+            near = did_you_mean(name, store.names(connection))
+            raise PykiqError(f"there is no queue {name}{near or '; `pykiq queues` lists them'}")
+        if not words:
+            jobs = (job for job in queue if wanted.passes(job, _since))
+            showing.show(
+                *(jobs, _JOB_COLUMNS, _row),
+                limit=parameters["limit"],
+                as_json=as_json,
+                empty="nothing matches" if wanted else "no jobs",
+            )
+            return 0
+        if words[0] in ACTIONS:
+            return _act(queue, words[0], words[1:], wanted, parameters)
+        return _show_jobs(queue, words, as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@connection_options
+def pause(names: tuple[str, ...], **parameters: Any) -> None:
+    """Let no more jobs be taken from queues; those that run go on."""
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        processes = list(ProcessSet(client))
+        for name in names:
+            click.echo(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
+            heedless = [
+                one.identity for one in processes if name in one.queues and not (one.version or "").startswith("pykiq")
+            ]
+            if heedless:
+                click.echo(
+                    f"  {len(heedless)} Ruby processes serve it: only Sidekiq Pro heeds this, free Sidekiq goes on",
+                    err=True,
+                )
+
+
+@click.command(context_settings=HELP)
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@connection_options
+def resume(names: tuple[str, ...], **parameters: Any) -> None:
+    """Let jobs be taken from paused queues again."""
+    config = loaded(parameters).config
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        for name in names:
+            click.echo(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
+
+
+def queue_table(summaries: Sequence[QueueStats], width: int | None) -> str:
+    """The queues as a table; the last column says which are paused."""
+    rows = [
+        [one.name, f"{one.size:,}", span(one.latency) if one.size else "", "paused" if one.paused else ""]
+        for one in summaries
+    ]
+    return table(_COLUMNS, rows, width)
+
+
+def _show_queues(summaries: Sequence[QueueStats], *, as_json: bool) -> None:
+    if as_json:
+        for one in summaries:
+            told = {"name": one.name, "size": one.size, "latency": one.latency, "paused": one.paused}
+            click.echo(json.dumps(told))
+    elif summaries:
+        click.echo(queue_table(summaries, terminal_width()))
+    else:
+        click.echo("no queues", err=True)
+
+
+def _show_jobs(queue: Queue, jids: Sequence[str], *, as_json: bool) -> int:
+    missing = 0
+    for jid in jids:
+        job = queue.find_job(jid)
+        if job is None:
+            click.echo(f"pykiq: no job {jid} in {queue.name}{did_you_mean(jid, ACTIONS)}", err=True)
+            missing += 1
+        else:
+            click.echo(showing.line(job) if as_json else showing.details(job))
+    return 1 if missing else 0
+
+
+def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]) -> int:
+    if action == "clear":
+        if wanted or jids:
+            raise ConfigError("clear empties the whole queue; use delete with JIDs or a filter")
+        size = queue.size
+        if confirm(lambda: f"delete all {size:,} jobs of {queue.name}?", yes=parameters["yes"]):
+            queue.clear()
+            report(Tally(done=size), "deleted", as_json=parameters["as_json"])
+        return 0
+    if jids:
+        found = [job for jid in jids if (job := queue.find_job(jid)) is not None]
+        missing = len(jids) - len(found)
+        done = sum(job.delete() for job in found)
+        return report(Tally(done, missing + len(found) - done), "deleted", as_json=parameters["as_json"])
+    if not wanted and not parameters["everything"]:
+        raise ConfigError("delete which jobs? Give JIDs, a filter such as --class, or --all")
+
+    size = queue.size
+
+    def question() -> str | None:
+        count = sum(wanted.passes(job, _since) for job in progress(queue, size, "looking"))
+        if count == 0:
+            click.echo("nothing matches", err=True)
+            return None
+        return f"delete {count:,} of {size:,} jobs of {queue.name}?"
+
+    if not confirm(question, yes=parameters["yes"]):
+        return 0
+    meant = (job for job in progress(queue, size, "delete") if wanted.passes(job, _since))
+    return report(_delete(queue, meant), "deleted", as_json=parameters["as_json"])
+
+
+def _delete(queue: Queue, jobs: Iterator[JobRecord]) -> Tally:
+    done = gone = 0
+    while batch := list(islice(jobs, BATCH)):
+        removed = queue.delete_jobs(batch)
+        done += sum(removed)
+        gone += len(batch) - sum(removed)
+    return Tally(done, gone)
+
+
+def _since(job: JobRecord) -> float | None:
+    moment = job.enqueued_at or job.created_at
+    return moment.timestamp() if moment else None
+
+
+def _row(job: JobRecord) -> list[str]:
+    moment = _since(job)
+    waiting = "" if moment is None else span(max(0.0, time.time() - moment))
+    return [waiting, job.jid or "?", job.display_class, showing.args(job)]

@@ -1,0 +1,92 @@
+"""Jobs on the screen and as JSON: one line each, or one job with all that it says."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import click
+
+from pykiq.admin import JobRecord, SortedEntry
+from pykiq.cli.table import Column, printable, span, table, terminal_width
+from pykiq.errors import PykiqError
+from pykiq.wire.exactjson import dumps
+
+_ONE_LINE = str.maketrans("\r\n", "  ")
+ROWS = 100  # rows of a table unless --limit says otherwise
+
+
+def show(
+    jobs: Iterable[JobRecord], columns: Sequence[Column], row: Any, *, limit: int | None, as_json: bool, empty: str
+) -> None:
+    """Print jobs as a table of at most `limit` rows, or a line of JSON each; `row` makes the cells of one."""
+    if as_json:
+        for job in islice(jobs, limit):
+            click.echo(line(job))
+        return
+    most = ROWS if limit is None else limit
+    found = list(islice(jobs, most + 1))
+    if not found:
+        click.echo(empty, err=True)
+        return
+    click.echo(table(columns, [row(job) for job in found[:most]], terminal_width()))
+    if len(found) > most:
+        click.echo(f"and more; --limit shows more than {most}", err=True)
+
+
+def line(job: JobRecord) -> str:
+    """A job as one line of JSON: where it is, what it is called, and its payload as it is in Redis.
+
+    `job` is null for bytes that are not a job; `raw` has them as text.
+    """
+    head: dict[str, Any] = {"jid": job.jid, "class": job.display_class, "queue": job.queue}
+    if isinstance(job, SortedEntry):
+        head |= {"set": job.parent.name, "score": job.score, "at": job.at.isoformat() if job.at else None}
+    text = job.raw.decode("utf-8", "replace")
+    if not job.item:
+        return json.dumps({**head, "job": None, "raw": text})
+    # Spliced, not written again: its numbers stay as they are. A line break in it can only be between two tokens.
+    return f'{json.dumps(head)[:-1]}, "job": {text.translate(_ONE_LINE)}}}'
+
+
+def args(job: JobRecord) -> str:
+    """The arguments as JSON, without the brackets around them."""
+    if not job.item:
+        return job.raw.decode("utf-8", "replace")
+    try:
+        return dumps(job.display_args).decode("utf-8", "replace")[1:-1]
+    except PykiqError:
+        return repr(job.display_args)[1:-1]
+
+
+def error(job: JobRecord) -> str:
+    return f"{job.error_class}: {job.error_message}" if job.error_class else ""
+
+
+def ago(seconds: float | None, now: float) -> str:
+    """How long before now a moment is, `in …` when it is still to come; empty when there is none."""
+    if seconds is None:
+        return ""
+    return f"in {span(seconds - now)}" if seconds > now else span(now - seconds)
+
+
+def details(job: JobRecord) -> str:
+    """Everything a job says, one key a line, its backtrace last."""
+    now = time.time()
+    rows: list[tuple[str, str]] = [("class", job.display_class), ("args", args(job))]
+    if isinstance(job, SortedEntry) and job.at:
+        rows.append((job.parent.name, f"{job.at:%Y-%m-%d %H:%M:%S} UTC ({ago(job.score, now)})"))
+    for name in ("created_at", "enqueued_at", "failed_at", "retried_at"):
+        moment = getattr(job, name)
+        if moment is not None:
+            rows.append((name, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment.timestamp(), now)})"))
+    told = {"class", "args", "created_at", "enqueued_at", "failed_at", "retried_at", "error_backtrace"}
+    for key, value in job.item.items():
+        if key not in told:
+            rows.append((key, value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")))
+    width = max(len(printable(name)) for name, _ in rows)
+    lines = [f"{printable(name):<{width}}  {printable(text)}" for name, text in rows]
+    return "\n".join(lines + [f"{'':<{width}}  {printable(one)}" for one in job.error_backtrace or []])
