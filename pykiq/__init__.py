@@ -6,6 +6,7 @@ from pykiq.client.carrying import carry
 from pykiq.client.configure import configure
 from pykiq.client.sync import Client
 from pykiq.config import Config
+from pykiq.embedding import embed
 from pykiq.errors import Discard, Kill, Snooze
 from pykiq.jobs.context import JobContext, current_job
 from pykiq.jobs.declare import job, remote
@@ -32,6 +33,7 @@ __all__ = [
     "configure",
     "current_job",
     "death_handler",
+    "embed",
     "error_handler",
     "errors",
     "job",

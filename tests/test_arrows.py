@@ -12,7 +12,7 @@ import pykiq
 
 ROOMS = (
     "errors", "records", "version", "config", "wire", "middleware", "store", "client", "jobs", "contrib", "observe",
-    "admin", "worker", "cli", "testing",
+    "admin", "worker", "embedding", "cli", "testing",
 )  # fmt: skip
 """In order. `__main__` stands outside of it: it only calls the command line."""
 

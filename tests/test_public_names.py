@@ -14,6 +14,7 @@ DOCUMENTED = {
     "carry",
     # running
     "current_job", "JobContext", "server_middleware", "on", "death_handler", "error_handler",
+    "embed",
     # deciding a job's fate
     "Snooze", "Discard", "Kill", "KILL", "DISCARD",
     "errors", "__version__",

@@ -21,6 +21,7 @@ from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.observe import log
+from pykiq.store.server import examine
 from pykiq.worker import signals
 from pykiq.worker.process import Process
 
@@ -55,7 +56,7 @@ def serve(settings: Loaded) -> int:
     handlers = {handler.name: handler.options for name in registry.names() if (handler := registry.get(name))}
     queues = {name: str(options.get("queue", "default")) for name, options in handlers.items()}
     with connected(config) as client:
-        server = startup.examine(client, config)
+        server = examine(client, config)
         startup.announce(config, server, file=settings.file, notes=settings.notes)
         startup.announce_handlers(config, queues)
         startup.announce_waiting(client, config, queues)

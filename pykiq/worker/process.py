@@ -113,6 +113,7 @@ class Process:
             pause=self.exchange.pause,
         )
         self._endpoint: Endpoint | None = None
+        self.started = threading.Event()  # jobs are taken
 
     def fleet(self) -> Fleet:
         """What the last beat saw of the fleet."""
@@ -177,6 +178,7 @@ class Process:
             return False
         self._poller.start()
         log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
+        self.started.set()
         return True
 
     def _obey(self, name: str) -> None:
