@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis as redis_py
 
@@ -175,6 +177,49 @@ def test_jobs_for_ruby_wait_in_its_queue(redis: redis_py.Redis, redis_url: str) 
     assert list(oldest) == ["retry", "queue", "args", "class", "jid", "created_at", "enqueued_at"]
     assert (oldest["class"], oldest["args"], oldest["retry"]) == ("HardJob", [1, "two", {"three": 3}], 5)
     assert 'args[2]["at"]' in printed
+
+
+ASK_FASTAPI = """
+import sys, time
+sys.path.insert(0, "examples")
+from fastapi.testclient import TestClient
+from fastapi_app import app
+with TestClient(app) as client:
+    assert client.get("/health").json() == {"worker": "running"}
+    assert client.get("/reports/42").status_code == 404
+    jid = client.post("/reports/42").json()["jid"]
+    deadline = time.monotonic() + 10
+    while client.get("/reports/42").status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert client.get("/reports/42").json() == {"report": f"report 42, built by the job {jid}"}
+assert app.state.worker.exit_code == 0
+"""
+
+
+def test_fastapi_app_has_a_worker_for_its_lifespan(redis: redis_py.Redis, redis_url: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ASK_FASTAPI],
+        cwd=ROOT,
+        env=environment(redis_url),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert redis.smembers("processes") == set()
+
+
+def test_django_app_runs_its_jobs_beside_its_requests(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
+    env = {**environment(redis_url), "PORT": "0", "TMPDIR": str(tmp_path)}
+    with Program([sys.executable, "examples/django_app.py"], tmp_path / "log", env) as program:
+        wait_until(lambda: "serving on" in program.text() or program.process.poll(), what="the server")
+        found = re.search(r"http://localhost:\d+", program.text())
+        assert found, program.text()
+        order = f"{found[0]}/orders/42"
+        assert httpx.post(order).json() == {"ordered": 42}
+        wait_until(lambda: httpx.get(order).json() == {"charged": True}, what="the job")
 
 
 def test_the_demo_comes_true() -> None:
