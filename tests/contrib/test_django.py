@@ -29,7 +29,7 @@ def touch():
 
 @pykiq.job
 async def atouch():
-    await sync_to_async(connection.ensure_connection)()
+    await sync_to_async(lambda: connection.ensure_connection())()
 """
 SETUP = "import django; django.setup(); import asyncio; from django.db import connection; from shop.jobs import *; "
 
