@@ -29,6 +29,8 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "tag": ("tag", "--tag"),
     "wire": ("wire", "--wire"),
     "foreign": ("foreign", "--foreign"),
+    "processes": ("processes", "--processes"),
+    "max_rss": ("max_rss", "--max-rss"),
     "metrics_port": ("metrics_port", "--metrics-port"),
     "log_format": ("log_format", "--log-format"),
     "require": ("require", "--require"),

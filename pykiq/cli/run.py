@@ -24,6 +24,7 @@ from pykiq.observe import log
 from pykiq.store.server import examine
 from pykiq.worker import signals
 from pykiq.worker.process import Process
+from pykiq.worker.swarm import Swarm
 
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
 
@@ -37,6 +38,8 @@ FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with
 @connection_options
 @click.option("-t", "--timeout", metavar="SECONDS", help="How long a stop waits for running jobs; 25 by default.")
 @click.option("-g", "--tag", metavar="TAG", help="Shown on the dashboards; the directory's name by default.")
+@click.option("--processes", metavar="N", help="Run N children, replaced when they crash; no child by default.")
+@click.option("--max-rss", metavar="MB", help="Replace a child with more memory than this after its current jobs.")
 @click.option("--foreign", metavar="leave|retry|dead", help="Jobs without a handler here; leave by default.")
 @click.option("--wire", metavar="auto|8|7|6", help="Whose dialect is written; auto by default.")
 @click.option("--metrics-port", metavar="PORT", help="Serve /metrics, /live and /ready there.")
@@ -60,7 +63,8 @@ def serve(settings: Loaded) -> int:
         startup.announce(config, server, file=settings.file, notes=settings.notes)
         startup.announce_handlers(config, queues)
         startup.announce_waiting(client, config, queues)
-    return _leave(Process(config).run())
+    swarming = config.processes is not None or config.max_rss is not None
+    return _leave(Swarm(config).run() if swarming else Process(config).run())
 
 
 def _leave(code: int) -> int:

@@ -46,7 +46,7 @@ class BaseClient:
         self.config = current() if config is None else config
         self.middleware = client_middleware if middleware is None else middleware
         self._clock = clock
-        self._rng = rng or random.Random()
+        self._rng = rng or random.SystemRandom()  # a forked child must not draw what its siblings draw
         self._fleet = Fleet()
         self._fleet_until = 0.0
 

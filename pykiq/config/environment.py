@@ -39,6 +39,8 @@ VARIABLES: Mapping[str, str] = {
     "PYKIQ_LOG_LEVEL": "log_level",
     "PYKIQ_METRICS_PORT": "metrics_port",
     "PYKIQ_METRICS_HOST": "metrics_host",
+    "PYKIQ_PROCESSES": "processes",
+    "PYKIQ_MAX_RSS": "max_rss",
     "PYKIQ_LEASE_TTL": "lease_ttl",
     "PYKIQ_SWEEP_INTERVAL": "sweep_interval",
 }

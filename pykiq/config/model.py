@@ -115,6 +115,10 @@ class Config:
     """The address the metrics are served at."""
     require: tuple[str, ...] = field(default=(), metadata=_rule(texts))
     """Modules, packages and files that declare the handlers."""
+    processes: int | None = field(default=None, metadata=_rule(optional(whole(1))))
+    """Children to run under one parent; None: this process does the work, without a parent."""
+    max_rss: int | None = field(default=None, metadata=_rule(optional(whole(1))))
+    """MB of resident memory beyond which a child is replaced after its current jobs; one child unless `processes`."""
     lease_ttl: float = field(default=12.0, metadata=_rule(seconds))
     """A process not heard of for this long is dead: its jobs are taken over."""
     sweep_interval: float = field(default=4.0, metadata=_rule(seconds))

@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from pykiq.errors import ConfigError
 
+STUCK = 30.0  # seconds without a turn of the loop that moves jobs after which /live says no
 _TEXT = "text/plain; charset=utf-8"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import re
+import select
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
@@ -43,6 +45,7 @@ class Output:
         self.stream = stream
         self.render = render
         self.level = level
+        self.shared = False
         # Reentrant: a signal handler may log while its own thread is in the middle of a line.
         self._lock = threading.RLock()
 
@@ -82,15 +85,19 @@ class Output:
     def write(self, text: str) -> None:
         try:
             with self._lock:
-                try:
-                    self.stream.write(text)
-                except UnicodeEncodeError:  # a strict ASCII or Latin-1 stream
-                    encoding = self.stream.encoding or "ascii"
-                    self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-                self.stream.flush()
+                for piece in _pieces(text) if self.shared else (text,):
+                    self._write(piece)
         except Exception:
             # EPIPE, a full disk, a closed stream: there is nowhere left to say so.
             return
+
+    def _write(self, text: str) -> None:
+        try:
+            self.stream.write(text)
+        except UnicodeEncodeError:  # a strict ASCII or Latin-1 stream
+            encoding = self.stream.encoding or "ascii"
+            self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self.stream.flush()
 
 
 class _Logger:
@@ -126,6 +133,24 @@ _current: Output | None = None
 def current() -> Output | None:
     """The output that `configure` set up, or None when the host program owns the logging."""
     return _current
+
+
+def share() -> None:
+    """Other processes write to the same stream: from now on their lines come between ours, never within one."""
+    if _current is not None:
+        _current.shared = True
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Whole lines, together no longer than what a pipe takes in one go whatever others write to it."""
+    piece, length = "", 0
+    for line in re.findall(r".*\n|.+\Z", text):
+        size = len(line.encode("utf-8", "surrogatepass"))
+        if piece and length + size > select.PIPE_BUF:
+            yield piece
+            piece, length = "", 0
+        piece, length = piece + line, length + size
+    yield piece
 
 
 def timestamp() -> str:

@@ -55,6 +55,20 @@ def sweep(
     return taken
 
 
+def take_over(
+    client: redis.Redis, gone: Berth, config: Config, poison_entry: Callable[[bytes, str, str, float], bytes]
+) -> list[Takeover]:
+    """Take over at once what a process had in flight that is known to have ended, whatever its lease says.
+
+    Raises redis.RedisError; a repeat takes over what is left.
+    """
+    client.delete(gone.lease)
+    taken = [one for queue in gone.queues for one in _take_over(client, gone.identity, queue, config, poison_entry)]
+    # Redis may yet run what that process had sent, or serve its waiters: who sweeps after this lease finds those jobs.
+    gone.renew(client)
+    return taken
+
+
 def _without_lease(client: redis.Redis, me: str) -> Iterator[tuple[str, list[str]]]:
     """The processes that are gone. Never this one: when a handler held the interpreter for longer than the lease lasts,
     the sweep may wake before the lease is renewed, and would give jobs away that run here."""

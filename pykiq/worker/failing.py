@@ -91,8 +91,13 @@ class Failing:
             log.error("failure_not_recorded", jid=jid, exc_info=True, next="dead, with its bytes")
             return buried
 
+    def poison_entry(self, raw: bytes, queue: str, owner: str, now: float) -> bytes:
+        """The dead entry of a job that took its process down too often; `owner` was the last of them."""
+        message = f"taken over from a process that died ({owner} was the last): it probably kills its process"
+        return self.poisoned(raw, queue, message, now)
+
     def poisoned(self, raw: bytes, queue: str, message: str, now: float) -> bytes:
-        """The dead entry of a job that took its process down too often."""
+        """The dead entry of a job with that message for its `pykiq.PoisonPill`."""
         try:
             job = payload.parse(raw)
             failure = Failure("pykiq.PoisonPill", message, ())

@@ -22,6 +22,7 @@ from pykiq.records import Assigned, Later, Settled
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.due import Move, Moved
+from pykiq.store.reclaim import Takeover
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
@@ -138,13 +139,15 @@ class Poller:
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._config.sweep_interval
-        taken = reclaim.sweep(self._client, self._berth, self._config, self._poison_entry)
-        for owner in sorted({one.owner for one in taken}):
-            mine = [one for one in taken if one.owner == owner]
-            poison = sum(one.poison for one in mine)
-            log.warning(
-                "took_over", identity=owner, jobs=len(mine), dead=poison, next="back at the head of their queues"
-            )
+        tell_takeovers(reclaim.sweep(self._client, self._berth, self._config, self._poison_entry))
+
+
+def tell_takeovers(taken: Sequence[Takeover]) -> None:
+    """One line for each process whose jobs were taken over."""
+    for owner in sorted({one.owner for one in taken}):
+        mine = [one for one in taken if one.owner == owner]
+        poison = sum(one.poison for one in mine)
+        log.warning("took_over", identity=owner, jobs=len(mine), dead=poison, next="back at the head of their queues")
 
 
 def repush(

@@ -20,7 +20,6 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any
 
 import redis
 import structlog
@@ -32,7 +31,7 @@ from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, cl
 from pykiq.observe import heartbeat
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
-from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.endpoint import STUCK, Endpoint
 from pykiq.observe.heartbeat import Beat
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
@@ -50,7 +49,6 @@ from pykiq.worker.pulse import Pulse
 from pykiq.worker.reporter import Reporter
 
 LISTENING = 0.5  # seconds that a signal may go unheard
-STUCK = 30.0  # seconds without a turn of the exchange after which /live says no
 
 log = structlog.get_logger("pykiq")
 
@@ -67,10 +65,12 @@ class Process:
         on_push: Chain[ClientMiddleware] = client_middleware,
         around_jobs: Chain[ServerMiddleware] = server_middleware,
         embedded: bool = False,
+        nonce: str | None = None,
     ) -> None:
+        """`nonce` is the random part of the identity, 12 hex digits; drawn here unless a parent has drawn it."""
         self.config = config
         host = heartbeat.hostname(os.environ)
-        self.identity = heartbeat.identity(host, os.getpid(), os.urandom(6).hex())
+        self.identity = heartbeat.identity(host, os.getpid(), nonce or os.urandom(6).hex())
         self._hooks = hooks
         self._embedded = embedded
         self._commands: SimpleQueue[str] = SimpleQueue()
@@ -83,7 +83,7 @@ class Process:
         failing = Failing(config, self.fleet, hooks)
         self._loop = LoopThread()
         self._executor = Executor(config, handlers, around_jobs, failing, self._loop, self._stopping.is_set)
-        self._metrics = Metrics(
+        self.metrics = Metrics(
             concurrency=heartbeat.total_concurrency(config),
             busy=lambda: len(self.exchange.running()),
             quiet=self._quiet.is_set,
@@ -95,9 +95,9 @@ class Process:
             connect(config),
             on_push,
             dialect=failing.dialect,
-            poison_entry=self._poison_entry(failing),
+            poison_entry=failing.poison_entry,
         )
-        self._reporter = Reporter([self._poller, self._counters, self._metrics, JobLog()], hooks)
+        self._reporter = Reporter([self._poller, self._counters, self.metrics, JobLog()], hooks)
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
@@ -122,6 +122,10 @@ class Process:
     def command(self, name: str) -> None:
         """Deliver a signal by name: TSTP, TERM, INT or TTIN. What nobody knows is logged and ignored."""
         self._commands.put(name)
+
+    def is_quiet(self) -> bool:
+        """Whether it takes no more jobs."""
+        return self._quiet.is_set()
 
     def run(self) -> int:
         """Run until stopped; returns the exit code. Installs signal handlers when in the main thread."""
@@ -162,7 +166,7 @@ class Process:
             self._endpoint = Endpoint(
                 self.config.metrics_host,
                 self.config.metrics_port,
-                registry=self._metrics.registry,
+                registry=self.metrics.registry,
                 alive=self._alive,
                 ready=self._ready,
             ).start()
@@ -242,10 +246,3 @@ class Process:
 
     def _door_client(self) -> redis.Redis:
         return connect(self.config, timeout=BLOCK + MARGIN)
-
-    def _poison_entry(self, failing: Failing) -> Any:
-        def entry(raw: bytes, queue: str, owner: str, now: float) -> bytes:
-            message = f"taken over from a process that died ({owner} was the last): it probably kills its process"
-            return failing.poisoned(raw, queue, message, now)
-
-        return entry

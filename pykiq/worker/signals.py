@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 
 NAMES = ("TSTP", "TERM", "INT", "TTIN")
+NUMBERS = tuple(signal.Signals[f"SIG{name}"] for name in NAMES)
 
 
 def install(deliver: Callable[[str], None]) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -146,10 +147,15 @@ class Worker:
         command = [sys.executable, "-m", "pykiq", "run", "--require", str(HANDLERS), "--redis", url]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--log-format", "json", *options], env=environment, cwd=fleet.folder, stdout=log, stderr=log
+                [*command, "--log-format", "json", *options],
+                env=environment,
+                cwd=fleet.folder,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # so that whatever it has forked can be ended with it
             )
 
-    def events(self) -> list[dict[str, object]]:
+    def events(self) -> list[dict[str, Any]]:
         """The lines of its log, whole ones."""
         lines = self.log.read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines if line.startswith(b"{")]
@@ -157,14 +163,26 @@ class Worker:
     def said(self, event: str) -> bool:
         return f'"event":"{event}"' in self.log.read_text(errors="replace")
 
-    def ready(self) -> Worker:
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log with that event."""
+        return [line for line in self.events() if line["event"] == event]
+
+    def ready(self, children: int = 1) -> Worker:
+        """Wait until it runs, or as many children as it is to have."""
+
         def up() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"{self.name} ended at start: {self.log.read_text(errors='replace')[-2000:]}")
-            return self.said("running")
+            return len(self.told("running")) >= children
 
         wait_until(up, 20, f"worker {self.name} running")
         return self
+
+    def children(self) -> list[int]:
+        """The pids of the children of a swarm that have not ended, as its parent says."""
+        started = [line["pid"] for line in self.told("child_started")]
+        ended = {line["pid"] for event in ("child_stopped", "child_crashed") for line in self.told(event)}
+        return [pid for pid in started if pid not in ended]
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -196,9 +214,10 @@ class Fleet:
 
     def close(self) -> None:
         for worker in self.workers:
-            if worker.process.poll() is None:
-                worker.signal(signal.SIGCONT)
-                worker.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.process.pid, signal.SIGCONT)
+                os.killpg(worker.process.pid, signal.SIGKILL)
+            worker.process.wait()
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ A line is one write() to a file opened with O_APPEND: `<what> <job number> <proc
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -17,6 +19,7 @@ import pykiq
 
 FOLDER = Path(os.environ["CHAOS_FOLDER"])
 NAME = os.environ["CHAOS_NAME"]
+LOADED_BY = os.getpid()
 
 pykiq.configure(**json.loads(os.environ["CHAOS_SETTINGS"]))
 
@@ -24,7 +27,8 @@ _ledger = os.open(FOLDER / "ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o6
 
 
 def note(what: str, number: int) -> None:
-    os.write(_ledger, f"{what} {number} {NAME} {pykiq.current_job().attempt}\n".encode())
+    where = NAME if os.getpid() == LOADED_BY else f"{NAME}/{os.getpid()}"  # a child of a swarm has its own name
+    os.write(_ledger, f"{what} {number} {where} {pykiq.current_job().attempt}\n".encode())
 
 
 def first_time(number: int) -> bool:
@@ -86,6 +90,36 @@ def held(number: int, ending: str = "done") -> None:
         raise ValueError(f"job {number} fails after it was taken over")
     if ending == "snooze":
         raise pykiq.Snooze(3600)
+
+
+@pykiq.job("GreedyJob")
+def greedy(number: int, seconds: float) -> None:
+    """Holds the interpreter's lock: no other thread of its process does anything meanwhile."""
+    note("greedy", number)
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+    note("done", number)
+
+
+@pykiq.job("LeakyJob")
+def leaky(number: int, megabytes: int) -> None:
+    """Keeps memory for good, and runs until the test makes the file `release`."""
+    _leaked.append(b"x" * (megabytes * 1024 * 1024))
+    note("leaked", number)
+    while not (FOLDER / "release").exists():
+        time.sleep(0.01)
+    note("done", number)
+
+
+_leaked: list[bytes] = []
+
+
+@pykiq.job("RandomJob")
+def drawn(number: int) -> None:
+    """Writes down what a child draws that has the memory of its parent."""
+    jid = pykiq.remote("RubyJob", queue="ruby").perform_async()
+    (FOLDER / f"drawn-{os.getpid()}").write_text(f"{random.random()} {jid}")
+    time.sleep(0.2)  # so that the next one is for the other child
+    note("done", number)
 
 
 @pykiq.job("PoisonJob")

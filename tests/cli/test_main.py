@@ -57,7 +57,7 @@ def test_no_subcommand_shows_the_help_and_is_a_usage_error(capsys: pytest.Captur
         (["run", "--redis", "localhost"], "--redis is not a URL; expected a URL like redis://host:6379/0"),
         (["run", "-C", "none.yml"], '--config is "none.yml"; no such file; give the path of a sidekiq.yml'),
         (["run"], "no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py"),
-        (["run", "--processes", "2"], "`pykiq run` has no option --processes"),
+        (["run", "--procs", "2"], "`pykiq run` has no option --procs"),
         (["push"], "missing argument 'CLASS'; see `pykiq push --help`"),
         (["stats", "x"], "got unexpected extra argument (x); see `pykiq stats --help`"),
         (["stats", "--redis", "redis://h?bogus=1"], "the Redis URL redis://h?bogus=1 cannot be used: "),

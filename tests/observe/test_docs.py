@@ -9,6 +9,8 @@ from pathlib import Path
 import redis as redis_py
 
 from pykiq.observe.backlog import Backlog
+from pykiq.observe.board import Board
+from pykiq.observe.merged import Merged
 from pykiq.observe.prometheus import Metrics
 from pykiq.records import Fate
 from pykiq.wire import keys
@@ -23,11 +25,16 @@ def first_column(document: str) -> set[str]:
 
 
 def test_every_metric_is_documented_with_its_type_and_labels(redis: redis_py.Redis) -> None:
-    metrics = Metrics(concurrency=1, busy=lambda: 0, quiet=lambda: False, backlog=Backlog(lambda: redis, ["low"]))
-    exposed = {
-        family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in metrics.registry.collect()
-    }
+    one = Metrics(concurrency=1, busy=lambda: 0, quiet=lambda: False, backlog=Backlog(lambda: redis, ["low"]))
+    many = Merged(Board(1), concurrency=1, backlog=Backlog(lambda: redis, ["low"]))
+    single, exposed = (
+        {
+            family.name + ("_total" if family.type == "counter" else ""): family.type
+            for family in made.registry.collect()
+        }
+        for made in (one, many)
+    )
+    assert single.items() <= exposed.items(), "a swarm tells everything that one process tells"
     rows = re.findall(r"^\| `(pykiq_\w+)` \| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == exposed
 

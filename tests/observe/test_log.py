@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,3 +227,34 @@ def test_an_unknown_format_or_level_names_the_nearest_one(format: str, level: st
     with pytest.raises(ConfigError) as caught:
         log.configure(format, level, io.StringIO())
     assert str(caught.value) == message
+
+
+def test_whole_lines_are_written_at_a_time_where_other_processes_write_too() -> None:
+    class Writes(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.written: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.written.append(text)
+            return len(text)
+
+    stream = Writes()
+    output = log.configure("json", stream=stream)
+    lines = [{"level": "info", "event": "done", "jid": f"{number:03}", "name": "ü" * 300} for number in range(40)]
+    output.lines(lines)
+    log.share()
+    output.lines(lines)
+    together, *pieces = stream.written
+    assert len(pieces) > 1
+    assert all(piece.endswith("\n") and len(piece.encode()) <= select.PIPE_BUF for piece in pieces)
+    assert [json.loads(line)["jid"] for line in "".join(pieces).splitlines()] == [line["jid"] for line in lines]
+    assert len("".join(pieces)) == len(together)
+
+
+def test_a_line_longer_than_a_pipe_takes_at_once_is_written_nonetheless() -> None:
+    stream = io.StringIO()
+    output = log.configure("json", stream=stream)
+    log.share()
+    output.lines([{"level": "info", "event": "x" * 10_000}, {"level": "info", "event": "y"}])
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["x" * 10_000, "y"]

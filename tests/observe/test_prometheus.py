@@ -4,7 +4,8 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pykiq.observe.prometheus import DURATION_BUCKETS, Metrics
+from pykiq.observe.prometheus import Metrics
+from pykiq.observe.tally import DURATION_BUCKETS
 from pykiq.records import Fate, Word
 from tests.observe.jobs import assigned, settled
 

@@ -192,3 +192,41 @@ def test_a_process_is_forgotten_only_without_lease_and_jobs(redis: redis_py.Redi
         run()
         sweep(redis)
         assert redis.hexists("pykiq:owners", DEAD) is not forgotten
+
+
+def test_the_jobs_of_a_process_known_to_have_ended_are_taken_over_although_its_lease_still_holds(
+    redis: redis_py.Redis,
+) -> None:
+    gone = berth("a", "b", identity=DEAD)
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3))
+    claim(redis, gone, 3)
+    assert redis.exists(gone.lease)
+    taken = reclaim.take_over(redis, gone, CONFIG, poison_entry)
+    assert sorted(one.raw for one in taken) == sorted(map(raw, (1, 2, 3)))
+    assert (waiting(redis, "a"), waiting(redis, "b")) == ([raw(1), raw(2)], [raw(3)])
+    assert in_flight(redis, gone) == []
+
+
+def test_what_arrives_for_it_after_that_is_found_when_its_last_lease_has_run_out(redis: redis_py.Redis) -> None:
+    """Redis may serve a waiter of a process that has gone a moment ago: nobody may have forgotten it by then."""
+    gone = berth(identity=DEAD)
+    push(redis, "default", raw(1))
+    claim(redis, gone, 1)
+    reclaim.take_over(redis, gone, CONFIG, poison_entry)
+    assert sweep(redis) == []
+    redis.lmove("queue:default", gone.inflight("default"), "RIGHT", "LEFT")
+    assert 0 < redis.pttl(gone.lease) <= CONFIG.lease_ttl * 1000
+    redis.delete(gone.lease)
+    assert [one.raw for one in sweep(redis)] == [raw(1)]
+    assert redis.hlen("pykiq:owners") == 0
+
+
+def test_a_takeover_from_a_crashed_child_counts_like_any_other(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1))
+    for number in range(POISON_TAKEOVERS):
+        gone = berth(identity=f"gone:{number}:aaaaaaaaaaaa")
+        claim(redis, gone, 1)
+        (taken,) = reclaim.take_over(redis, gone, CONFIG, poison_entry)
+        assert taken.poison is (number == POISON_TAKEOVERS - 1)
+    assert redis.zcard("dead") == 1

@@ -247,15 +247,26 @@ def test_live_and_ready_tell_quiet_from_dead(redis: redis_py.Redis, running: Cal
         get(port, "/live")
 
 
-def test_a_loop_that_no_longer_turns_is_not_alive(
+def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
     running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = running()
-    assert one.process._alive()
-    assert one.process._ready()
-    monkeypatch.setattr("pykiq.worker.process.STUCK", -1.0)
-    assert not one.process._alive()
-    assert not one.process._ready()
+    monkeypatch.setattr("pykiq.worker.process.STUCK", 1.5)  # an idle loop turns once a second
+    one = running(metrics_port=0, metrics_host="127.0.0.1")
+    assert one.process._endpoint is not None
+    port, let_go = one.process._endpoint.port, threading.Event()
+    turn = one.process.exchange._turn
+
+    def hangs() -> float:
+        let_go.wait(20)
+        return turn()
+
+    assert [get(port, path)[0] for path in ("/live", "/ready")] == [200, 200]
+    one.process.exchange._turn = hangs  # type: ignore[method-assign]
+    wait_until(lambda: get(port, "/live")[0] == 503, what="a bad health")
+    assert get(port, "/ready")[0] == 503
+    assert get(port, "/metrics")[0] == 200
+    let_go.set()
+    wait_until(lambda: get(port, "/live")[0] == 200, what="a good health again")
 
 
 def test_an_exchange_that_fails_ends_the_process_with_1(redis: redis_py.Redis, running: Callable[..., Running]) -> None:

@@ -1,0 +1,157 @@
+"""The keeper of a swarm: leases, takeovers and the metrics port, in a process of its own beside the children.
+
+Not in the parent, which forks again and again and so may have neither threads nor connections. And not in the children,
+each of which may be held up for minutes by a handler that does not let go of the interpreter.
+
+It extends the lease of every child that lives, also of one that hangs. It takes over at once what a child that crashed
+had in flight: its parent has seen it end, so there is no lease to wait for. When the parent is gone it stays until the
+children have ended, and kills those that do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import redis
+import structlog
+
+from pykiq.config import Config
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.observe import heartbeat
+from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Row
+from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.merged import Merged, unpack
+from pykiq.store import fleet, reclaim
+from pykiq.store.claim import Berth
+from pykiq.store.connection import connect
+from pykiq.store.fleet import Fleet
+from pykiq.worker import signals
+from pykiq.worker.failing import Failing
+from pykiq.worker.poller import tell_takeovers
+from pykiq.worker.tether import Tether
+
+BREATH = 1.0  # seconds between two looks at the board, at most
+GRACE = 20.0  # seconds beyond the time-out of a stop after which a child that has not ended is killed
+LAST_TAKEOVERS = 10.0  # seconds for what is to be taken over when the children have ended
+
+log = structlog.get_logger("pykiq")
+
+
+class Keeper:
+    """The body of the keeper's process. `merged` and `endpoint` are there when metrics are served."""
+
+    def __init__(
+        self,
+        config: Config,
+        board: Board,
+        tether: Tether,
+        hooks: Lifecycle,
+        merged: Merged | None,
+        endpoint: Endpoint | None,
+    ) -> None:
+        self._config = config
+        self._board = board
+        self._tether = tether
+        self._merged = merged
+        self._endpoint = endpoint
+        self._host = heartbeat.hostname(os.environ)
+        self._client = connect(config)
+        self._fleet = Fleet()
+        self._failing = Failing(config, lambda: self._fleet, hooks)
+        self._breath = min(BREATH, config.lease_ttl / 4)
+        self._renew_at = 0.0
+        self._handles: dict[int, int] = {}  # pid → what is readable when that process has ended, where the system can
+
+    def run(self) -> None:
+        """Keep until the parent has gone, and the children."""
+        for number in signals.NUMBERS:
+            signal.signal(number, signal.SIG_IGN)  # a terminal or systemd tells the whole group; the parent decides
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.NUMBERS)
+        if self._endpoint:
+            self._endpoint.start()
+        watched: list[Any] = [self._tether.life, self._tether.bell, self._tether.reports]
+        while self._tether.life not in (ready := select.select(watched, [], [], self._breath)[0]):
+            if self._tether.bell in ready:
+                os.read(self._tether.bell, 4096)
+            self._keep()
+        if self._endpoint:
+            self._endpoint.stop()  # first of all: the parent's successor may be waiting for the port
+        self._outlive()
+
+    def _keep(self) -> None:
+        self._listen()
+        self._hold()
+        if time.monotonic() >= self._renew_at:
+            self._guarded("leases_not_extended", self._renew)
+        for row in list(self._board.in_state(DEAD)):
+            self._guarded("not_taken_over", partial(self._take_over, row))
+
+    def _guarded(self, event: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (redis.RedisError, OSError) as error:
+            log.warning(event, error=str(error) or type(error).__name__, next=f"again in {BREATH:g} s")
+
+    def _listen(self) -> None:
+        while (datagram := self._tether.heard()) is not None:
+            if self._merged:
+                self._merged.tally.add(unpack(datagram))
+
+    def _renew(self) -> None:
+        """Extend what leases there are. A child that has given its own up must not get it back: no SET."""
+        pipeline = self._client.pipeline(transaction=False)
+        for row in self._board.in_state(ALIVE):
+            pipeline.pexpire(self._berth(row).lease, int(self._config.lease_ttl * 1000))
+        pipeline.execute()
+        self._renew_at = time.monotonic() + self._config.lease_ttl / 4
+
+    def _take_over(self, row: Row) -> None:
+        self._fleet = fleet.read(self._client)
+        tell_takeovers(reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry))
+        self._board.mark(row.number, FREE)
+
+    def _berth(self, row: Row) -> Berth:
+        identity = heartbeat.identity(self._host, row.post.pid, row.post.nonce)
+        return Berth(identity, self._config.queues, self._config.lease_ttl)
+
+    # When the parent is gone.
+
+    def _outlive(self) -> None:
+        """Keep on until no child is left; the parent, when it ended of its own accord, has left none."""
+        deadline = time.monotonic() + self._config.timeout + GRACE
+        while any(self._board.in_state(ALIVE)) and time.monotonic() < deadline + LAST_TAKEOVERS:
+            self._keep()
+            self._bury(kill=time.monotonic() > deadline)
+            select.select(list(self._handles.values()), [], [], self._breath)
+        deadline = time.monotonic() + LAST_TAKEOVERS
+        while any(self._board.in_state(DEAD)) and time.monotonic() < deadline:
+            self._keep()
+            time.sleep(0.1)
+
+    def _hold(self) -> None:
+        """Have a handle of every child: without its parent nobody else can tell it from a later one of that number."""
+        alive = {row.post.pid for row in self._board.in_state(ALIVE)}
+        for pid in alive - set(self._handles):
+            with contextlib.suppress(OSError, AttributeError):  # ended just now; not Linux
+                self._handles[pid] = os.pidfd_open(pid)
+        for pid in set(self._handles) - alive:
+            os.close(self._handles.pop(pid))
+
+    def _bury(self, *, kill: bool) -> None:
+        """Do for the children what the parent did: see who has ended, and what is to be taken over."""
+        for row in self._board.in_state(ALIVE):
+            handle = self._handles.get(row.post.pid)
+            if row.report.stopped or not hasattr(os, "pidfd_open"):
+                self._board.mark(row.number, FREE)  # elsewhere the lease, no longer renewed, decides
+            elif handle is None or select.select([handle], [], [], 0)[0]:
+                self._board.mark(row.number, DEAD)
+            elif kill:
+                log.error("child_killed", pid=row.post.pid, next="its jobs are taken over")
+                signal.pidfd_send_signal(handle, signal.SIGKILL)

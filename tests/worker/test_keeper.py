@@ -1,0 +1,129 @@
+"""What a swarm's keeper does between two waits, with rows of the board that a test has written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.observe.backlog import Backlog
+from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
+from pykiq.observe.merged import Merged, pack
+from pykiq.observe.tally import Row
+from pykiq.store.claim import Berth, claim_call
+from pykiq.store.connection import connect
+from pykiq.store.scripts import run
+from pykiq.worker.keeper import Keeper
+from pykiq.worker.tether import Tether
+from tests.worker.stage import in_flight, push, raw, waiting
+
+
+class Charge:
+    """A keeper and its board; `child` writes the row of one that claims jobs."""
+
+    def __init__(self, url: str) -> None:
+        self.config = Config.of(redis=url, lease_ttl=2, sweep_interval=1, timeout=1)
+        self.board = Board(4)
+        self.tether = Tether()
+        self.merged = Merged(self.board, concurrency=5, backlog=Backlog(lambda: connect(self.config), ["default"]))
+        self.keeper = Keeper(self.config, self.board, self.tether, Lifecycle(), self.merged, None)
+
+    def child(self, pid: int = 0) -> tuple[int, Berth]:
+        number = self.board.take()
+        assert number is not None
+        nonce = os.urandom(6).hex()
+        self.board.post(number, Post(pid or os.getpid(), 0, time.monotonic(), nonce))
+        return number, self.keeper._berth(self.board.row(number))
+
+
+@pytest.fixture
+def charge(redis_url: str) -> Iterator[Charge]:
+    made = Charge(redis_url)
+    yield made
+    made.tether.close()
+    for handle in made.keeper._handles.values():
+        os.close(handle)
+
+
+def test_the_lease_of_a_child_that_says_nothing_is_extended(redis: redis_py.Redis, charge: Charge) -> None:
+    number, berth = charge.child()
+    berth.renew(redis)
+    redis.pexpire(berth.lease, 50)
+    charge.board.report(number, Report(time.monotonic() - 3600))
+    charge.keeper._keep()
+    assert redis.pttl(berth.lease) > 1000
+
+
+def test_a_lease_that_its_child_has_given_up_does_not_come_back(redis: redis_py.Redis, charge: Charge) -> None:
+    _, berth = charge.child()
+    berth.renew(redis)
+    assert berth.leave(redis)
+    charge.keeper._keep()
+    assert redis.keys("pykiq:*") == []
+
+
+def test_the_jobs_of_a_child_that_has_crashed_are_taken_over_at_once_and_its_row_is_free(
+    redis: redis_py.Redis, charge: Charge
+) -> None:
+    number, berth = charge.child()
+    push(redis, raw("Job", 1), raw("Job", 2))
+    run(redis, claim_call(berth, [("default",)], 2))
+    assert len(in_flight(redis)) == 2
+    charge.board.mark(number, DEAD)
+    charge.keeper._keep()
+    assert waiting(redis) == [raw("Job", 1), raw("Job", 2)]
+    assert charge.board.row(number).state == FREE
+
+
+def test_without_redis_it_goes_on_and_does_it_later(
+    redis: redis_py.Redis, charge: Charge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, berth = charge.child()
+    push(redis, raw("Job", 1))
+    run(redis, claim_call(berth, [("default",)], 1))
+    charge.board.mark(number, DEAD)
+    with monkeypatch.context() as broken:
+
+        def away(*_: object) -> None:
+            raise redis_py.ConnectionError("away")
+
+        broken.setattr("pykiq.store.reclaim.take_over", away)
+        charge.keeper._keep()
+    assert charge.board.row(number).state == DEAD
+    charge.keeper._keep()
+    assert waiting(redis) == [raw("Job", 1)]
+
+
+def test_what_children_have_counted_is_added_up(charge: Charge) -> None:
+    for _ in range(3):
+        charge.tether.report(pack([Row("pykiq_jobs", ("A", "low", "done"), 2)]))
+    charge.keeper._keep()
+    (jobs, *_) = charge.merged.tally.collect()
+    assert [sample.value for sample in jobs.samples if sample.name == "pykiq_jobs_total"] == [6]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+@pytest.mark.parametrize("ends", ["by itself", "never"])
+def test_without_a_parent_it_stays_until_the_children_have_ended_and_kills_one_that_does_not(
+    redis: redis_py.Redis, charge: Charge, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    _, berth = charge.child(sleeper.pid)
+    push(redis, raw("Job", 1))
+    run(redis, claim_call(berth, [("default",)], 1))
+    charge.keeper._keep()
+    if ends == "never":
+        monkeypatch.setattr("pykiq.worker.keeper.GRACE", -1.0)  # with the second of the time-out: now
+    else:
+        sleeper.kill()
+    charge.keeper._outlive()
+    assert sleeper.wait(10) == -9
+    assert waiting(redis) == [raw("Job", 1)]
+    assert not any(charge.board.in_state(ALIVE))
