@@ -64,6 +64,14 @@ async def aclose(client: redis.asyncio.Redis) -> None:
         await node.aclose()
 
 
+def descriptor(connection: Any) -> int:
+    """The file descriptor of a connected connection, to wait for its answer beside others.
+
+    redis-py keeps its socket to itself and offers no other way to wait on more than one.
+    """
+    return int(connection._sock.fileno())
+
+
 def _sentinels(client: Any) -> list[Any]:
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return list(manager.sentinels) if manager else []

@@ -1,14 +1,13 @@
-"""Doorbells: idle means blocked, not polling. One per queue, each waiting in a BLMOVE on a connection of its own.
+"""Doorbells: idle means blocked, not polling. One per queue, each with a BLMOVE under way on a connection of its own.
 
-A job that arrives is moved into the in-flight list by Redis itself, so it is never only in memory. A doorbell rings
-once per arming: the exchange claims what else has come, and arms it again when the queue has run dry.
+A job that arrives is moved into the in-flight list by Redis itself, so it is never only in memory. The exchange sleeps
+on all the connections at once (`Inbox.watch`): no thread stands between a job's arrival and the loop. A doorbell
+rings once per arming: the exchange claims what else has come, and arms it again when the queue has run dry.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,13 @@ import redis
 
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
+from pykiq.store.connection import close, descriptor
 from pykiq.wire import keys
+from pykiq.worker.inbox import Inbox
 
 BLOCK = 5.0  # seconds of one BLMOVE: how long a wrong connection can go unnoticed
 MARGIN = 3.0  # seconds the answer may come late before the connection counts as lost
+REST = 0.2  # seconds before a doorbell whose connection was lost tries again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,91 +34,95 @@ class Ring:
 
 
 class Doorbell:
-    """Waits for one queue on behalf of one capsule."""
+    """Waits for one queue on behalf of one capsule. Only the exchange's thread uses it."""
 
-    def __init__(
-        self, capsule: str, queue: str, berth: Berth, client: redis.Redis, ring: Callable[[Ring], None]
-    ) -> None:
+    def __init__(self, capsule: str, queue: str, berth: Berth, client: redis.Redis, inbox: Inbox[Any]) -> None:
         self.capsule = capsule
         self.queue = queue
+        self.armed = False  # the exchange wants the next job of this queue
         self._source, self._target = keys.queue(queue), berth.inflight(queue)
         # What a lost connection may still be served must come while the lease holds, or nobody would own the job.
-        self._block: Any = min(BLOCK, berth.lease_ttl / 2)
+        self._block = min(BLOCK, berth.lease_ttl / 2)
         self._client = client
-        self._ring = ring
-        self._state = threading.Condition()
-        self._wanted = False  # armed: the exchange wants the next job of this queue
-        self._busy = False  # a BLMOVE may be moving a job, or its ring is not in the inbox yet
-        self._closed = False
+        self._inbox = inbox
         # The one connection that blocks. A pool would replace one that broke meanwhile without a word, and the number
         # to unblock would be nobody's, or, after a restart of Redis, somebody else's.
-        self._waiter: redis.Redis | None = None
-        self._connection_id: int | None = None
-        self._thread = threading.Thread(target=self._wait, name=f"pykiq-door-{queue}", daemon=True)
-
-    @property
-    def armed(self) -> bool:
-        return self._wanted
+        self._connection: Any = None
+        self._connection_id = 0
+        self._watched: int | None = None  # the connection's descriptor while a BLMOVE is under way
+        self._overdue = 0.0  # monotonic: by then the BLMOVE under way must have been answered
+        self._rest_until = 0.0  # monotonic
 
     @property
     def parked(self) -> bool:
         """Whether no BLMOVE of this doorbell can move anything now, and all it moved is in the inbox."""
-        with self._state:
-            return not self._wanted and not self._busy
+        return not self.armed and self._watched is None
 
     def arm(self) -> None:
-        """Start waiting for one job."""
-        with self._state:
-            self._wanted = True
-            self._state.notify()
-        if self._thread.ident is None:
-            self._thread.start()
+        """Wait for one job. Said again it looks after the connection."""
+        self.armed = True
+        now = time.monotonic()
+        if self._watched is None:
+            if now >= self._rest_until:
+                self._wait()
+        elif now > self._overdue:
+            self._lose()
 
     def disarm(self, through: redis.Redis) -> None:
         """Stop waiting; a job may still arrive at this very moment. `through` carries the CLIENT UNBLOCK."""
-        with self._state:
-            self._wanted = False
-            blocked = self._connection_id if self._busy else None
-        if blocked is not None:
-            through.client_unblock(blocked)
+        self.armed = False
+        if self._watched is None:
+            return
+        if time.monotonic() > self._overdue:
+            self._lose()
+        else:
+            through.client_unblock(self._connection_id)
 
     def close(self) -> None:
-        """Let the thread end once it is parked."""
-        with self._state:
-            self._closed, self._wanted = True, False
-            self._state.notify()
+        """Hang up."""
+        self.armed = False
+        self._hang_up()
+        close(self._client)
 
     def _wait(self) -> None:
-        while True:
-            with self._state:
-                self._busy = False
-                self._state.wait_for(lambda: self._wanted or self._closed)
-                if self._closed:
-                    break
-                self._busy = True
-            try:
-                self._listen()
-            except (redis.RedisError, OSError):
-                # Errors that Redis answers too: a demoted master throws its waiters out with one (UNBLOCKED), and a
-                # thread that ended here would leave the queue without anybody waiting for it.
-                self._hang_up()
-                self._wanted = False
-                self._ring(Ring(self.capsule, self.queue, None))
-                time.sleep(0.2)  # the exchange backs off too; this only keeps a dead server from a busy loop
+        try:
+            if self._connection is None:
+                waiter: Any = self._client.client()  # type: ignore[no-untyped-call]
+                self._connection_id, self._connection = int(waiter.client_id()), waiter.connection
+            self._overdue = time.monotonic() + self._block + MARGIN
+            self._connection.send_command("BLMOVE", self._source, self._target, "RIGHT", "LEFT", self._block)
+            self._watched = descriptor(self._connection)
+            self._inbox.watch(self._watched, self._hear)
+        except (redis.RedisError, OSError):
+            self._lose()
+
+    def _hear(self) -> None:
+        """Read the answer that has come. Nothing else can come on this connection, so reading hardly waits."""
+        try:
+            raw = self._connection.read_response()
+        except (redis.RedisError, OSError):
+            # Errors that Redis answers too: a demoted master throws its waiters out with one (UNBLOCKED).
+            self._lose()
+            return
+        self._unwatch()
+        if raw is not None:
+            self.armed = False
+            self._inbox.leave(Ring(self.capsule, self.queue, Claimed(self.queue, raw, time.time())))
+        elif self.armed:
+            self._wait()
+
+    def _lose(self) -> None:
         self._hang_up()
+        self.armed = False
+        self._rest_until = time.monotonic() + REST
+        self._inbox.leave(Ring(self.capsule, self.queue, None))
 
     def _hang_up(self) -> None:
-        self._connection_id = self._waiter = None
+        self._unwatch()
+        self._connection = None
         self._client.connection_pool.disconnect()
 
-    def _listen(self) -> None:
-        waiter = self._waiter
-        if waiter is None or self._connection_id is None:
-            waiter = self._waiter = self._client.client()  # type: ignore[no-untyped-call]
-            self._connection_id = int(waiter.client_id())
-        if not self._wanted:
-            return
-        raw: Any = waiter.blmove(self._source, self._target, self._block, "RIGHT", "LEFT")
-        if raw is not None:
-            self._wanted = False
-            self._ring(Ring(self.capsule, self.queue, Claimed(self.queue, raw, time.time())))
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._inbox.unwatch(self._watched)
+            self._watched = None

@@ -86,7 +86,7 @@ class Exchange:
 
     def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
         berth, executor = self._berth, self._executor
-        doors = [Doorbell(capsule.name, queue, berth, door_client(), self._inbox.put) for queue in capsule.names]
+        doors = [Doorbell(capsule.name, queue, berth, door_client(), self._inbox) for queue in capsule.names]
         intake = Intake(capsule, berth, doors, Selective(berth, executor.classes))
         return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox)
 
@@ -148,8 +148,7 @@ class Exchange:
 
     def _collect(self, wait: float) -> None:
         """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
-        if wait > 0:
-            self._inbox.sleep(wait)
+        self._inbox.sleep(wait)
         for message in self._inbox.take():
             self._receive(message)
 

@@ -89,8 +89,7 @@ class Intake:
         waiting = open_to_work and self.dry
         for door in self._doors:
             if waiting and door.queue not in self.selective and door.queue not in self._paused:
-                if not door.armed:
-                    door.arm()
+                door.arm()
             elif door.armed or (insist and not door.parked):
                 try:
                     door.disarm(through)
@@ -102,6 +101,6 @@ class Intake:
         return all(door.parked for door in self._doors)
 
     def close(self) -> None:
-        """End the doorbells' threads."""
+        """Hang up the doorbells."""
         for door in self._doors:
             door.close()

@@ -121,7 +121,7 @@ class Pool:
         self.tasks.interrupt()
 
     def close(self) -> None:
-        """End the threads of doorbells and slots."""
+        """Hang up the doorbells and end the threads of the slots."""
         self.intake.close()
         self.threads.close()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,30 +13,57 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.store.connection import connect
 from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell, Ring
+from pykiq.worker.inbox import Inbox
 from tests.servers import wait_until
 from tests.store.jobs import berth
-from tests.worker.stage import push, raw, threads_here
+from tests.worker.stage import push, raw
 
 PLACE = berth()
 
 
 class Door:
+    """A doorbell and the inbox of the exchange it belongs to."""
+
     def __init__(self, url: str) -> None:
-        self.rings: queue.SimpleQueue[Ring] = queue.SimpleQueue()
+        self.inbox: Inbox[Ring] = Inbox()
+        self.rings: deque[Ring] = deque()
         client = connect(Config.of(redis=url), timeout=BLOCK + MARGIN)
-        self.bell = Doorbell("default", "default", PLACE, client, self.rings.put)
+        self.bell = Doorbell("default", "default", PLACE, client, self.inbox)
+
+    def listen(self, seconds: float = 0.0) -> None:
+        """What the exchange does between its turns."""
+        self.inbox.sleep(seconds)
+        self.rings += self.inbox.take()
 
     def next(self) -> Ring:
-        return self.rings.get(timeout=5)
+        until = time.monotonic() + 5
+        while not self.rings and time.monotonic() < until:
+            self.listen(0.1)
+        return self.rings.popleft()
+
+    def arm_until(self, condition: Callable[[], bool]) -> None:
+        """Arm it as the exchange does, turn by turn."""
+
+        def armed() -> bool:
+            self.bell.arm()
+            self.listen(0.01)
+            return condition()
+
+        wait_until(armed, what="an armed doorbell")
+
+    def wait_until_parked(self) -> None:
+        def parked() -> bool:
+            self.listen(0.01)
+            return self.bell.parked
+
+        wait_until(parked, what="a parked doorbell")
 
 
 @pytest.fixture
 def door(redis: redis_py.Redis, redis_url: str) -> Iterator[Door]:
     made = Door(redis_url)
     yield made
-    made.bell.disarm(redis)
     made.bell.close()
-    wait_until(lambda: not [one for one in threads_here() if one.name == "pykiq-door-default"])
 
 
 @pytest.fixture
@@ -60,9 +87,10 @@ def test_one_arming_brings_one_job(redis: redis_py.Redis, door: Door) -> None:
     ring = door.next()
     assert ring.claimed is not None
     assert ring.claimed.raw == raw("Job", 1), "the oldest"
-    wait_until(lambda: door.bell.parked)
+    door.wait_until_parked()
     assert not door.bell.armed
-    assert door.rings.empty()
+    door.listen()
+    assert not door.rings
     assert redis.llen("queue:default") == 1
     door.bell.arm()
     door.next()
@@ -76,12 +104,13 @@ def test_a_disarmed_doorbell_lets_go_at_once_and_takes_nothing(
     assert not door.bell.parked
     began = time.monotonic()
     door.bell.disarm(redis)
-    wait_until(lambda: door.bell.parked)
+    door.wait_until_parked()
     assert time.monotonic() - began < 1
     push(redis, raw("Job", 1))
     assert blocked() == 0
     assert redis.llen("queue:default") == 1
-    assert door.rings.empty()
+    door.listen()
+    assert not door.rings
 
 
 def test_arming_and_disarming_in_haste_never_leaves_it_waiting(
@@ -95,6 +124,7 @@ def test_arming_and_disarming_in_haste_never_leaves_it_waiting(
         began = time.monotonic()
         while not door.bell.parked:
             door.bell.disarm(redis)
+            door.listen()
         assert time.monotonic() - began < 2
 
 
@@ -112,11 +142,12 @@ def test_no_job_is_lost_between_arming_and_disarming(redis: redis_py.Redis, redi
     while sender.is_alive():
         door.bell.arm()
         door.bell.disarm(redis)
+        door.listen()
     sender.join()
     while not door.bell.parked:
         door.bell.disarm(redis)
-    rung = [door.rings.get_nowait() for _ in range(door.rings.qsize())]
-    brought = [ring.claimed.raw for ring in rung if ring.claimed is not None]
+        door.listen()
+    brought = [ring.claimed.raw for ring in door.rings if ring.claimed is not None]
     assert brought == list(reversed(redis.lrange(PLACE.inflight("default"), 0, -1)))
     assert sorted(brought + redis.lrange("queue:default", 0, -1)) == sorted(raw("Job", n) for n in range(total))
 
@@ -128,8 +159,8 @@ def test_a_lost_connection_rings_without_a_job_and_the_bell_works_again(
     wait_until(lambda: blocked() == 1)
     redis.client_kill_filter(_type="normal", skipme=True)
     assert door.next().claimed is None
-    wait_until(lambda: door.bell.parked)
-    door.bell.arm()
+    door.wait_until_parked()
+    door.arm_until(lambda: blocked() == 1)
     push(redis, raw("Job", 1))
     assert door.next().claimed is not None
 
@@ -147,8 +178,8 @@ def test_an_error_that_redis_answers_does_not_make_it_deaf(
         redis.execute_command("CLIENT", "UNBLOCK", waiter["id"], "ERROR")
     assert door.next().claimed is None
     redis.delete("queue:default")
-    wait_until(lambda: door.bell.parked)
-    door.bell.arm()
+    door.wait_until_parked()
+    door.arm_until(lambda: blocked() == 1)
     push(redis, raw("Job", 1))
     assert door.next().claimed is not None
 
@@ -159,35 +190,61 @@ def test_the_connection_that_was_replaced_while_idle_is_the_one_that_is_unblocke
     door.bell.arm()
     push(redis, raw("Job", 1))
     door.next()
-    wait_until(lambda: door.bell.parked)
+    door.wait_until_parked()
     redis.client_kill_filter(_type="normal", skipme=True)
-    while blocked() == 0:  # the first arming may find the old connection dead, and rings without a job
-        door.bell.arm()
-        time.sleep(0.01)
+    door.arm_until(lambda: blocked() == 1)  # the first arming may find the old connection dead
     began = time.monotonic()
     door.bell.disarm(redis)
-    wait_until(lambda: door.bell.parked)
+    door.wait_until_parked()
     assert time.monotonic() - began < 1
 
 
 def test_it_waits_on_longer_than_one_blocking_command(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pykiq.worker.doorbell.BLOCK", 1.0)
+    monkeypatch.setattr("pykiq.worker.doorbell.BLOCK", 0.3)
     made = Door(redis_url)
     made.bell.arm()
 
     def calls() -> int:
         return int(redis.info("commandstats").get("cmdstat_blmove", {"calls": 0})["calls"])
 
+    def waited_again() -> bool:
+        made.listen(0.05)
+        return calls() >= before + 2
+
     before = calls()
-    wait_until(lambda: calls() >= before + 2, 5, "a second wait")
+    wait_until(waited_again, 5, "a second wait")
     push(redis, raw("Job", 1))
     assert made.next().claimed is not None
     made.bell.close()
 
 
-def test_closing_a_doorbell_that_never_waited_starts_nothing(redis_url: str) -> None:
+def test_an_answer_that_does_not_come_is_a_lost_connection(
+    redis: redis_py.Redis, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a connection may be gone without a word: nothing will ever be readable."""
+    monkeypatch.setattr("pykiq.worker.doorbell.MARGIN", -BLOCK + 0.05)
+    door.bell.arm()
+    door.arm_until(lambda: bool(door.rings))
+    assert door.next().claimed is None
+
+
+def test_after_a_lost_connection_it_rests_before_the_next_try(redis: redis_py.Redis, door: Door) -> None:
+    redis.set("queue:default", "text")
+    rings = 0
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        door.bell.arm()
+        door.listen(0.001)
+        rings += len(door.rings)
+        door.rings.clear()
+    assert 1 <= rings <= 2
+
+
+def test_closing_a_doorbell_that_never_waited_connects_nowhere(redis: redis_py.Redis, redis_url: str) -> None:
+    before = redis.info("clients")["connected_clients"]
     made = Door(redis_url)
     made.bell.close()
     assert made.bell.parked
+    assert redis.info("clients")["connected_clients"] == before

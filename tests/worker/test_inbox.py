@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -93,3 +94,70 @@ def test_a_message_that_comes_between_the_last_look_and_the_sleep_wakes() -> Non
     inbox.sleep(5)
     assert time.monotonic() - began < 2
     assert inbox.take() == ["just now"]
+
+
+def test_a_sleeper_hears_what_it_watches_and_is_still_woken_by_messages() -> None:
+    inbox: Inbox[str] = Inbox()
+    ear, mouth = os.pipe()
+
+    def hear() -> None:
+        inbox.leave(os.read(ear, 10).decode())
+
+    inbox.watch(ear, hear)
+    threading.Timer(0.02, os.write, [mouth, b"heard"]).start()
+    began = time.monotonic()
+    inbox.sleep(10)
+    assert inbox.take() == ["heard"]
+    threading.Timer(0.02, inbox.put, ["told"]).start()
+    inbox.sleep(10)
+    assert inbox.take() == ["told"]
+    inbox.unwatch(ear)
+    os.write(mouth, b"unheard")
+    inbox.sleep(0.01)
+    assert time.monotonic() - began < 5
+    assert inbox.take() == []
+    os.close(ear)
+    os.close(mouth)
+
+
+def test_what_can_be_read_is_heard_without_any_sleep() -> None:
+    inbox: Inbox[str] = Inbox()
+    ear, mouth = os.pipe()
+    inbox.watch(ear, lambda: inbox.leave(os.read(ear, 10).decode()))
+    os.write(mouth, b"there")
+    inbox.sleep(0)
+    assert inbox.take() == ["there"]
+    os.close(ear)
+    os.close(mouth)
+
+
+def test_no_message_is_slept_through_while_the_bed_changes() -> None:
+    """As above, with an owner who sleeps now on the lock and now on a connection."""
+    inbox: Inbox[int] = Inbox()
+    ear, mouth = os.pipe()
+    total = 4 * 2000
+
+    def send() -> None:
+        for number in range(2000):
+            inbox.put(number)
+            if number % 50 == 0:
+                time.sleep(0.0005)
+
+    senders = [threading.Thread(target=send) for _ in range(4)]
+    began = time.monotonic()
+    for sender in senders:
+        sender.start()
+    received = turns = 0
+    while received < total:
+        turns += 1
+        if turns % 3 == 1:
+            inbox.watch(ear, lambda: None)
+        elif turns % 3 == 2:
+            inbox.unwatch(ear)
+        inbox.sleep(10)
+        received += len(inbox.take())
+    assert time.monotonic() - began < 9
+    for sender in senders:
+        sender.join()
+    os.close(ear)
+    os.close(mouth)
