@@ -1,0 +1,179 @@
+"""Everything the doctor looks at, read once. Redis is only read, in commands that are short on a server of any size."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import redis
+
+from pykiq.cli import waiting
+from pykiq.cli.doctor.extensions import Extension, seen
+from pykiq.cli.startup import Server, described
+from pykiq.cli.waiting import Waiting
+from pykiq.config import Config
+from pykiq.store import due, fleet, processes, stats
+from pykiq.store.fleet import Fleet
+from pykiq.store.processes import Seen
+from pykiq.store.queues import text
+from pykiq.store.stats import Stats
+from pykiq.wire import keys
+
+PINGS = 11
+SCANNED = 200_000  # keys looked at for what other gems left
+_IN_FLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)
+
+
+class InFlight(NamedTuple):
+    """An in-flight list: whose, from which queue, how many jobs, and whether its owner's lease is there."""
+
+    identity: str
+    queue: str
+    jobs: int
+    alive: bool
+
+
+class Beating(NamedTuple):
+    """A process; when Redis got its last beat (s ago), and how far its clock is ahead of Redis's (s)."""
+
+    seen: Seen
+    beat_ago: float
+    clock_ahead: float
+
+
+class Facts(NamedTuple):
+    """All of it. Times are in seconds; `clock_ahead` is how far this machine's clock is ahead of Redis's."""
+
+    redis: str
+    server: Server
+    info: Mapping[str, Any]
+    now: float
+    clock_ahead: float
+    round_trip: float
+    processes: tuple[Beating, ...]
+    fleet: Fleet
+    stats: Stats
+    overdue: float
+    in_flight: tuple[InFlight, ...]
+    waiting: tuple[Waiting, ...]
+    handlers_known: bool
+    extensions: tuple[tuple[Extension, int], ...]
+    scanned_all: bool
+
+
+def gather(client: redis.Redis, config: Config, *, handled: frozenset[str] | None) -> Facts:
+    """Read everything; `handled` are the classes with a handler, None when nobody says. Raises redis.RedisError."""
+    try:
+        info: Mapping[str, Any] = client.info()
+    except redis.ResponseError:  # an ACL may forbid it
+        info = {}
+    round_trip, clock_ahead = _clock(client)
+    now = time.time() - clock_ahead
+    numbers = stats.read(client, now)
+    beating = _beating(client, now)
+    score = due.next_score(client)
+    found, scanned_all = _scan(client)
+    looked_at = [queue.name for queue in numbers.queues if _is_python_s(queue.name, beating)]
+    known = {name.removeprefix("::") for name in handled or ()}
+    return Facts(
+        redis=config.redis_shown,
+        server=described(info),
+        info=info,
+        now=now,
+        clock_ahead=clock_ahead,
+        round_trip=round_trip,
+        processes=beating,
+        fleet=fleet.read(client),
+        stats=numbers,
+        overdue=max(0.0, now - score) if score is not None else 0.0,
+        in_flight=_in_flight(client, found),
+        waiting=tuple(waiting.without_handler(client, looked_at, lambda name: name.removeprefix("::") in known)),
+        handlers_known=handled is not None,
+        extensions=tuple(seen(found)),
+        scanned_all=scanned_all,
+    )
+
+
+def _clock(client: redis.Redis) -> tuple[float, float]:
+    """The median round trip, and how far this clock is ahead of Redis's, as the fastest of the answers tells it."""
+    measured = []
+    for _ in range(PINGS):
+        before, begun = time.time(), time.perf_counter()
+        seconds, micros = client.time()
+        trip = time.perf_counter() - begun
+        measured.append((trip, before + trip / 2 - (seconds + micros / 1e6)))
+    return statistics.median(trip for trip, _ in measured), min(measured)[1]
+
+
+def _beating(client: redis.Redis, now: float) -> tuple[Beating, ...]:
+    found = processes.read(client)
+    with client.pipeline(transaction=False) as pipeline:
+        for one in found:
+            pipeline.pttl(one.identity)
+        left = pipeline.execute()
+    beating = []
+    for one, remaining in zip(found, left, strict=True):
+        # Each beat renews the key's life of 60 s: what is left of it dates the beat by Redis's own clock.
+        beat_ago = keys.PROCESS_TTL - remaining / 1000 if remaining > 0 else 0.0
+        beating.append(Beating(one, beat_ago, one.beat - (now - beat_ago) if remaining > 0 and one.beat else 0.0))
+    return tuple(beating)
+
+
+def _is_python_s(queue: str, beating: tuple[Beating, ...]) -> bool:
+    """Whether pykiq processes serve the queue and no others."""
+    serving = [one.seen for one in beating if queue in served(one.seen)]
+    return bool(serving) and all(is_python(one) for one in serving)
+
+
+def served(process: Seen) -> list[str]:
+    """The queues that a process says it serves."""
+    queues = process.info.get("queues")
+    return [one for one in queues if isinstance(one, str)] if isinstance(queues, list) else []
+
+
+def is_python(process: Seen) -> bool:
+    return str(process.info.get("version") or "").startswith("pykiq")
+
+
+def _scan(client: redis.Redis) -> tuple[list[str], bool]:
+    """The names of up to SCANNED keys, and whether those are all."""
+    found: list[str] = []
+    cursor = 0
+    while len(found) < SCANNED:
+        answer: Any = client.scan(cursor, count=1000)
+        cursor, names = answer
+        found += map(text, names)
+        if cursor == 0:
+            return found, True
+    return found, False
+
+
+def _in_flight(client: redis.Redis, scanned: list[str]) -> tuple[InFlight, ...]:
+    """The lists that are not empty, as the owners tell of them; and those scanned, whose owner may be forgotten."""
+    pairs = {(match[1], match[2]) for name in scanned if (match := _IN_FLIGHT.fullmatch(name))}
+    owners: Any = client.hgetall(keys.OWNERS)
+    for identity, queues in owners.items():
+        pairs |= {(text(identity), queue) for queue in _names(queues)}
+    ordered = sorted(pairs)
+    with client.pipeline(transaction=False) as pipeline:
+        for identity, queue in ordered:
+            pipeline.llen(keys.inflight(identity, queue))
+            pipeline.exists(keys.lease(identity))
+        answers = iter(pipeline.execute())
+    return tuple(
+        InFlight(identity, queue, int(jobs), bool(alive))
+        for (identity, queue), jobs, alive in zip(ordered, answers, answers, strict=True)
+        if jobs
+    )
+
+
+def _names(queues: bytes) -> list[str]:
+    try:
+        names = json.loads(queues)
+    except (ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
