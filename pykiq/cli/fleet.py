@@ -14,7 +14,7 @@ from pykiq.cli import showing
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, loaded
-from pykiq.cli.table import Column, span, table, terminal_width
+from pykiq.cli.table import Column, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
 
@@ -60,7 +60,7 @@ def busy(as_json: bool, **parameters: Any) -> None:
         for work in found:
             click.echo(_work_line(work))
     elif found:
-        click.echo(work_table(found, terminal_width()))
+        click.echo(work_table(found, time.time(), terminal_width()))
     else:
         click.echo("nothing matches" if wanted else "nothing runs", err=True)
 
@@ -131,11 +131,11 @@ def process_table(found: Sequence[Process], now: float, width: int | None) -> st
     return table(_PROCESSES, rows, width)
 
 
-def work_table(found: Sequence[Work], width: int | None) -> str:
+def work_table(found: Sequence[Work], now: float, width: int | None) -> str:
     """Running jobs as a table."""
     rows = [
         [
-            span(work.elapsed),
+            showing.ago(_started(work), now),
             work.process_id,
             work.queue,
             work.job.jid or "?",

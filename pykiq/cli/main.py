@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "busy": "pykiq.cli.fleet:busy",
     "quiet": "pykiq.cli.fleet:quiet",
     "stop": "pykiq.cli.fleet:stop",
+    "top": "pykiq.cli.top:top",
     "doctor": "pykiq.cli.doctor:doctor",
 }
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
