@@ -1,19 +1,17 @@
-"""Acting on many jobs: asking first, showing how far it is, and telling what became of them."""
+"""Acting on many jobs: asking first, and telling what became of them."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import click
 
 from pykiq.admin.changes import Change
 from pykiq.errors import ConfigError
-
-Item = TypeVar("Item")
 
 
 class Tally(NamedTuple):
@@ -23,15 +21,6 @@ class Tally(NamedTuple):
     gone: int = 0
     failed: int = 0
     reasons: tuple[tuple[str, int], ...] = ()
-
-
-def progress(items: Iterable[Item], length: int, label: str) -> Iterator[Item]:
-    """`items`, with a bar on standard error while they are gone through, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    with click.progressbar(items, length=length, label=label, file=sys.stderr) as bar:
-        yield from bar
 
 
 def confirm(question: Callable[[], str | None], *, yes: bool) -> bool:

@@ -12,10 +12,11 @@ import click
 from pykiq.admin import DeadSet, JobRecord, JobSet, RetrySet, ScheduledSet, SortedEntry
 from pykiq.admin.changes import Change, once
 from pykiq.cli import showing
-from pykiq.cli.bulk import Tally, confirm, progress, report, tally
+from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
 from pykiq.client.sync import Client

@@ -1,14 +1,16 @@
-"""`pykiq push`: one job into a queue, from a shell."""
+"""`pykiq push`: one job into a queue, or one for every line of a file, from a shell."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from pykiq.cli.connected import connected
+from pykiq.cli.each import push_each
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.progress import progress
 from pykiq.cli.times import when
 from pykiq.client.sync import Client
 from pykiq.config.settings import shown
@@ -18,7 +20,10 @@ from pykiq.wire.exactjson import loads
 
 @click.command(context_settings=HELP)
 @click.argument("job_class", metavar="CLASS")
-@click.argument("arguments", metavar="[JSON-ARGS]", default="[]")
+@click.argument("arguments", metavar="[JSON-ARGS]", required=False)
+@click.option(
+    "--each", "lines", type=click.File("rb"), metavar="FILE", help="A job for each line, its JSON-ARGS; - reads them."
+)
 @click.option("-q", "--queue", "push_queue", metavar="QUEUE", help="Into this queue; `default` otherwise.")
 @click.option("--in", "delay", metavar="SECONDS", help="Not before that many seconds from now.")
 @click.option(
@@ -27,14 +32,17 @@ from pykiq.wire.exactjson import loads
 @connection_options
 def push(
     job_class: str,
-    arguments: str,
+    arguments: str | None,
+    lines: BinaryIO | None,
     push_queue: str | None,
     delay: str | None,
     moment: str | None,
     **parameters: Any,
 ) -> None:
     """Push one job and print its jid. JSON-ARGS is an array: pykiq push HardJob '[42, "x"]'."""
-    item: dict[str, Any] = {"class": job_class, "args": parsed_arguments(arguments)}
+    if lines is not None and arguments is not None:
+        raise ConfigError("JSON-ARGS and --each are both given; expected one of them")
+    item: dict[str, Any] = {"class": job_class, "args": parsed_arguments(arguments or "[]")}
     if push_queue is not None:
         item["queue"] = push_queue
     due = when(delay, moment, time.time())
@@ -42,10 +50,22 @@ def push(
         item["at"] = due
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
+        if lines is not None:
+            click.echo(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'))):,}")
+            return
         jid = client.push(item)
     if jid is None:
         raise click.ClickException(f"a client middleware stopped {job_class}: nothing was pushed")
     click.echo(jid)
+
+
+def _length(lines: BinaryIO) -> int | None:
+    """How many lines there are; None when that cannot be told before they have been read."""
+    if not lines.seekable():
+        return None
+    count = sum(1 for _ in lines)
+    lines.seek(0)
+    return count
 
 
 def parsed_arguments(text: str) -> list[Any]:

@@ -12,10 +12,11 @@ import click
 
 from pykiq.admin import JobRecord, ProcessSet, Queue, Stats
 from pykiq.cli import showing
-from pykiq.cli.bulk import Tally, confirm, progress, report
+from pykiq.cli.bulk import Tally, confirm, report
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.progress import progress
 from pykiq.cli.table import Column, span, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean

@@ -60,8 +60,7 @@ def serve(settings: Loaded) -> int:
     queues = {name: str(options.get("queue", "default")) for name, options in handlers.items()}
     with connected(config) as client:
         server = examine(client, config)
-        startup.announce(config, server, file=settings.file, notes=settings.notes)
-        startup.announce_handlers(config, queues)
+        startup.announce(config, server, queues, file=settings.file, notes=settings.notes)
         startup.announce_waiting(client, config, queues)
     swarming = config.processes is not None or config.max_rss is not None
     return _leave(Swarm(config).run() if swarming else Process(config).run())

@@ -24,8 +24,17 @@ def test_a_bulk_action_asks_and_shows_how_far_it_is(redis: redis_py.Redis, redis
         terminal.press("y\r")
         wait_until(lambda: terminal.shows("pushed 2,000"), 20, "what became of them")
         assert terminal.process.wait(10) == 0
-    assert "100%" in terminal.shown.partition("[y/N]")[2]
+    assert "2000/2000" in terminal.shown.partition("[y/N]")[2]
     assert redis.llen("queue:low") == 2000
+
+
+def test_a_bulk_push_shows_how_far_it_is(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("[1]\n" * 3000)
+    with Terminal("push", "HardJob", "--each", "jobs", "--redis", redis_url, cwd=tmp_path) as terminal:
+        wait_until(lambda: terminal.shows("pushed 3,000"), 20, "the end")
+        assert terminal.process.wait(10) == 0
+    assert "3000/3000" in terminal.shown
+    assert redis.llen("queue:default") == 3000
 
 
 def test_elsewhere_nothing_is_drawn(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_server_s_settings_are_looked_at(redis: redis_py.Redis) -> None:
     ],
 )
 def test_a_server_that_cannot_be_used_is_told(redis: redis_py.Redis, changes: dict[str, Any], text: str) -> None:
-    from pykiq.cli.startup import described
+    from pykiq.store.server import described
 
     info = {"redis_version": "7.0.15", "aof_enabled": 1, "role": "master", **changes}
     facts = gather(redis, CONFIG, handled=None)._replace(info=info, server=described(info))

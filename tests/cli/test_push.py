@@ -13,6 +13,7 @@ from pykiq.cli.push import parsed_arguments
 from pykiq.cli.times import when
 from pykiq.errors import ConfigError
 from tests.cli.command import pykiq_command
+from tests.cli.inside import Command
 
 
 def test_a_push_prints_the_jid_of_the_job_in_the_queue(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
@@ -101,3 +102,33 @@ def test_a_time_that_is_none_is_refused(delay: str | None, moment: str | None, m
     with pytest.raises(ConfigError) as refused:
         when(delay, moment, 0.0)
     assert str(refused.value).startswith(message)
+
+
+def test_a_file_is_pushed_a_job_per_line(redis: redis_py.Redis, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("".join(f'[{n}, "é"]\n' for n in range(2500)) + "\n")
+    ran = command("push", "HardJob", "--each", "jobs", "-q", "low")
+    assert ran[:] == (0, "pushed 2,500\n", "")
+    jobs = [json.loads(raw) for raw in redis.lrange("queue:low", 0, -1)]
+    assert [job["args"] for job in reversed(jobs)] == [[n, "é"] for n in range(2500)]
+    assert len({job["jid"] for job in jobs}) == 2500
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"a": 1}', "line 1501 is '{\"a\": 1}'; expected a JSON array of arguments; 1,000 jobs before are pushed"),
+        ("[1", 'line 1501 is "[1"; expected a JSON array of arguments; 1,000 jobs before are pushed'),
+    ],
+)
+def test_a_line_that_is_no_job_is_named_with_how_far_it_came(
+    redis: redis_py.Redis, command: Command, tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "jobs").write_text("[1]\n" * 1500 + line + "\n[2]\n")
+    assert command("push", "HardJob", "--each", "jobs")[:] == (2, "", f"pykiq: {message}\n")
+    assert redis.llen("queue:default") == 1000
+
+
+def test_arguments_and_a_file_are_not_given_together(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("[1]\n")
+    ran = command("push", "HardJob", "[1]", "--each", "jobs")
+    assert ran.err == "pykiq: JSON-ARGS and --each are both given; expected one of them\n"

@@ -11,16 +11,20 @@ from structlog.testing import capture_logs
 from pykiq.cli import waiting
 from pykiq.cli.startup import (
     announce,
-    announce_handlers,
     announce_waiting,
+    banner,
 )
 from pykiq.config import Config
 from pykiq.store.server import Server
+from pykiq.version import __version__
 
 
-def announced(config: Config, policy: str | None = "noeviction", notes: tuple[str, ...] = ()) -> list[Any]:
+def announced(
+    config: Config, policy: str | None = "noeviction", notes: tuple[str, ...] = (), **handlers: str
+) -> list[Any]:
+    server = Server("redis", "7.0", (7, 0), policy, is_cluster=False)
     with capture_logs() as lines:
-        announce(config, Server("redis", "7.0", (7, 0), policy, is_cluster=False), file="config/x.yml", notes=notes)
+        announce(config, server, handlers, file="config/x.yml", notes=notes)
     return list(lines)
 
 
@@ -52,10 +56,31 @@ def test_remarks_on_the_file_are_warnings() -> None:
 
 
 def test_handlers_are_named_and_those_of_a_queue_not_served_are_warned_about() -> None:
-    with capture_logs() as lines:
-        announce_handlers(Config.of(queues=["a"]), {"B": "b", "A": "a", "C": "b"})
-    assert lines[0]["handlers"] == {"A": "a", "B": "b", "C": "b"}
-    assert [(line["queue"], line["handlers"]) for line in lines[1:]] == [("b", ["B", "C"])]
+    _, _, handling, *warned = announced(Config.of(queues=["a"]), B="b", A="a", C="b")
+    assert handling["handlers"] == {"A": "a", "B": "b", "C": "b"}
+    assert [(line["queue"], line["handlers"]) for line in warned] == [("b", ["B", "C"])]
+
+
+def test_on_a_terminal_a_banner_takes_the_place_of_the_first_lines_but_not_of_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    config = Config.of(queues=["a,3", "b"], redis="redis://:s3cret@cache/1")
+    lines = announced(config, "allkeys-lru", A="a")
+    assert [line["event"] for line in lines] == ["jobs_may_be_evicted"]
+    first, capsule, handlers = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"pykiq {__version__} · Python 3.")
+    assert first.endswith(" · redis 7.0 at redis://:***@cache/1 · development · config/x.yml")
+    assert capsule == "  default: 10 at a time from a,3 b (weighted)"
+    assert handlers == "  handlers: A"
+    assert len(announced(Config.of(log_format="json"), A="default")) == 3
+
+
+def test_a_banner_stays_compact_with_many_handlers() -> None:
+    server = Server("valkey", "9.0", (7, 2), None, is_cluster=False)
+    lines = banner(Config(), server, {f"Job{n:02}": "default" for n in range(100)}, None)
+    assert len(lines) == 3
+    assert lines[-1].endswith("Job07 and 92 more")
 
 
 def test_classes_that_wait_without_a_handler_are_counted_per_queue(redis: redis_py.Redis) -> None:

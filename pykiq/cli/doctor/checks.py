@@ -7,8 +7,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from pykiq.cli.doctor.facts import Beating, Facts, is_python, served
-from pykiq.cli.startup import OLDEST_REDIS
 from pykiq.cli.table import span
+from pykiq.store.server import OLDEST_REDIS
 
 CLOCK = 1.0  # seconds that two clocks may differ
 ROUND_TRIP = 0.02  # seconds

@@ -13,13 +13,13 @@ import redis
 
 from pykiq.cli import waiting
 from pykiq.cli.doctor.extensions import Extension, seen
-from pykiq.cli.startup import Server, described
 from pykiq.cli.waiting import Waiting
 from pykiq.config import Config
 from pykiq.store import due, fleet, processes, stats
 from pykiq.store.fleet import Fleet
 from pykiq.store.processes import Seen
 from pykiq.store.queues import text
+from pykiq.store.server import Server, described
 from pykiq.store.stats import Stats
 from pykiq.wire import keys
 
