@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "stop": "pykiq.cli.fleet:stop",
     "top": "pykiq.cli.top:top",
     "doctor": "pykiq.cli.doctor:doctor",
+    "stubs": "pykiq.cli.stubs:stubs",
 }
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
 

@@ -96,12 +96,18 @@ def job(
     return lambda function: _declare(function, name, options, retry_in, retries_exhausted)
 
 
-def remote(name: str, /, **options: Any) -> Verbs[...]:
+@overload
+def remote(name: str, /, *, like: Callable[P, object], **options: Any) -> Verbs[P]: ...
+@overload
+def remote(name: str, /, **options: Any) -> Verbs[...]: ...
+def remote(name: str, /, *, like: Callable[..., object] | None = None, **options: Any) -> Verbs[...]:
     """A class of jobs that runs elsewhere, in Ruby most likely: the same verbs, and no code here.
 
         HardJob = pykiq.remote("HardJob", queue="ruby", retry=5)
         HardJob.perform_async(1, "two")
 
+    `like` is for type checkers only: a function, never called, whose parameters are those of the Ruby `perform`.
+    `pykiq stubs python` writes it.
     Raises RegistrationError for a name Ruby could not read or an option that cannot be used.
     """
     _check_name(name)

@@ -1,0 +1,123 @@
+"""The Ruby file that stands for Python's handlers: their classes, and the handover of those a Ruby process takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pykiq.client.naming import camel_case, is_constant
+from pykiq.errors import ConfigError
+from pykiq.jobs.handler import Handler
+
+HEADER = "# Jobs that run in Python. Written by `pykiq stubs ruby`: write it again instead of editing it."
+
+_TOP = """\
+{header}
+#
+# Load it wherever Ruby pushes these jobs or serves their queues. A Sidekiq server that takes one hands it to the queue
+# {queue}, which only Python may serve: same jid, same keys, no retry counted.
+
+require "sidekiq"
+
+module {module}
+  QUEUE = {queue}
+  CLASSES = [
+{classes}
+  ].freeze
+
+  # The outermost server middleware. It pushes before Sidekiq forgets the job, and past all client middleware, which
+  # would take it for a new one.
+  class Handover
+    def call(_instance, job, queue)
+      return yield unless CLASSES.include?((job["wrapped"] || job["class"]).to_s.delete_prefix("::"))
+      raise "queue #{{QUEUE}} is Python's alone, but this Sidekiq serves it: leave it out" if queue == QUEUE
+
+      payload = Sidekiq.dump_json(job.merge("queue" => QUEUE))
+      Sidekiq.redis do |redis|
+        redis.sadd("queues", [QUEUE])
+        redis.lpush("queue:#{{QUEUE}}", payload)
+      end
+    end
+  end
+end
+
+Sidekiq.configure_server do |config|
+  config.server_middleware {{ |chain| chain.prepend {module}::Handover }}
+end
+"""
+
+_CLASS = """
+# {comment}
+class {name}
+  include Sidekiq::Job
+  sidekiq_options({options})
+
+  def perform(*)
+    raise NotImplementedError, "{name} runs in Python"
+  end
+end
+"""
+
+_IDENTIFIER = re.compile(r"[a-z_][A-Za-z0-9_]*")
+
+
+def ruby_file(handlers: Sequence[Handler], route_to: str, out: Path | None) -> str:
+    """The text of the file. In `out`, Rails expects a module named after the file; without it that is PythonJobs."""
+    names = [handler.name.removeprefix("::") for handler in handlers]
+    top = _TOP.format(
+        header=HEADER,
+        module=module_name(out),
+        queue=literal(route_to),
+        classes="\n".join(f"    {literal(name)}," for name in names),
+    )
+    spaces = [f"module {space}; end unless defined?({space})\n" for space in namespaces(names)]
+    return "".join([top, "\n" if spaces else "", *spaces, *map(_stub, handlers)])
+
+
+def module_name(out: Path | None) -> str:
+    """The constant that Rails' autoloader looks for in this file. Raises ConfigError when the name makes none."""
+    if out is None:
+        return "PythonJobs"
+    name = camel_case(out.stem)
+    if out.suffix != ".rb" or not is_constant(name):
+        raise ConfigError(f"--out is {out}; expected a Ruby file whose name makes a module, such as python_jobs.rb")
+    return name
+
+
+def namespaces(names: Iterable[str]) -> list[str]:
+    """Every module around these classes, outer ones first: `A::B::C` stands in `A` and `A::B`."""
+    found: dict[str, None] = {}
+    for name in names:
+        parts = name.split("::")
+        found.update(dict.fromkeys("::".join(parts[:depth]) for depth in range(1, len(parts))))
+    taken = set(names)
+    return [space for space in found if space not in taken]
+
+
+def literal(value: Any) -> str:
+    """A JSON value in Ruby's words. A `#` is escaped: Ruby would run what stands in `#{…}`."""
+    if value is None:
+        return "nil"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("#", "\\#")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(key)} => {literal(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return repr(value)
+
+
+def _stub(handler: Handler) -> str:
+    place = getattr(handler.target, "__module__", None)
+    comment = f"{handler.title}, in {place}" if place else handler.title
+    options = ", ".join(f"{_key(name)}: {literal(value)}" for name, value in handler.options.items())
+    return _CLASS.format(comment=" ".join(comment.split()), name=handler.name.removeprefix("::"), options=options)
+
+
+def _key(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else literal(name)
