@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -56,6 +57,7 @@ def test_a_thousand_sleeping_jobs_are_put_back_and_cancelled_at_the_deadline(
     assert in_flight(redis) == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio's, of the one that never ends
 @pytest.mark.parametrize("stubbornness", ["returns", "raises another", "goes on for a while", "never ends"])
 def test_a_coroutine_that_swallows_its_cancellation_neither_holds_up_the_stop_nor_settles_anything(
     redis: redis_py.Redis, redis_url: str, stubbornness: str, monkeypatch: pytest.MonkeyPatch
@@ -93,3 +95,5 @@ def test_a_coroutine_that_swallows_its_cancellation_neither_holds_up_the_stop_no
     assert in_flight(redis) == []
     assert [redis.zcard(key) for key in ("retry", "dead")] == [0, 0]
     assert stage.reports.fates == ["requeued"]
+    del stage
+    gc.collect()  # here, not in whichever test comes next
