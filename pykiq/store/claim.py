@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -109,7 +109,33 @@ def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
     return [Claimed(queues[pair - 1], raw, now) for pair, raw in zip(flat, flat, strict=True)]
 
 
-def claim_known_call(berth: Berth, queue: str, room: int, skip: int, classes: Iterable[str]) -> Call:
-    """Claim up to `room` jobs whose class is in `classes`, looking at `WINDOW` entries after the oldest `skip`."""
+class Look(NamedTuple):
+    """Which part of a shared queue a selective claim looks at: `WINDOW` entries behind `behind`, b"" for the old end.
+
+    `from_new_end` says where that entry is sought first, and is nearer when the queue has been looked through before.
+    """
+
+    behind: bytes = b""
+    from_new_end: bool = False
+
+
+class Looked(NamedTuple):
+    """What a look saw: how many entries, whether up to the newest, the newest that was left in place, the claimed."""
+
+    seen: int
+    to_the_end: bool
+    newest_left: bytes
+    claimed: list[Claimed]
+
+
+def claim_known_call(berth: Berth, queue: str, room: int, look: Look, classes: Iterable[str]) -> Call:
+    """Claim up to `room` jobs whose class is in `classes`."""
     pair = [berth.lease, keys.OWNERS, keys.queue(queue), berth.inflight(queue)]
-    return Call(script("claim_known"), pair, [*berth.owner_args, room, skip, WINDOW, *classes])
+    where = (look.behind, 1 if look.from_new_end else -1, WINDOW)
+    return Call(script("claim_known"), pair, [*berth.owner_args, room, *where, *classes])
+
+
+def read_look(queue: str, answer: Sequence[Any], now: float) -> Looked:
+    """What a look brought, oldest first. `now` is in epoch seconds."""
+    seen, end, left, *claimed = answer
+    return Looked(int(seen), bool(end), left, [Claimed(queue, raw, now) for raw in claimed])

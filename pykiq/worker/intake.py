@@ -55,7 +55,7 @@ class Intake:
         queue = self.selective.due(time.monotonic())
         if queue is not None and (self.dry or not self._looked):
             self._looked = True
-            return Claim(self.selective.call(queue, room), room, queue)
+            return Claim(self.selective.call(queue, room, time.monotonic()), room, queue)
         self._looked = False
         if self.dry:
             return None

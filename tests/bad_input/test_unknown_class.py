@@ -36,12 +36,22 @@ def test_foreign_jobs_stay_where_they_were_byte_for_byte_and_the_others_go_on(be
     bench.goes_on()
 
 
-def test_a_thousand_foreign_jobs_do_not_hide_the_ones_behind_them(bench: Bench) -> None:
-    foreign = [payload("Ruby::Only", [number]) for number in range(1000)]
-    bench.push(*foreign)
-    bench.goes_on()
+def test_ten_thousand_foreign_jobs_do_not_hide_the_one_behind_them(bench: Bench) -> None:
+    foreign = [payload("Ruby::Only", [number]) for number in range(10_000)]
+    bench.push(*foreign, payload("EchoJob", ["behind"]))
+    wait_until(lambda: bench.ran == [("behind",)], 20, "the job behind them")
+    for _ in range(3):  # and what comes later is found too
+        bench.goes_on()
     wait_until(lambda: not bench.in_flight(), 10, "nothing in flight")
     assert bench.redis.lrange("queue:default", 0, -1) == list(reversed(foreign))
+
+
+def test_a_job_that_is_put_back_in_front_of_foreign_ones_is_found(bench: Bench) -> None:
+    foreign = [payload("Ruby::Only", [number]) for number in range(1000)]
+    bench.push(*foreign, payload("EchoJob", ["first"]))
+    wait_until(lambda: bench.ran == [("first",)], 10, "the queue has been walked through")
+    bench.redis.rpush("queue:default", payload("EchoJob", ["put back"]))
+    wait_until(lambda: bench.ran == [("first",), ("put back",)], 10, "the job at the old end")
 
 
 @pytest.fixture

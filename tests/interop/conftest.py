@@ -72,9 +72,9 @@ class Fleet:
         self.programs.append(started)
         return started
 
-    def python(self, *flags: str) -> rubies.Program:
+    def python(self, *flags: str, require: Path = HERE / "handlers.py") -> rubies.Program:
         """Start `pykiq run` with the handlers of handlers.py; returns at its first heartbeat."""
-        command = [sys.executable, "-m", "pykiq", "run", "--require", str(HERE / "handlers.py"), *flags]
+        command = [sys.executable, "-m", "pykiq", "run", "--require", str(require), *flags]
         started = rubies.Program(
             [*command, "--redis", self.url],
             self.folder / f"pykiq-{next(self.names)}.log",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Claimed, Outcome, Word, Write
-from pykiq.store.claim import Berth, claim_call, claim_known_call, read_claim
+from pykiq.store.claim import Berth, Look, Looked, claim_call, claim_known_call, read_claim, read_look
 from pykiq.store.scripts import run
 from pykiq.store.settle import read_settled, settle_call
 
@@ -37,12 +38,16 @@ def claim(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ..
     return read_claim(call, run(redis, call), NOW)
 
 
-def claim_known(
-    redis: redis_py.Redis, place: Berth, queue: str, room: int, *classes: str, skip: int = 0
-) -> tuple[int, list[bytes]]:
-    """Entries looked at, and what was claimed."""
-    answer = run(redis, claim_known_call(place, queue, room, skip, classes))
-    return answer[0], answer[1:]
+ANEW = Look()
+
+
+def claim_known(redis: redis_py.Redis, place: Berth, queue: str, room: int, *classes: str, look: Look = ANEW) -> Looked:
+    """One look at a shared queue."""
+    return read_look(queue, run(redis, claim_known_call(place, queue, room, look, classes)), NOW)
+
+
+def raws(claimed: Iterable[Claimed]) -> list[bytes]:
+    return [one.raw for one in claimed]
 
 
 def outcome(claimed: Claimed, write: Write | None = None, word: Word = Word.DONE, **keys: Any) -> Outcome:

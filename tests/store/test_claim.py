@@ -11,10 +11,10 @@ import redis as redis_py
 from redis.exceptions import ResponseError
 
 from pykiq.config import Capsule
-from pykiq.store.claim import WINDOW, Berth, claim_call, orders
+from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, orders
 from pykiq.store.scripts import run
 from tests import captures
-from tests.store.jobs import berth, claim, claim_known, in_flight, push, raw, waiting
+from tests.store.jobs import berth, claim, claim_known, in_flight, push, raw, raws, waiting
 
 STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
 WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
@@ -164,15 +164,15 @@ def test_foreign_jobs_stay_in_place_and_in_order(redis: redis_py.Redis) -> None:
     jobs = [raw(n, "Ruby::Job" if n % 3 else "Mine") for n in range(9)]
     push(redis, "default", *jobs)
     place = berth()
-    seen, claimed = claim_known(redis, place, "default", 10, "Mine", "Other")
-    assert seen == 9
-    assert claimed == [jobs[0], jobs[3], jobs[6]] == in_flight(redis, place)
+    looked = claim_known(redis, place, "default", 10, "Mine", "Other")
+    assert (looked.seen, looked.to_the_end, looked.newest_left) == (9, True, jobs[8])
+    assert raws(looked.claimed) == [jobs[0], jobs[3], jobs[6]] == in_flight(redis, place)
     assert waiting(redis) == [job for n, job in enumerate(jobs) if n % 3]
 
 
 def test_a_selective_claim_stops_at_its_room(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(3, "Mine"), raw(4, "Mine"))
-    assert claim_known(redis, berth(), "default", 2, "Mine")[1] == [raw(1, "Mine"), raw(3, "Mine")]
+    assert raws(claim_known(redis, berth(), "default", 2, "Mine").claimed) == [raw(1, "Mine"), raw(3, "Mine")]
     assert waiting(redis) == [raw(2, "Ruby"), raw(4, "Mine")]
 
 
@@ -188,29 +188,55 @@ def test_a_selective_claim_renews_the_lease(redis: redis_py.Redis) -> None:
 )
 def test_what_cannot_be_read_is_claimed_so_that_it_ends_in_dead(redis: redis_py.Redis, unreadable: bytes) -> None:
     push(redis, "default", raw(1, "Ruby"), unreadable)
-    assert claim_known(redis, berth(), "default", 5, "Mine")[1] == [unreadable]
+    assert raws(claim_known(redis, berth(), "default", 5, "Mine").claimed) == [unreadable]
 
 
 def test_a_leading_double_colon_does_not_make_a_class_foreign(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "::Mine"))
-    assert claim_known(redis, berth(), "default", 5, "Mine")[1] == [raw(1, "::Mine")]
+    assert raws(claim_known(redis, berth(), "default", 5, "Mine").claimed) == [raw(1, "::Mine")]
 
 
 def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     place = berth()
-    assert claim_known(redis, place, "default", 5, "Mine")[1] == [raw(1, "Mine")] * 2
+    assert raws(claim_known(redis, place, "default", 5, "Mine").claimed) == [raw(1, "Mine")] * 2
     assert waiting(redis) == [raw(2, "Ruby")]
 
 
-def test_one_look_sees_a_window_and_the_next_one_goes_on_after_it(redis: redis_py.Redis) -> None:
+def test_one_look_sees_a_window_and_the_next_one_goes_on_behind_it(redis: redis_py.Redis) -> None:
     foreign = [raw(n, "Ruby") for n in range(WINDOW + 5)]
     push(redis, "default", *foreign, raw(9999, "Mine"))
     place = berth()
-    assert claim_known(redis, place, "default", 5, "Mine") == (WINDOW, [])
-    assert claim_known(redis, place, "default", 5, "Mine", skip=WINDOW) == (6, [raw(9999, "Mine")])
-    assert claim_known(redis, place, "default", 5, "Mine", skip=WINDOW + 100) == (0, [])
+    first = claim_known(redis, place, "default", 5, "Mine")
+    assert first == Looked(WINDOW, False, foreign[WINDOW - 1], [])
+    second = claim_known(redis, place, "default", 5, "Mine", look=Look(first.newest_left))
+    assert (second.seen, second.to_the_end, second.newest_left) == (6, True, foreign[-1])
+    assert raws(second.claimed) == [raw(9999, "Mine")]
+    assert claim_known(redis, place, "default", 5, "Mine", look=Look(foreign[-1])) == Looked(0, True, b"", [])
     assert waiting(redis) == foreign
+
+
+@pytest.mark.parametrize("from_new_end", [False, True])
+def test_a_look_behind_an_entry_sees_what_is_newer_whatever_was_taken_from_the_old_end(
+    redis: redis_py.Redis, from_new_end: bool
+) -> None:
+    push(redis, "default", *(raw(n, "Ruby") for n in range(5)), raw(5, "Mine"), raw(6, "Ruby"), raw(7, "Mine"))
+    redis.rpop("queue:default", 3)
+    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(raw(4, "Ruby"), from_new_end))
+    assert (looked.seen, looked.newest_left) == (3, raw(6, "Ruby"))
+    assert raws(looked.claimed) == [raw(5, "Mine"), raw(7, "Mine")]
+
+
+def test_a_look_behind_an_entry_that_is_gone_begins_at_the_old_end(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "Ruby"), raw(2, "Mine"))
+    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(b"gone"))
+    assert (looked.seen, looked.to_the_end, raws(looked.claimed)) == (2, True, [raw(2, "Mine")])
+
+
+def test_a_look_that_filled_its_room_says_how_far_it_came(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1, "Ruby"), raw(2, "Mine"), raw(3, "Ruby"), raw(4, "Mine"))
+    looked = claim_known(redis, berth(), "default", 1, "Mine")
+    assert (looked.seen, looked.to_the_end, looked.newest_left) == (2, False, raw(1, "Ruby"))
 
 
 def test_a_claim_names_every_key_it_touches() -> None:
@@ -229,5 +255,5 @@ def test_running_the_same_claim_call_again_claims_further_jobs(redis: redis_py.R
 
 def test_of_two_equal_payloads_the_older_one_is_taken(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
-    assert claim_known(redis, berth(), "default", 1, "Mine")[1] == [raw(1, "Mine")]
+    assert raws(claim_known(redis, berth(), "default", 1, "Mine").claimed) == [raw(1, "Mine")]
     assert waiting(redis) == [raw(2, "Ruby"), raw(1, "Mine")]

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from pykiq.records import Bury, Later, PutBack, Word
 from pykiq.store import claim as claiming
 from pykiq.store import due, reclaim
-from pykiq.store.claim import claim_call, claim_known_call
+from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, _send, run, script, send
@@ -104,7 +104,7 @@ def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, w
     push(redis, "a", *map(raw, range(6)))
     push(redis, "b", raw(10, "Mine"), raw(11, "Ruby"))
     claimed = claim(redis, place, 5)
-    run(redis, claim_known_call(place, "b", 5, 0, ["Mine"]))
+    run(redis, claim_known_call(place, "b", 5, Look(b"gone"), ["Mine"]))
     writes = [Later("retry", NOW, b"{}"), Later("schedule", NOW, b"{}"), Bury(b"{}"), PutBack()]
     ends = [outcome(one, write, Word.FAILED) for one, write in zip(claimed[:4], writes, strict=True)]
     run(redis, settle_call(place, [*ends, outcome(claimed[4])], NOW, CONFIG))
@@ -137,5 +137,5 @@ def test_every_lua_file_says_what_its_keys_and_arguments_are() -> None:
 
 
 def test_the_window_of_a_look_is_a_number_of_entries() -> None:
-    call = claim_known_call(berth(), "default", 1, 7, ["Mine"])
-    assert list(call.args[3:6]) == [1, 7, claiming.WINDOW]
+    call = claim_known_call(berth(), "default", 1, Look(b"x", from_new_end=True), ["Mine"])
+    assert list(call.args[3:7]) == [1, b"x", 1, claiming.WINDOW]

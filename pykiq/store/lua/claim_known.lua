@@ -1,19 +1,28 @@
 -- Claim from a queue shared with other languages: only jobs whose class has a handler here; the others stay where
 -- they are. Bytes that cannot be read are claimed too, so that they end in the dead set instead of blocking the view.
 --
+-- A look begins behind an entry that an earlier one has seen, not at a number: others take from the old end meanwhile.
+-- When that entry is gone, everything older is gone too or has come back there, and the look begins at the old end.
+--
 -- KEYS  1 lease, 2 hash of owners, 3 queue list, 4 in-flight list
 -- ARGV  1 identity, 2 lease in ms, 3 this process's queues as JSON, 4 how many jobs at most,
---       5 entries to skip at the old end, 6 entries to look at, 7… names of the classes
--- returns: number of entries looked at, then the raw bytes of each job claimed
+--       5 the entry to begin behind, '' for the old end, 6 from which end to search it: -1 old, 1 new,
+--       7 entries to look at, 8… names of the classes
+-- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place or '',
+--          then the raw bytes of each job claimed
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 local known = {}
-for i = 7, #ARGV do known[ARGV[i]] = true end
-local most, skip, window = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local seen = redis.call('LRANGE', KEYS[3], -(skip + window), -(skip + 1))
-local answer = { #seen }
+for i = 8, #ARGV do known[ARGV[i]] = true end
+local most, side, window = tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local behind = ARGV[5] ~= '' and redis.call('LPOS', KEYS[3], ARGV[5], 'RANK', side)
+local first, last = -window, -1
+if behind then first, last = math.max(behind - window, 0), behind - 1 end
+local seen = (last == -1 and behind) and {} or redis.call('LRANGE', KEYS[3], first, last)
+local answer, looked = { 0, 0, '' }, 0
 for i = #seen, 1, -1 do
-  if #answer > most then break end
+  if #answer - 3 >= most then break end
+  looked = looked + 1
   local ok, job = pcall(cjson.decode, seen[i])
   local mine = not ok or type(job) ~= 'table' or type(job.class) ~= 'string'
   if not mine then
@@ -21,9 +30,13 @@ for i = #seen, 1, -1 do
     if string.sub(name, 1, 2) == '::' then name = string.sub(name, 3) end
     mine = known[name]
   end
-  if mine and redis.call('LREM', KEYS[3], -1, seen[i]) > 0 then
+  if mine and redis.call('LREM', KEYS[3], side, seen[i]) > 0 then
     redis.call('LPUSH', KEYS[4], seen[i])
     answer[#answer + 1] = seen[i]
+  else
+    answer[3] = seen[i]
   end
 end
+answer[1] = looked
+if looked == #seen and #seen < window or behind and first == 0 and looked == #seen then answer[2] = 1 end
 return answer

@@ -94,3 +94,5 @@ module Shared # a class that both sides have
     end
   end
 end
+
+ENV["EXTRA"].to_s.split(":").each { |file| require file } # files that a test has written
