@@ -28,6 +28,12 @@ def new_jid() -> str:
     return os.urandom(12).hex()
 
 
+def new_jids(count: int) -> list[str]:
+    """`count` of them, from one look at the system's source of chance."""
+    digits = os.urandom(12 * count).hex()
+    return [digits[start : start + 24] for start in range(0, len(digits), 24)]
+
+
 class BaseClient:
     """The settings of a client, its view of the fleet, and its pushes up to the point of sending."""
 
@@ -88,7 +94,7 @@ class BaseClient:
             item,
             clock=self._clock,
             dialect=self._dialect(item),
-            jid=new_jid,
+            jids=new_jids,
             chain=self.middleware,
             strict=self.config.strict_args,
             batch_size=batch_size,

@@ -15,27 +15,24 @@ from pykiq.wire.dialect import Dialect
 class Stencil:
     """A job with two holes, `args` and `jid`, in the order of keys of the job it was made from."""
 
-    __slots__ = ("_args_first", "_dialect", "_end", "_middle", "_start")
+    __slots__ = ("_args_first", "_end", "_middle", "_start")
 
     def __init__(self, job: Mapping[str, Any], dialect: Dialect) -> None:
         keys = list(job)
         args, jid = keys.index("args"), keys.index("jid")
         first, second = sorted((args, jid))
-        holes = (b'"args":', b'"jid":"') if args < jid else (b'"jid":"', b'"args":')
-        between = b"," if args < jid else b'",'
-        self._dialect = dialect
+        opened = {"args": b'"args":[', "jid": b'"jid":"'}
+        closed = {"args": b"]", "jid": b'"'}
         self._args_first = args < jid
-        self._start = b"{" + _members(job, keys[:first], dialect, after=b",") + holes[0]
-        self._middle = between + _members(job, keys[first + 1 : second], dialect, after=b",") + holes[1]
-        closing = b'"' if self._args_first else b""
-        self._end = closing + _members(job, keys[second + 1 :], dialect, before=b",") + b"}"
+        self._start = b"{" + _members(job, keys[:first], dialect, after=b",") + opened[keys[first]]
+        self._middle = closed[keys[first]] + b"," + _members(job, keys[first + 1 : second], dialect, after=b",")
+        self._middle += opened[keys[second]]
+        self._end = closed[keys[second]] + _members(job, keys[second + 1 :], dialect, before=b",") + b"}"
 
-    def fill(self, args: Sequence[Any], jid: str) -> bytes:
-        """The job's bytes. `args` have been checked, `jid` holds nothing that JSON would escape."""
-        written = exactjson.dumps(args, self._dialect)
-        if self._args_first:
-            return b"".join((self._start, written, self._middle, jid.encode(), self._end))
-        return b"".join((self._start, jid.encode(), self._middle, written, self._end))
+    def fill(self, args: bytes, jid: str) -> bytes:
+        """The job's bytes. `args` is JSON without its outer brackets, `jid` holds nothing that JSON would escape."""
+        first, second = (args, jid.encode()) if self._args_first else (jid.encode(), args)
+        return b"".join((self._start, first, self._middle, second, self._end))
 
 
 def _members(

@@ -52,11 +52,16 @@ def packed(commands: Sequence[Command]) -> bytes:
     """`commands` as Redis reads them."""
     parts: list[bytes] = []
     for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
+        parts.append(b"*%d" % len(command))
         for part in command:
-            raw = part if isinstance(part, bytes) else (part if isinstance(part, str) else str(part)).encode()
-            parts += (b"$%d\r\n" % len(raw), raw, b"\r\n")
+            raw = part if type(part) is bytes else _encoded(part)
+            parts += (b"\r\n$%d\r\n" % len(raw), raw)
+        parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _encoded(part: str | bytes | float) -> bytes:
+    return bytes(part) if isinstance(part, bytes) else (part if isinstance(part, str) else str(part)).encode()
 
 
 def _answer(connection: Any) -> Any:

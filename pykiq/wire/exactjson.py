@@ -11,7 +11,9 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -34,6 +36,8 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | 
 _OWN_EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]{1,3}(?:[,\]}]|\Z)")
 _OWN_POINT = re.compile(rb"\.(?:0000|(?<=[0-9]{16}\.)[0-9])")
 _FRACTION = re.compile(rb"\.(?<=[0-9]\.)[0-9]+(?:[,\]}]|\Z)")
+
+_FLAT = frozenset({type(None), bool, int, str})
 
 _LONE_SURROGATE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F])|.)", re.DOTALL
@@ -118,6 +122,20 @@ def dumps(value: Any, dialect: Dialect = SEVEN) -> bytes:
     if b"null" in out and not _is_finite(value):
         return _exact_dumps(value, dialect)
     return out
+
+
+def dumps_flat(lists: Sequence[Sequence[Any]]) -> list[bytes] | None:
+    """What `dumps` gives for each of `lists`, without the outer brackets, if it can be had for all of them at once.
+
+    It can for lists of null, booleans, 64-bit integers and text, which every dialect writes alike. None for any others.
+    """
+    if not _FLAT.issuperset(map(type, chain.from_iterable(lists))):
+        return None
+    try:
+        written = orjson.dumps(lists, option=_OPTIONS)[2:-2].split(b"],[")
+    except TypeError:
+        return None
+    return written if len(written) == len(lists) else None  # else there was a `],[` in a text
 
 
 def _is_common(text: bytes) -> bool:

@@ -34,6 +34,7 @@ class Replay:
         )
         jids = iter(_jids(capture))
         patch.setattr(base, "new_jid", lambda: next(jids, "0" * 24))
+        patch.setattr(base, "new_jids", lambda count: [next(jids, "0" * 24) for _ in range(count)])
         patch.setattr(default, "client", lambda: self.client)
         patch.setattr(sync, "push", self._noted_push)
         self._patch = patch

@@ -22,7 +22,12 @@ from pykiq.wire.payload import parse
 def built(item: dict[str, Any], dialect: Dialect = SEVEN, **more: Any) -> Iterator[Slice]:
     numbers = itertools.count()
     more = {"clock": lambda: 1000.0, "chain": Chain(), "rng": random.Random(1), **more}
-    return slices({"class": "A", **item}, dialect=dialect, jid=lambda: str(next(numbers)), **more)
+    return slices(
+        {"class": "A", **item},
+        dialect=dialect,
+        jids=lambda count: [*map(str, itertools.islice(numbers, count))],
+        **more,
+    )
 
 
 def jobs(part: Slice) -> list[tuple[float | None, dict[str, Any]]]:
@@ -154,7 +159,12 @@ def test_a_batch_size_must_be_a_positive_number(size: Any) -> None:
 
 @given(
     extra=st.dictionaries(st.text("abcdef_", min_size=1, max_size=6), st.integers() | st.text('é"'), max_size=4),
-    args=st.lists(st.lists(st.integers() | st.floats(-9e99, 9e99) | st.text("aé")), min_size=1),
+    args=st.one_of(
+        st.lists(
+            st.lists(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text('aé],["')), min_size=1
+        ),
+        st.lists(st.lists(st.integers() | st.floats(-9e99, 9e99) | st.lists(st.text("aé"))), min_size=1),
+    ),
     before=st.booleans(),
     scheduled=st.booleans(),
     dialect=st.sampled_from([SIX, SEVEN, EIGHT]),

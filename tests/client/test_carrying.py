@@ -102,7 +102,11 @@ def test_every_job_of_a_bulk_gets_it_with_middleware_and_without(inside: Any) ->
 
     for chain in (Chain[Any](), Chain[Any](look)):
         [one] = slices(
-            {"class": "A", "args": [[1], [2]]}, clock=lambda: NOW, dialect=EIGHT, jid=lambda: "j", chain=chain
+            {"class": "A", "args": [[1], [2]]},
+            clock=lambda: NOW,
+            dialect=EIGHT,
+            jids=lambda count: ["j"] * count,
+            chain=chain,
         )
         assert [parse(raw)["locale"] for raw in one.batches[0].entries if isinstance(raw, bytes)] == ["fr", "fr"]
     assert seen == ["fr", "fr"]

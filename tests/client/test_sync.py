@@ -42,6 +42,12 @@ def test_push_returns_the_jid_it_wrote(redis_url: str, redis: redis_py.Redis) ->
     assert len(bytes.fromhex(jid)) == 12
 
 
+def test_many_jids_are_as_those_made_one_by_one() -> None:
+    jids = base.new_jids(100)
+    assert len({*jids, base.new_jid()}) == 101
+    assert {len(bytes.fromhex(jid)) for jid in jids} == {12}
+
+
 def test_enqueue_takes_a_name_or_something_declared(redis_url: str, redis: redis_py.Redis) -> None:
     with pykiq.Client(config(redis_url)) as client:
         client.enqueue("HardJob", 1, 2)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pykiq.errors import PayloadError, Unreadable
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect
-from pykiq.wire.exactjson import SpelledFloat, dumps, loads, unspelled
+from pykiq.wire.exactjson import SpelledFloat, dumps, dumps_flat, loads, unspelled
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = (
@@ -202,3 +202,29 @@ def test_tuples_enums_and_uuids_are_written_alike_on_both_paths(extra: list[floa
     one = uuid.UUID(int=1)
     tail = ",1.0e+20]" if extra else "]"
     assert dumps([(1, 2), Colour.RED, one, *extra]).decode() == f'[[1,2],"red","{one}"{tail}'
+
+
+@given(
+    st.lists(st.lists(SCALARS | st.lists(SCALARS, max_size=2) | st.text('],["\\')) | st.tuples(SCALARS), min_size=1),
+    DIALECTS,
+)
+def test_many_lists_at_once_are_written_as_each_alone_or_not_at_all(lists: list[Any], dialect: Dialect) -> None:
+    together = dumps_flat(lists)
+    assert together is None or [b"[%b]" % one for one in together] == [dumps(one, dialect) for one in lists]
+
+
+@pytest.mark.parametrize(
+    ("lists", "plain"),
+    [
+        ([[None, True, False, 2**64 - 1, -(2**63), "ärger"], [], ["],"]], True),
+        ([[2**64]], False),
+        ([[0.5]], False),
+        ([[[1]]], False),
+        ([["],["], ["]"]], False),
+        ([["\ud800"]], False),
+        ([[enum.IntEnum("Size", "SMALL")(1)]], False),
+    ],
+    ids=["plain", "a long integer", "a float", "a list", "a text like a seam", "a surrogate", "a subclass"],
+)
+def test_lists_of_plain_values_are_written_at_once(lists: list[Any], plain: bool) -> None:
+    assert (dumps_flat(lists) is not None) is plain
