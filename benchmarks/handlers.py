@@ -7,6 +7,7 @@ import time
 
 import pykiq
 
+MEGABYTE = 1 << 20
 STAMPS = os.open(os.environ.get("STAMPS", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
@@ -23,6 +24,24 @@ async def async_noop(*args: object) -> None:
 @pykiq.job("Bench::Sleep")
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@pykiq.job("Bench::Fail")
+def fail(*args: object) -> None:
+    """Fail with a traceback that holds a megabyte."""
+    weight = bytearray(MEGABYTE)
+    raise ValueError(len(weight))
+
+
+@pykiq.job("Bench::AsyncFail")
+async def async_fail(*args: object) -> None:
+    weight = bytearray(MEGABYTE)
+    raise ValueError(len(weight))
+
+
+@pykiq.error_handler
+def hear(error: BaseException, context: object) -> None:
+    """Exceptions of failed jobs travel to whoever listens, with their tracebacks."""
 
 
 @pykiq.job("Bench::Stamp")

@@ -71,12 +71,22 @@ class PutBack(NamedTuple):
 Write = Acknowledge | Later | Bury | PutBack
 
 
+class Raised(NamedTuple):
+    """What error and death handlers are told: the entry and the exception itself.
+
+    `whole` lives as long as this record: by it those are counted whose exception still has all its locals.
+    """
+
+    job: Mapping[str, Any]
+    error: BaseException
+    whole: object = None
+
+
 class Outcome(NamedTuple):
     """What happened to a claimed job, and what Redis shall hold because of it.
 
     `elapsed` is in seconds. The error is kept as text, already described, so that no traceback and none of its
-    locals outlive the job. `raised` is for the process's error and death handlers alone: the entry and the exception
-    itself.
+    locals outlive the job. `raised` is for the process's error and death handlers alone.
     """
 
     claimed: Claimed
@@ -90,7 +100,7 @@ class Outcome(NamedTuple):
     error_message: str | None = None
     discarded: bool = False
     died: bool = False  # no retries left: death handlers run
-    raised: tuple[Mapping[str, Any], BaseException] | None = None
+    raised: Raised | None = None
     broken_hooks: tuple[tuple[str, BaseException], ...] = ()  # the job's own hooks that raised, by name
 
 

@@ -85,7 +85,7 @@ def tell(lifecycle: Lifecycle, settled: Settled, loop: asyncio.AbstractEventLoop
     """
     if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
         return
-    job, error = settled.outcome.raised
+    job, error, _ = settled.outcome.raised
     for hook, broken in settled.outcome.broken_hooks:
         lifecycle.fire_error(broken, {"context": hook, "job": job}, loop=loop)
     if settled.outcome.died:

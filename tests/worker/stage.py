@@ -98,13 +98,18 @@ class Stage:
     ) -> None:
         middleware: Sequence[ServerMiddleware] = keys.pop("middleware", ())
         report = keys.pop("report", None)
+        hooks = keys.pop("hooks", None)
         self.config = Config.of(redis=url, **keys)
         self.berth = Berth(ME, self.config.queues, self.config.lease_ttl)
         self.reports = Reports()
         self.loop = LoopThread()
         self._stopping = threading.Event()
         self.executor = executor(
-            handlers, *middleware, config=self.config, loop=self.loop, stopping=self._stopping.is_set
+            *(handlers, *middleware),
+            config=self.config,
+            hooks=hooks,
+            loop=self.loop,
+            stopping=self._stopping.is_set,
         )
         self.exchange = Exchange(
             self.config,

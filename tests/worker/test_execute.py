@@ -482,7 +482,7 @@ def test_the_exception_travels_only_when_somebody_listens() -> None:
     hooks.error_handler(lambda error, context: None)
     outcome = ran("def", raw("Job", "raise"), hooks=hooks)
     assert outcome.raised is not None
-    job, error = outcome.raised
+    job, error, _ = outcome.raised
     assert isinstance(error, ValueError)
     assert job["error_message"] == "boom"
 

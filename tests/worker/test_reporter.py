@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pykiq.jobs.lifecycle import Lifecycle
-from pykiq.records import Acknowledge, Assigned, Bury, Fate, Outcome, Settled, Word
+from pykiq.records import Acknowledge, Assigned, Bury, Fate, Outcome, Raised, Settled, Word
 from pykiq.worker.reporter import Observer, Reporter
 from tests.servers import wait_until
 from tests.worker.stage import claimed, raw, threads_here
@@ -39,7 +39,7 @@ def assigned() -> Assigned:
 
 
 def settled(error: BaseException | None = None, fate: Fate = Fate.DEAD, *, died: bool = False) -> Settled:
-    raised = ({"jid": "x"}, error) if error is not None else None
+    raised = Raised({"jid": "x"}, error) if error is not None else None
     outcome = Outcome(claimed(raw("Job")), Word.FAILED, Bury(b"{}"), "Job", "x", died=died, raised=raised)
     return Settled(outcome, fate)
 
