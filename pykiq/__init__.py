@@ -1,6 +1,6 @@
 """A worker and a client that works with Ruby Sidekiq: the same Redis, queues, retries and dashboards."""
 
-from pykiq import errors
+from pykiq import activejob, errors
 from pykiq.client.aio import AsyncClient
 from pykiq.client.carrying import carry
 from pykiq.client.configure import configure
@@ -28,6 +28,7 @@ __all__ = [
     "Kill",
     "Snooze",
     "__version__",
+    "activejob",
     "carry",
     "client_middleware",
     "configure",

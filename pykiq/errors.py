@@ -7,6 +7,7 @@ PykiqError
 │   └── ArgumentsError     its arguments would not survive JSON; names the culprit's path
 ├── Unreadable             bytes in Redis that are not a job; they go to `dead` as they are
 ├── UnknownClass           no handler here for the job's class
+├── DeserializationError   an ActiveJob's arguments cannot be read, or one of its records cannot be located
 ├── SignatureMismatch      the handler cannot take this number of arguments
 ├── JobTimeout             the job ran past its `timeout` option
 └── StoreError             Redis cannot be used: refused, too old, a cluster
@@ -50,6 +51,10 @@ class Unreadable(PykiqError):
 
 class UnknownClass(PykiqError):
     """The job's class has no handler in this process."""
+
+
+class DeserializationError(PykiqError):
+    """An ActiveJob's arguments cannot be read; the message names the path. Rails has an error of the same name."""
 
 
 class SignatureMismatch(PykiqError, TypeError):

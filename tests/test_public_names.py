@@ -17,7 +17,7 @@ DOCUMENTED = {
     "embed",
     # deciding a job's fate
     "Snooze", "Discard", "Kill", "KILL", "DISCARD",
-    "errors", "__version__",
+    "activejob", "errors", "__version__",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
 
@@ -38,17 +38,12 @@ def without_handler(client: redis.Redis, queues: Iterable[str], known: Callable[
                 job = payload.parse(raw)
             except Unreadable:
                 continue
-            names = _names(job)
+            names = [name for name in (payload.class_name(job), payload.handler_name(job)) if name]
             if names and not any(known(name) for name in names):
                 classes[payload.display_name(job)] += 1
         if classes:
             found.append(Waiting(queue, dict(classes.most_common())))
     return found
-
-
-def _names(job: Mapping[str, Any]) -> list[str]:
-    names = [payload.class_name(job), job.get("wrapped")]
-    return [name for name in names if isinstance(name, str) and name]
 
 
 def _ends(client: redis.Redis, key: str) -> list[bytes]:

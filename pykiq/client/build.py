@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pykiq.client import carrying
+from pykiq.client import carrying, envelope
 from pykiq.client.naming import refusal
 from pykiq.client.times import number
 from pykiq.errors import PayloadError
@@ -72,6 +72,9 @@ def normalize(
     """
     if "args" not in item:
         raise PayloadError(f"the job has no `args`, only {_listed(item)}; pass a list, [] for no arguments")
+    sealed = envelope.of(item)
+    if sealed is not None:
+        item = sealed.job(item, now=now, dialect=dialect)
     return finish(template(item, now=now, dialect=dialect, jid=jid, defaults=defaults), chain=chain, strict=strict)
 
 

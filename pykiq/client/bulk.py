@@ -10,6 +10,7 @@ from itertools import chain as joined
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
+from pykiq.client import envelope
 from pykiq.client.build import finish, plan, template
 from pykiq.client.stencil import Stencil
 from pykiq.client.times import number
@@ -75,20 +76,40 @@ def slices(
         del given["jid"]  # even a single job gets a fresh one: capture bulk_jid_one
     if not first:
         return
-    common = template(given | {"args": []}, now=now, dialect=dialect, jid=lambda: "")
+    sealed = envelope.of(item)
+    shared = given if sealed is None else sealed.bulk(given, dialect=dialect)
+    one_queue = sealed is None or sealed.queue_as is None
+    common = template(shared | {"args": []}, now=now, dialect=dialect, jid=lambda: "")
     done = 0
     for part in _parts(lists, repeat(None) if moments is None else moments, size):
+        if sealed is not None:
+            part = _sealed(part, done, sealed, given, now, dialect)
         mine = jids(len(part.lists))
-        if strict and not chain:
+        if strict and not chain and one_queue:
             yield _stencilled(part, mine, done, common, clock(), dialect)
         else:
-            jobs = map(_job, repeat(common), part.lists, mine, part.moments)
+            jobs: Iterable[Job] = map(_job, repeat(common), part.lists, mine, part.moments)
+            if not one_queue:
+                jobs = ({**job, "queue": job["args"][0]["queue_name"]} for job in jobs)
             passed = [_finish(job, done + index, chain, strict) for index, job in enumerate(jobs)]
             kept = (job for job in passed if job is not None)
             yield Slice(
                 plan(kept, now=clock(), dialect=dialect), [None if job is None else job.get("jid") for job in passed]
             )
         done += len(part.lists)
+
+
+def _sealed(
+    part: _Part, done: int, sealed: envelope.Envelope, given: Mapping[str, Any], now: float, dialect: Dialect
+) -> _Part:
+    """The part with ActiveJob's envelope around each list of arguments."""
+    written: list[Sequence[Any]] = []
+    for args, at in zip(part.lists, part.moments, strict=True):
+        try:
+            written.append([sealed.data(given, args, at, now=now, dialect=dialect)])
+        except PayloadError as error:
+            raise _of_job(error, done + len(written)) from None
+    return part._replace(lists=written)
 
 
 def _stencilled(part: _Part, jids: list[str], done: int, common: Job, now: float, dialect: Dialect) -> Slice:

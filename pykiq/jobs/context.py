@@ -16,6 +16,8 @@ from pykiq.wire import payload as wire_payload
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
+    from pykiq.jobs.activejob import ActiveJob
+
 
 def _never() -> bool:
     return False
@@ -25,10 +27,11 @@ class JobContext:
     """One execution of one job. Made for every job, so it computes nothing until it is asked.
 
     `payload` is this execution's own copy of the job: what a handler does to it is never written back (WIRE.md §6).
-    `queue` is the queue the job was taken from, which wins over the payload's own.
+    `queue` is the queue the job was taken from, which wins over the payload's own. `active_job` is the ActiveJob inside
+    of Rails' envelope, None for a plain job.
     """
 
-    __slots__ = ("_log", "_stopping", "jid", "name", "payload", "queue")
+    __slots__ = ("_log", "_stopping", "active_job", "jid", "name", "payload", "queue")
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class JobContext:
         self.name: str = wire_payload.display_name(payload) if name is None else name
         self._stopping = stopping
         self._log: BoundLogger | None = None
+        self.active_job: ActiveJob | None = None
 
     @property
     def attempt(self) -> int:

@@ -7,8 +7,10 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pykiq.client.build import DEFAULTS
+from pykiq.client.envelope import Envelope
 from pykiq.client.naming import camel_case, refusal
 from pykiq.errors import RegistrationError
+from pykiq.jobs import ajrules
 from pykiq.jobs.enqueue import Verbs
 from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.hooks import RetriesExhausted, RetryIn
@@ -27,7 +29,7 @@ class JobFunction(Verbs[P], Generic[P, R]):
     __slots__ = ("__dict__", "__weakref__")
 
     def __init__(self, function: Callable[P, R], handler: Handler) -> None:
-        super().__init__(handler.name, handler.options, handler)
+        super().__init__(handler.name, handler.options, handler, envelope=envelope_of(handler.active_job))
         self._function = function
         update_wrapper(self, function)
 
@@ -89,6 +91,10 @@ def job(
 
     `name` is the exact Ruby name; without one it is the function's in CamelCase. The options are those of Ruby's
     `sidekiq_options`: `pykiq.jobs.options` lists them. `def` runs on a thread, `async def` on the event loop.
+
+    `active_job=True` is for an ActiveJob of Rails: it takes keyword arguments, and pushes write Rails' envelope. With
+    it go `priority` and what Rails declares: `rescue` (a list of RetryOn, DiscardOn, RescueFrom; the last one is asked
+    first), `before_perform`, `around_perform`, `after_perform`, `after_discard`, `queue_as`.
     Raises RegistrationError for a name Ruby could not read, one that is taken, or an option that cannot be used.
     """
     if callable(name):
@@ -106,17 +112,33 @@ def remote(name: str, /, *, like: Callable[..., object] | None = None, **options
         HardJob = pykiq.remote("HardJob", queue="ruby", retry=5)
         HardJob.perform_async(1, "two")
 
+    `active_job=True` is for an ActiveJob: pushes write what its `perform_later` does, keywords and all the types of
+    `pykiq.activejob` included. It may have a `priority`, and `queue_as`, a function of the arguments.
+
     `like` is for type checkers only: a function, never called, whose parameters are those of the Ruby `perform`.
     `pykiq stubs python` writes it.
     Raises RegistrationError for a name Ruby could not read or an option that cannot be used.
     """
     _check_name(name)
-    if "active_job" in options:
-        raise RegistrationError(
-            f"remote({name!r}) was given active_job: the envelope that perform_later writes is not supported yet;"
-            " give the Ruby class Sidekiq::Job, or push to a Sidekiq::Job that calls it"
-        )
-    return Verbs(name, {**DEFAULTS, **checked(options, name)}, None)
+    rules, rest = ajrules.taken(options, name)
+    for rule in (rules or ajrules.Rules())._replace(queue_as=None):
+        if rule:
+            raise RegistrationError(f"remote({name!r}) was given {rule!r:.80}, which is for where the job runs")
+    return Verbs(name, declared_options(rest, name, rules), None, envelope=envelope_of(rules))
+
+
+def declared_options(
+    options: Mapping[str, Any], whose: str, rules: ajrules.Rules | None, inherited: Mapping[str, Any] = DEFAULTS
+) -> dict[str, Any]:
+    """The options of a class of jobs, checked, on top of those it inherits. Raises RegistrationError."""
+    if rules is not None:
+        ajrules.check_priority(options, whose)
+    return {**inherited, **checked(options, whose)}
+
+
+def envelope_of(rules: ajrules.Rules | None) -> Envelope | None:
+    """How pushes of a class with these rules are wrapped; None for a plain class."""
+    return None if rules is None else Envelope(rules.queue_as)
 
 
 def job_name(given: str | None, code_name: str) -> str:
@@ -148,11 +170,13 @@ def _declare(
             f"@job was given {function!r:.80}; expected a function, or for a class derive it from Job"
         )
     known = job_name(name, short_name(function))
+    rules, rest = ajrules.taken(options, known)
     handler = for_function(
         function,
         known,
-        {**DEFAULTS, **checked(options, known)},
+        declared_options(rest, known, rules),
         retry_in=retry_in,
         retries_exhausted=retries_exhausted,
+        active_job=rules,
     )
     return JobFunction(function, registry.register(handler))

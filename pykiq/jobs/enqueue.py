@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec
 
 from pykiq.client import default
+from pykiq.client.envelope import Envelope
 from pykiq.client.times import Delay, Moment, due
 from pykiq.errors import PayloadError, UnknownClass
 from pykiq.jobs import inline
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.options import checked_for_push
+from pykiq.wire.ajvalues import Keywords
 
 P = ParamSpec("P")
 
@@ -29,10 +31,10 @@ class Verbs(Generic[P]):
 
     Each returns the jid, or None when a client middleware stopped the push, and raises PayloadError or ArgumentsError
     for a job that is refused, redis.RedisError when Redis cannot be reached. Keyword arguments are turned into
-    positional ones, for handlers whose signature is known here; jobs have no others.
+    positional ones, for handlers whose signature is known here; jobs have no others. ActiveJobs have, and keep them.
     """
 
-    __slots__ = ("_handler", "_overrides", "job_name", "job_options")
+    __slots__ = ("_handler", "_overrides", "job_envelope", "job_name", "job_options")
 
     def __init__(
         self,
@@ -40,9 +42,11 @@ class Verbs(Generic[P]):
         job_options: Mapping[str, Any],
         handler: Handler | None,
         overrides: Mapping[str, Any] | None = None,
+        envelope: Envelope | None = None,
     ) -> None:
         self.job_name = job_name
         self.job_options = job_options
+        self.job_envelope = envelope
         self._handler = handler
         self._overrides = overrides
 
@@ -119,7 +123,7 @@ class Verbs(Generic[P]):
         for name, value in waits.items():
             due(value, 0.0, name)  # refused here, where it was written, and not at the push
         overrides: dict[str, Any] = {**(self._overrides or {}), **checked_for_push(options), **waits}
-        return Verbs(self.job_name, self.job_options, self._handler, overrides)
+        return Verbs(self.job_name, self.job_options, self._handler, overrides, self.job_envelope)
 
     def _item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, waits: bool = True) -> dict[str, Any]:
         overrides: dict[str, Any] = dict(self._overrides) if self._overrides else {}
@@ -160,6 +164,8 @@ class Verbs(Generic[P]):
     def _positional(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         if not kwargs:
             return args
+        if self.job_envelope is not None:
+            return (*args, Keywords(**kwargs))
         if self._handler is None:
             raise PayloadError(
                 f"{self.job_name} was given the keyword {next(iter(kwargs))!r}; jobs have positional arguments only"

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pykiq.errors import RegistrationError, SignatureMismatch
-from pykiq.jobs import hooks
+from pykiq.jobs import ajrules, hooks
+from pykiq.jobs.ajrules import Rules
 from pykiq.jobs.hooks import RetriesExhausted, RetryIn
 from pykiq.jobs.signatures import (
     UNBOUNDED,
@@ -41,6 +42,7 @@ class Handler:
     make: Callable[[], Callable[..., Any]] | None = None
     retry_in: RetryIn | None = None
     retries_exhausted: RetriesExhausted | None = None
+    active_job: Rules | None = None  # None for a plain job
     place: tuple[str, int, str] | None = field(default=None, repr=False)
 
     @property
@@ -88,16 +90,19 @@ def for_function(
     *,
     retry_in: Callable[..., object] | None = None,
     retries_exhausted: Callable[..., object] | None = None,
+    active_job: Rules | None = None,
 ) -> Handler:
     """The handler of a function, a `functools.partial` or a callable object. Raises RegistrationError."""
     called = short_name(target)
     code = code_of(target)
     signature = _signature(target, called, code)
-    at_least, at_most = positional_bounds(signature, called)
+    at_least, at_most = positional_bounds(signature, called, keywords=active_job is not None)
+    is_async = inspect.iscoroutinefunction(code)
+    ajrules.check_hooks(active_job or ajrules.Rules(), name, is_async=is_async)
     return Handler(
         name=name,
         target=target,
-        is_async=inspect.iscoroutinefunction(code),
+        is_async=is_async,
         options=MappingProxyType(dict(options)),
         signature=signature,
         title=shown(called, signature),
@@ -105,11 +110,12 @@ def for_function(
         at_most=at_most,
         retry_in=hooks.of_function("retry_in", retry_in),
         retries_exhausted=hooks.of_function("retries_exhausted", retries_exhausted),
+        active_job=active_job,
         place=place_of(target, code),
     )
 
 
-def for_class(target: Any, name: str, options: Mapping[str, Any]) -> Handler:
+def for_class(target: Any, name: str, options: Mapping[str, Any], active_job: Rules | None = None) -> Handler:
     """The handler of a class with a `perform` method: a fresh instance per execution. Raises RegistrationError."""
     check_constructor(target)
     perform = inspect.getattr_static(target, "perform")
@@ -118,11 +124,13 @@ def for_class(target: Any, name: str, options: Mapping[str, Any]) -> Handler:
         raise RegistrationError(f"{called} is a {type(perform).__name__}; expected a method (self, …)")
     signature = _signature(perform, called, perform)
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
-    at_least, at_most = positional_bounds(signature, called)
+    at_least, at_most = positional_bounds(signature, called, keywords=active_job is not None)
+    is_async = inspect.iscoroutinefunction(perform)
+    ajrules.check_hooks(active_job or ajrules.Rules(), name, is_async=is_async)
     return Handler(
         name=name,
         target=target,
-        is_async=inspect.iscoroutinefunction(perform),
+        is_async=is_async,
         options=MappingProxyType(dict(options)),
         signature=signature,
         title=shown(called, signature),
@@ -131,6 +139,7 @@ def for_class(target: Any, name: str, options: Mapping[str, Any]) -> Handler:
         make=lambda: target().perform,
         retry_in=hooks.of_class("retry_in", target),
         retries_exhausted=hooks.of_class("retries_exhausted", target),
+        active_job=active_job,
         place=place_of(target, perform),
     )
 

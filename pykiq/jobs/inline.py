@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pykiq.client.base import new_jid
-from pykiq.client.build import finish, template
+from pykiq.client.build import normalize
 from pykiq.client.configure import current
 from pykiq.errors import PykiqError
+from pykiq.jobs import activejob
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.middleware.around import arun_server, run_server
 from pykiq.middleware.chain import client_middleware, server_middleware
 from pykiq.wire import exactjson, payload
+from pykiq.wire.activejob import WRAPPERS
 from pykiq.wire.dialect import SEVEN
 
 
@@ -45,6 +47,7 @@ async def aperform(handler: Handler, item: Mapping[str, Any]) -> Any:
 
 def run(handler: Handler, context: JobContext) -> Any:
     """Run a `def` handler in this thread, inside the server middleware. Raises whatever the job raises."""
+    handler = _runner(handler, context)
     args = payload.arguments(context.payload)
     handler.check(args)
     token = enter(context)
@@ -56,6 +59,7 @@ def run(handler: Handler, context: JobContext) -> Any:
 
 async def arun(handler: Handler, context: JobContext) -> Any:
     """The same on the running event loop, where an `async def` handler is awaited."""
+    handler = _runner(handler, context)
     args = payload.arguments(context.payload)
     handler.check(args)
 
@@ -70,12 +74,16 @@ async def arun(handler: Handler, context: JobContext) -> Any:
         leave(token)
 
 
+def _runner(handler: Handler, context: JobContext) -> Handler:
+    """The handler, or what runs its ActiveJobs when the payload is one."""
+    wrapped = payload.class_name(context.payload) in WRAPPERS and handler.name.removeprefix("::") not in WRAPPERS
+    return activejob.active(handler, inline=True) if wrapped else handler
+
+
 def _context(item: Mapping[str, Any]) -> JobContext | None:
     """The job as a worker would see it: with everything a push adds, and read back from its bytes."""
     now = time.time()
-    job = finish(
-        template(item, now=now, dialect=SEVEN, jid=new_jid), chain=client_middleware, strict=current().strict_args
-    )
+    job = normalize(item, now=now, dialect=SEVEN, jid=new_jid, chain=client_middleware, strict=current().strict_args)
     if job is None:
         return None
     read = payload.parse(exactjson.dumps(job, SEVEN))

@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pykiq.client.build import DEFAULTS
+from pykiq.client.envelope import Envelope
 from pykiq.client.times import Delay
+from pykiq.jobs import ajrules
 from pykiq.jobs.classverbs import AwaitInline, AwaitPush, AwaitPushLater, Inline, Push, PushLater, Set
 from pykiq.jobs.context import current_job
-from pykiq.jobs.declare import job_name
+from pykiq.jobs.declare import declared_options, envelope_of, job_name
 from pykiq.jobs.enqueue import Verbs, When
 from pykiq.jobs.handler import for_class
-from pykiq.jobs.options import checked
 from pykiq.jobs.registry import registry
 
 
@@ -28,11 +29,14 @@ class Job:
         ProcessOrderJob.perform_async(42)
 
     The name is the class's own unless `name` is given; options are inherited. A class without `perform` is a base for
-    others and no handler. Raises RegistrationError as `@pykiq.job` does, when the class is made.
+    others and no handler. `active_job=True`, and what goes with it, are options too.
+    Raises RegistrationError as `@pykiq.job` does, when the class is made.
     """
 
     job_name: ClassVar[str]
     job_options: ClassVar[Mapping[str, Any]] = DEFAULTS
+    job_envelope: ClassVar[Envelope | None] = None
+    _rules: ClassVar[ajrules.Rules | None] = None
     _verbs: ClassVar[Verbs[...]]
 
     # See `Verbs`, where these are.
@@ -49,12 +53,14 @@ class Job:
     def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
         super().__init_subclass__()
         cls.job_name = job_name(name, cls.__name__)
-        cls.job_options = MappingProxyType({**cls.job_options, **checked(options, cls.job_name)})
+        cls._rules, rest = ajrules.taken(options, cls.job_name, cls._rules)
+        cls.job_envelope = envelope_of(cls._rules)
+        cls.job_options = MappingProxyType(declared_options(rest, cls.job_name, cls._rules, cls.job_options))
         handler = None
         perform = getattr(cls, "perform", None)
         if perform is not None and not getattr(perform, "__isabstractmethod__", False):
-            handler = registry.register(for_class(cls, cls.job_name, cls.job_options))
-        cls._verbs = Verbs(cls.job_name, cls.job_options, handler)
+            handler = registry.register(for_class(cls, cls.job_name, cls.job_options, cls._rules))
+        cls._verbs = Verbs(cls.job_name, cls.job_options, handler, envelope=cls.job_envelope)
 
     @property
     def jid(self) -> str:

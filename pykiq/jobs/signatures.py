@@ -50,10 +50,10 @@ def shown(called: str, signature: inspect.Signature) -> str:
     return f"{called}{inspect.Signature(parameters)}"
 
 
-def positional_bounds(signature: inspect.Signature, called: str) -> tuple[int, int]:
+def positional_bounds(signature: inspect.Signature, called: str, *, keywords: bool = False) -> tuple[int, int]:
     """How many positional arguments it takes, at least and at most.
 
-    Raises RegistrationError for a keyword that cannot be left out: nobody can pass it.
+    Raises RegistrationError for a keyword that cannot be left out, unless it can be passed: ActiveJobs have `keywords`.
     """
     at_least = at_most = 0
     unbounded = False
@@ -62,7 +62,7 @@ def positional_bounds(signature: inspect.Signature, called: str) -> tuple[int, i
         if parameter.kind is parameter.VAR_POSITIONAL:
             unbounded = True
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            if required:
+            if required and not keywords:
                 raise RegistrationError(
                     f"{called} requires the keyword `{parameter.name}`, but jobs have positional arguments only;"
                     " give it a default or take it before the `*`"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from pykiq.records import Acknowledge, Bury, Later, Outcome, PutBack
 from pykiq.store.due import Move
 from pykiq.store.push import PushBatch
-from pykiq.wire import keys, payload
+from pykiq.wire import activejob, keys, payload
+from pykiq.wire.ajarguments import decode
 
 
 class StoredJob(NamedTuple):
@@ -25,12 +26,14 @@ class StoredJob(NamedTuple):
 
     @property
     def job_class(self) -> str:
-        """The class's name."""
-        return payload.class_name(self.payload) or "?"
+        """The class's name; of an ActiveJob its own, and not its wrapper's."""
+        return payload.handler_name(self.payload) or "?"
 
     @property
     def args(self) -> list[Any]:
-        """The arguments as they arrive at the handler."""
+        """The arguments as they arrive at the handler; of an ActiveJob decoded, its keywords last."""
+        if payload.class_name(self.payload) in activejob.WRAPPERS:
+            return decode((activejob.job_data(self.payload) or {}).get("arguments"))
         return payload.arguments(self.payload)
 
     @property

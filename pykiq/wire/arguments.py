@@ -35,7 +35,7 @@ def check_arguments(args: object) -> None:
     written as an array. Refused: everything else, text with lone surrogates, nesting beyond Ruby's limit.
     """
     if not isinstance(args, (list, tuple)):
-        raise ArgumentsError(f"`args` is {_shown(args)}; the arguments of a job are a list; pass [value]")
+        raise ArgumentsError(f"`args` is {shown(args)}; the arguments of a job are a list; pass [value]")
     for index, value in enumerate(args):
         if type(value) not in _SAFE:
             _check(value, f"args[{index}]", NESTING_LIMIT)
@@ -65,7 +65,7 @@ def _check_object(value: Mapping[Any, Any], path: str, room: int) -> None:
     for key, item in value.items():
         if not isinstance(key, str):
             raise ArgumentsError(
-                f"`{path}` has the key {_shown(key)}; keys must be strings, JSON would turn it into one; pass str(key)"
+                f"`{path}` has the key {shown(key)}; keys must be strings, JSON would turn it into one; pass str(key)"
             )
         _check_text(key, f"{path} (a key)")
         _check(item, f'{path}["{key}"]', room - 1)
@@ -79,7 +79,7 @@ def _check_other(value: Any, path: str) -> None:
         _check(float(value), path, 0)
     elif not isinstance(value, int):
         raise ArgumentsError(
-            f"`{path}` is {_shown(value)}; job arguments must be JSON: null, booleans, finite numbers, text, lists and "
+            f"`{path}` is {shown(value)}; job arguments must be JSON: null, booleans, finite numbers, text, lists and "
             f"objects with text keys; {_instead(value)}"
         )
 
@@ -107,7 +107,8 @@ def _instead(value: object) -> str:
     return _INSTEAD.get(type(value).__name__, "pass numbers, strings, lists and dicts, or an id to look it up by")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """`value` for a message: its type and the beginning of its repr."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:

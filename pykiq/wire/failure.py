@@ -49,7 +49,7 @@ def describe(error: BaseException) -> Failure:
     The class is bare for Python's own, else with its module. The message has at most 10000 characters, and U+FFFD
     where it could not be UTF-8 (captures `error_message_*`). The backtrace is innermost first, as Ruby's.
     """
-    return Failure(_class_of(error), _message_of(error), tuple(reversed([*_lines(_TRACEBACK(error))])))
+    return Failure(class_name_of(type(error)), _message_of(error), tuple(reversed([*_lines(_TRACEBACK(error))])))
 
 
 def record_failure(
@@ -151,8 +151,9 @@ def _wanted_lines(option: object, lines: Sequence[str]) -> Sequence[str] | None:
     return lines
 
 
-def _class_of(error: BaseException) -> str:
-    module, name = _MODULE(type(error)), _QUALNAME(type(error))
+def class_name_of(kind: type[BaseException]) -> str:
+    """The name of a class of errors: bare for Python's own, else with its module."""
+    module, name = _MODULE(kind), _QUALNAME(kind)
     return _clean(name if not isinstance(module, str) or module == "builtins" else f"{module}.{name}")
 
 

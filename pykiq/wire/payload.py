@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pykiq.errors import Unreadable
+from pykiq.wire import activejob
 from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import has_spelling, loads, unspelled
 
@@ -36,7 +37,14 @@ def display_name(payload: Mapping[str, Any]) -> str:
         name = payload.get(key)
         if isinstance(name, str) and name:
             return name
-    return class_name(payload) or "?"
+    name = class_name(payload)
+    return (activejob.wrapped_class(payload) if name in activejob.WRAPPERS else None) or name or "?"
+
+
+def handler_name(payload: Mapping[str, Any]) -> str | None:
+    """Return the class whose handler runs the job: the one behind ActiveJob's wrapper, else `class`, or None."""
+    name = class_name(payload)
+    return activejob.wrapped_class(payload) or name if name in activejob.WRAPPERS else name
 
 
 def arguments(payload: Mapping[str, Any]) -> list[Any]:

@@ -25,14 +25,18 @@ from pykiq.errors import (
     UnknownClass,
     Unreadable,
 )
+from pykiq.jobs.activejob import active
 from pykiq.jobs.context import JobContext, enter, leave
+from pykiq.jobs.handler import Handler
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.around import arun_server, run_server
 from pykiq.middleware.chain import Chain, ServerMiddleware
 from pykiq.records import Acknowledge, Assigned, Bury, Claimed, Later, Outcome, PutBack, Word
 from pykiq.wire import keys, payload
+from pykiq.wire.activejob import WRAPPERS
 from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import dumps
+from pykiq.worker import again
 from pykiq.worker.deadlines import Deadlines
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
@@ -59,6 +63,7 @@ class Executor:
         self._loop = loop  # where async middleware around `def` handlers runs
         self._stopping = stopping
         self._deadlines = Deadlines()
+        self._active: dict[Handler, Handler] = {}  # what runs each handler's ActiveJobs
 
     def close(self) -> None:
         """End the thread that watches timeouts. Nothing may run any more."""
@@ -86,9 +91,20 @@ class Executor:
         name, jid = payload.display_name(job), _jid(job)
         wanted = payload.class_name(job)
         handler = self._registry.get(wanted) if wanted else None
+        if handler is None and wanted in WRAPPERS:
+            wanted = payload.handler_name(job)
+            handler = self._of_active_job(wanted)
         if handler is not None:
             return Assigned(claimed, job, handler, name, jid)
         return self._foreign(claimed, name, jid, wanted)
+
+    def _of_active_job(self, name: str | None) -> Handler | None:
+        handler = self._registry.get(name) if name else None
+        if handler is None:
+            return None
+        if handler not in self._active:
+            self._active[handler] = active(handler)
+        return self._active[handler]
 
     def _foreign(self, claimed: Claimed, name: str, jid: str, wanted: str | None) -> Outcome:
         now = time.time()
@@ -127,7 +143,7 @@ class Executor:
                 leave(token)
         except BaseException as error:
             return self._ended(assigned, error, started_at, time.perf_counter() - started)
-        return self._done(assigned, started_at, time.perf_counter() - started)
+        return self._done(assigned, job, started_at, time.perf_counter() - started)
 
     async def arun(self, assigned: Assigned) -> Outcome:
         """Run an `async def` handler on the running event loop."""
@@ -150,14 +166,23 @@ class Executor:
                 leave(token)
         except BaseException as error:
             return self._ended(assigned, error, started_at, time.perf_counter() - started)
-        return self._done(assigned, started_at, time.perf_counter() - started)
+        return self._done(assigned, job, started_at, time.perf_counter() - started)
 
     def _context(self, assigned: Assigned) -> JobContext:
         queue, stopping = assigned.claimed.queue, self._stopping
         return JobContext(assigned.payload, queue, jid=assigned.jid, name=assigned.name, stopping=stopping)
 
-    def _done(self, assigned: Assigned, started_at: float, elapsed: float) -> Outcome:
-        return Outcome(assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed)
+    def _done(self, assigned: Assigned, job: JobContext, started_at: float, elapsed: float) -> Outcome:
+        fixed = (assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed)
+        if job.active_job is None or job.active_job.verdict is None:
+            return Outcome(*fixed)
+        token = enter(job)
+        try:
+            return again.outcome(Outcome(*fixed), job.active_job, job.active_job.verdict, self._config)
+        except BaseException as error:  # a client middleware's
+            return self._ended(assigned, error, started_at, elapsed)
+        finally:
+            leave(token)
 
     def _dropped(self, assigned: Assigned, started_at: float, elapsed: float, why: str = "expired") -> Outcome:
         return Outcome(

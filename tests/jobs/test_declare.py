@@ -178,11 +178,6 @@ def test_a_remote_class_has_no_handler_here() -> None:
     assert repr(hard) == "<jobs of HardJob>"
 
 
-def test_an_active_job_is_refused_until_its_envelope_can_be_written() -> None:
-    with pytest.raises(RegistrationError, match="active_job: the envelope that perform_later writes is not supported"):
-        pykiq.remote("InvoiceJob", active_job=True)
-
-
 @pytest.mark.parametrize("seconds", ["x", None, True])
 def test_a_snooze_says_what_it_expects(seconds: Any) -> None:
     with pytest.raises(TypeError, match="expected seconds as a number"):

@@ -196,6 +196,21 @@ def test_a_leading_double_colon_does_not_make_a_class_foreign(redis: redis_py.Re
     assert raws(claim_known(redis, berth(), "default", 5, "Mine").claimed) == [raw(1, "::Mine")]
 
 
+@pytest.mark.parametrize("version", captures.VERSIONS)
+def test_an_active_job_is_known_by_the_class_inside_of_its_wrapper(redis: redis_py.Redis, version: str) -> None:
+    named = captures.read(version, "aj_minimal_job_data").payloads()[0]  # without `wrapped`
+    wrapped = captures.read(version, "aj_plain").payloads()[0]
+    other = captures.read(version, "aj_namespaced").payloads()[0]
+    odd = [
+        b'{"class":"Sidekiq::ActiveJob::Wrapper","args":%s}' % args
+        for args in (b"[]", b"{}", b"5", b'[{"job_class":5}]')
+    ]
+    push(redis, "default", other, *odd, named, wrapped, b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"::AjOk"}')
+    _, claimed = claim_known(redis, berth(), "default", 9, "AjOk")
+    assert claimed == [named, wrapped, b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"::AjOk"}']
+    assert waiting(redis, "default") == [other, *odd]
+
+
 def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     place = berth()

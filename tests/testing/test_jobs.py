@@ -312,3 +312,17 @@ def test_blocks_leave_no_thread_behind() -> None:
         with pytest.raises(JobTimeout):
             jobs.drain()
     wait_until(lambda: threading.active_count() == before, what="the end of the loop's and the watcher's threads")
+
+
+def test_an_active_job_is_seen_with_its_own_class_and_arguments_and_its_retry_on_is_drained(pykiq_jobs: Jobs) -> None:
+    @pykiq.job("InvoiceJob", active_job=True, rescue=pykiq.activejob.RetryOn(ValueError, attempts=3))
+    def invoice(number: int, *, kind: str) -> None:
+        if pykiq.activejob.current().executions < 3:
+            raise ValueError("not yet")
+
+    invoice.perform_async(7, kind=pykiq.activejob.Symbol("full"))
+    [job] = pykiq_jobs.of_class(invoice)
+    assert (job.job_class, job.args) == ("InvoiceJob", [7, {"kind": "full"}])
+    pykiq_jobs.assert_enqueued("InvoiceJob", args=[7, {"kind": "full"}], wrapped="InvoiceJob")
+    assert pykiq_jobs.drain() == {"retry": 2, "done": 1}
+    assert len(pykiq_jobs) == 0

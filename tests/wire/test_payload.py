@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pykiq.errors import Unreadable
 from pykiq.wire.exactjson import dumps
-from pykiq.wire.payload import arguments, attempt, class_name, display_name, latency, parse
+from pykiq.wire.payload import arguments, attempt, class_name, display_name, handler_name, latency, parse
 from tests import captures
 
 JSON = st.recursive(
@@ -64,10 +64,18 @@ def test_people_see_display_class_then_wrapped_then_class() -> None:
     assert display_name({}) == "?"
 
 
+@pytest.mark.parametrize("name", ["aj_plain", "aj_minimal_job_data"])
 @pytest.mark.parametrize("version", captures.VERSIONS)
-def test_an_active_job_is_shown_by_its_own_class(version: str) -> None:
-    [raw] = captures.read(version, "aj_plain").payloads()
-    assert display_name(parse(raw)) == parse(raw)["wrapped"]
+def test_an_active_job_is_shown_and_handled_by_its_own_class(version: str, name: str) -> None:
+    job = parse(captures.read(version, name).payloads()[0])
+    assert display_name(job) == handler_name(job) == "AjOk"
+
+
+def test_a_wrapper_around_nothing_goes_by_its_own_name() -> None:
+    job = {"class": "::Sidekiq::ActiveJob::Wrapper", "args": [{"job_class": 5}], "wrapped": "::"}
+    assert handler_name(job) == "Sidekiq::ActiveJob::Wrapper"
+    assert handler_name({"class": "A", "wrapped": "B"}) == "A"
+    assert handler_name({}) is None
 
 
 @pytest.mark.parametrize(

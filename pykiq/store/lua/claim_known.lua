@@ -1,5 +1,6 @@
 -- Claim from a queue shared with other languages: only jobs whose class has a handler here; the others stay where
--- they are. Bytes that cannot be read are claimed too, so that they end in the dead set instead of blocking the view.
+-- they are. The class of an ActiveJob is the one inside of Rails' wrapper. Bytes that cannot be read are claimed too,
+-- so that they end in the dead set instead of blocking the view.
 --
 -- A look begins behind an entry that an earlier one has seen, not at a number: others take from the old end meanwhile.
 -- When that entry is gone, everything older is gone too or has come back there, and the look begins at the old end.
@@ -12,6 +13,19 @@
 --          then the raw bytes of each job claimed
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+local wrapper = {
+  ['ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper'] = true,
+  ['Sidekiq::ActiveJob::Wrapper'] = true,
+}
+local function bare(name)
+  return string.sub(name, 1, 2) == '::' and string.sub(name, 3) or name
+end
+local function wrapped(job)
+  local data = type(job.args) == 'table' and #job.args == 1 and job.args[1]
+  local name = type(data) == 'table' and data.job_class
+  if type(name) ~= 'string' or bare(name) == '' then name = job.wrapped end
+  return type(name) == 'string' and bare(name) or ''
+end
 local known = {}
 for i = 8, #ARGV do known[ARGV[i]] = true end
 local most, side, window = tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -26,9 +40,8 @@ for i = #seen, 1, -1 do
   local ok, job = pcall(cjson.decode, seen[i])
   local mine = not ok or type(job) ~= 'table' or type(job.class) ~= 'string'
   if not mine then
-    local name = job.class
-    if string.sub(name, 1, 2) == '::' then name = string.sub(name, 3) end
-    mine = known[name]
+    local name = bare(job.class)
+    mine = known[name] or (wrapper[name] and known[wrapped(job)])
   end
   if mine and redis.call('LREM', KEYS[3], side, seen[i]) > 0 then
     redis.call('LPUSH', KEYS[4], seen[i])
