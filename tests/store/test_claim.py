@@ -206,8 +206,8 @@ def test_an_active_job_is_known_by_the_class_inside_of_its_wrapper(redis: redis_
         for args in (b"[]", b"{}", b"5", b'[{"job_class":5}]')
     ]
     push(redis, "default", other, *odd, named, wrapped, b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"::AjOk"}')
-    _, claimed = claim_known(redis, berth(), "default", 9, "AjOk")
-    assert claimed == [named, wrapped, b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"::AjOk"}']
+    claimed = claim_known(redis, berth(), "default", 9, "AjOk").claimed
+    assert raws(claimed) == [named, wrapped, b'{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"::AjOk"}']
     assert waiting(redis, "default") == [other, *odd]
 
 
