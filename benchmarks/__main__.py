@@ -53,6 +53,10 @@ def measurements(quick: bool) -> list[Measurement]:
                 f"payload-{size // 1000}kB", title, (*both, RSS), drain(noop, jobs(count), size=size), rounds(3)
             )
         )
+    for processes in (2, 4):
+        title = f"no-op jobs, {processes} processes"
+        scaled = drain(noop, jobs(100_000), processes=processes)
+        found.append(Measurement(f"processes-{processes}", title, both, scaled, rounds(3)))
     return found
 
 

@@ -29,13 +29,21 @@ COSTS = (
 PATIENCE = 120.0  # seconds
 
 
-def drain(job: str, count: int, *, args: list[object] | None = None, size: int = 200, log: str = "warning") -> Once:
+def drain(
+    job: str,
+    count: int,
+    *,
+    args: list[object] | None = None,
+    size: int = 200,
+    log: str = "warning",
+    processes: int = 1,
+) -> Once:
     """A measurement of `count` jobs of class `job`; without `args` the payload is filled up to `size` bytes."""
 
     def once(bench: Bench, system: System) -> dict[str, float]:
         fill(bench.redis, job, count, args, size)
         watch = Watch(bench.redis)
-        with bench.worker(system, log=log) as worker:
+        with bench.worker(system, log=log, processes=processes) as worker:
             warm = min(500, count // 10)
             worker.wait(lambda: watch.remaining() <= count - warm, PATIENCE, "the first jobs")
             start = Moment(bench, worker, watch)
@@ -105,7 +113,7 @@ class Moment:
     def __init__(self, bench: Bench, worker: Worker, watch: Watch) -> None:
         self.at = time.perf_counter()
         self.left = watch.left
-        self.cpu = cpu_seconds(worker.pid)
+        self.cpu = worker.cpu()
         self.redis_cpu = cpu_seconds(bench.redis_pid)
         self.commands, self.requests = watch.load()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.drain import Watch, fill
-from benchmarks.machine import Bench, System, cpu_seconds
+from benchmarks.machine import Bench, System
 from benchmarks.rounds import Figure, Once
 
 FIGURES = (
@@ -26,9 +26,9 @@ def idle(seconds: float) -> Once:
         with bench.worker(system) as worker:
             worker.wait(lambda: watch.remaining() == 0, 30, "the first jobs")
             time.sleep(SETTLED)
-            cpu, (commands, requests) = cpu_seconds(worker.pid), watch.load()
+            cpu, (commands, requests) = worker.cpu(), watch.load()
             time.sleep(seconds)
-            cpu_after, (commands_after, requests_after) = cpu_seconds(worker.pid), watch.load()
+            cpu_after, (commands_after, requests_after) = worker.cpu(), watch.load()
             return {
                 "commands_per_s": (commands_after.total() - commands.total()) / seconds,
                 "requests_per_s": (requests_after - requests) / seconds,

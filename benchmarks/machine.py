@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,8 +36,10 @@ class System(Protocol):
     def name(self) -> str: ...
     @property
     def version(self) -> str: ...
-    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
-        """Command line and environment of a worker; `log` is `warning` or `json`, `stamps` a file in the folder."""
+    def worker(
+        self, queues: Sequence[str], log: str, stamps: Path, processes: int
+    ) -> tuple[list[list[str]], dict[str, str]]:
+        """Command lines and environment of a worker; `log` is `warning` or `json`, `stamps` a file in the folder."""
         ...
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
@@ -50,13 +53,16 @@ class Pykiq:
     name: str = "pykiq"
     version: str = __version__
 
-    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
+    def worker(
+        self, queues: Sequence[str], log: str, stamps: Path, processes: int
+    ) -> tuple[list[list[str]], dict[str, str]]:
         flags = [flag for queue in queues for flag in ("-q", queue)]
         # Metrics are served, as in production: Sidekiq's own job metrics are on by default too.
         flags += ["-c", str(CONCURRENCY), "-e", "production", "--metrics-port", "0", "--log-format", "json"]
+        flags += ["--processes", str(processes)] if processes > 1 else []
         level = "info" if log == "json" else "warning"
         command = [sys.executable, "-m", "pykiq", "run", "--require", "benchmarks.handlers", *flags]
-        return command, {"REDIS_URL": self.url, "PYKIQ_LOG_LEVEL": level, "STAMPS": str(stamps)}
+        return [command], {"REDIS_URL": self.url, "PYKIQ_LOG_LEVEL": level, "STAMPS": str(stamps)}
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
         return [sys.executable, "-m", "benchmarks.client", kind, str(count)], {"REDIS_URL": self.url}
@@ -72,11 +78,13 @@ class Sidekiq:
     def version(self) -> str:
         return self.home.ruby.version
 
-    def worker(self, queues: Sequence[str], log: str, stamps: Path) -> tuple[list[str], dict[str, str]]:
+    def worker(
+        self, queues: Sequence[str], log: str, stamps: Path, processes: int
+    ) -> tuple[list[list[str]], dict[str, str]]:
         flags = [flag for queue in queues for flag in ("-q", queue)]
         flags += ["-c", str(CONCURRENCY), "-e", "production", "-r", f"{self.home.path}/jobs.rb"]
         env = {"REDIS_URL": self.url, "LOG": log, "STAMPS": f"{self.home.path}/{stamps.name}", **rubies.UTF8}
-        return self.home.ruby.command("sidekiq", *flags, env=env), {}
+        return [self.home.ruby.command("sidekiq", *flags, env=env)] * processes, {}
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
         env = {"REDIS_URL": self.url, **rubies.UTF8}
@@ -84,22 +92,30 @@ class Sidekiq:
 
 
 class Worker:
-    """A running worker; killed when its `with` block ends: whatever it had to do is done by then."""
+    """A running worker of one process or several; killed when its `with` block ends: whatever it had to do is done."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], output: Path) -> None:
+    def __init__(self, commands: Sequence[Sequence[str]], env: Mapping[str, str], output: Path) -> None:
         self._output = output
         with output.open("ab") as stream:
-            self._process = subprocess.Popen(
-                command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env={**os.environ, **env}
-            )
-        self.pid = self._process.pid
+            self._processes = [
+                subprocess.Popen(
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, **env},
+                    start_new_session=True,
+                )
+                for command in commands
+            ]
 
     def wait(self, condition: Callable[[], object], seconds: float, what: str, pause: float = 0.003) -> None:
         """Wait for `condition()`. Raises BenchmarkError when the worker ends or `seconds` have passed."""
         deadline = time.monotonic() + seconds
         while not condition():
-            if self._process.poll() is not None:
-                raise BenchmarkError(f"the worker ended with {self._process.returncode}: {self._last_words()}")
+            ended = [process.returncode for process in self._processes if process.poll() is not None]
+            if ended:
+                raise BenchmarkError(f"the worker ended with {ended[0]}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"{what}: not within {seconds} s; {self._last_words()}")
             time.sleep(pause)
@@ -109,15 +125,34 @@ class Worker:
 
     def rss(self) -> float:
         """Resident memory now, in MB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+        return sum(resident(pid) for process in self._processes for pid in family(process.pid))
+
+    def cpu(self) -> float:
+        """CPU seconds used so far."""
+        return sum(cpu_seconds(pid) for process in self._processes for pid in family(process.pid))
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        for process in self._processes:
+            os.killpg(process.pid, signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and its children, and theirs."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
+def resident(pid: int) -> float:
+    """Resident memory of a process, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def cpu_seconds(pid: int) -> float:
@@ -140,11 +175,13 @@ class Bench:
         """Drop all data, and let Redis finish freeing its memory."""
         self.redis.flushall()
 
-    def worker(self, system: System, *, queues: Sequence[str] = ("default",), log: str = "warning") -> Worker:
+    def worker(
+        self, system: System, *, queues: Sequence[str] = ("default",), log: str = "warning", processes: int = 1
+    ) -> Worker:
         """Start a worker; it is on its way, not ready."""
-        command, env = system.worker(queues, log, self.stamps)
+        commands, env = system.worker(queues, log, self.stamps, processes)
         output = Path(os.devnull) if log == "json" else self._folder / f"{system.name}.log"
-        return Worker(command, env, output)
+        return Worker(commands, env, output)
 
     def push(self, system: System, kind: str, count: int) -> dict[str, float]:
         """Run the system's client: `seconds` and `cpu` seconds of pushing `count` jobs."""
