@@ -61,6 +61,10 @@ fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichev
 bench: $(STAMP) ## pykiq and real Sidekiq side by side, some ten minutes (needs `make ruby` once)
 	$(BIN)/python -m benchmarks
 
+.PHONY: soak
+soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: clean
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

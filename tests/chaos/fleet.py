@@ -28,10 +28,13 @@ SETS = ("retry", "schedule")
 IMPATIENT = {"lease_ttl": 1.5, "sweep_interval": 0.3, "poll_interval": 0.2}
 
 
-def payload(number: int, name: str = "QuickJob", *args: object, queue: str = "default") -> bytes:
-    now = time.time()
+def payload(
+    number: int, name: str = "QuickJob", *args: object, queue: str = "default", shift: float = 0.0, **keys: object
+) -> bytes:
+    """A job as a Ruby of version 7 pushes it, on a machine whose clock is `shift` seconds ahead."""
+    now = time.time() + shift
     job = {"retry": True, "queue": queue, "args": [number, *args], "class": name, "jid": f"{number:024x}"}
-    return json.dumps(job | {"created_at": now, "enqueued_at": now}, separators=(",", ":")).encode()
+    return json.dumps(job | {"created_at": now, "enqueued_at": now} | keys, separators=(",", ":")).encode()
 
 
 def mixed(count: int, rng: random.Random) -> list[bytes]:

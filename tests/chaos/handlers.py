@@ -126,3 +126,9 @@ def drawn(number: int) -> None:
 def poison(number: int) -> None:
     note("poison", number)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pykiq.job("FailingJob")
+def failing(number: int) -> None:
+    note("failed", number)
+    raise ValueError(f"job {number} always fails")

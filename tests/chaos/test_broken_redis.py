@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,39 +13,10 @@ import redis
 
 from tests.chaos.fleet import Fleet, account, finish, in_flight, mixed, payload, push
 from tests.chaos.proxy import Proxy
+from tests.chaos.pusher import Pusher
 from tests.servers import Server, free_port, wait_until
 
 JOBS = 1000
-
-
-class Pusher:
-    """Pushes jobs one by one from its own thread. A push without an answer is repeated until there is one."""
-
-    def __init__(self, server: Server, jobs: list[bytes], pause: float) -> None:
-        self._server = server
-        self._jobs = jobs
-        self._pause = pause
-        self.pushed = 0
-        self.repeated = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with self._server.client() as client:
-            for job in self._jobs:
-                while True:
-                    try:
-                        push(client, [job])
-                        break
-                    except redis.RedisError:
-                        self.repeated += 1
-                        time.sleep(0.01)
-                self.pushed += 1
-                time.sleep(self._pause)
-
-    def finish(self) -> None:
-        self._thread.join(60)
-        assert self.pushed == len(self._jobs)
 
 
 def settle_down(store: redis.Redis, crew: Fleet, say: Callable[[object], None], notes: str, jobs: int = JOBS) -> None:
@@ -68,7 +38,7 @@ def test_no_acknowledged_push_is_lost_when_redis_is_killed_and_restarted_under_l
         crew.start("-c", "5")
     for worker in crew.workers:
         worker.ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.003)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.003)
     for _ in range(5):
         time.sleep(rng.uniform(0.2, 1.0))
         victim.kill()
@@ -89,7 +59,7 @@ def test_no_job_is_lost_when_the_connection_is_cut_and_healed_ten_times(
     crew: Fleet, victim: Server, store: redis.Redis, proxy: Proxy, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     crew.start("-c", "5", url=proxy.url).ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.004)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.004)
     for _ in range(10):
         time.sleep(rng.uniform(0.05, 0.5))
         proxy.cut(rng.uniform(0.05, 0.5))
@@ -101,7 +71,7 @@ def test_no_job_is_lost_when_redis_does_what_it_is_told_and_the_answers_never_ar
     crew: Fleet, victim: Server, store: redis.Redis, proxy: Proxy, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     crew.start("-c", "5", url=proxy.url).ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.004)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.004)
     for _ in range(10):
         time.sleep(rng.uniform(0.05, 0.4))
         proxy.half(rng.uniform(0.01, 0.2))
@@ -157,7 +127,7 @@ def test_no_job_is_lost_and_none_stays_behind_when_redis_is_paused_under_load(
     crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     crew.start("-c", "5").ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.002)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.002)
     for _ in range(5):
         time.sleep(rng.uniform(0.05, 0.3))
         store.client_pause(int(rng.uniform(50, 400)), all=rng.random() < 0.5)
@@ -171,7 +141,7 @@ def test_no_job_is_lost_when_the_server_process_hangs_longer_than_any_client_wai
     crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     crew.start("-c", "5").ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.002)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.002)
     wait_until(lambda: len(crew.ledger.count()) > 100, 20, "work under way")
     assert victim.process is not None
     victim.process.send_signal(signal.SIGSTOP)
@@ -185,7 +155,7 @@ def test_no_job_is_lost_when_redis_forgets_its_scripts_under_load(
     crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     crew.start("-c", "5").ready()
-    pusher = Pusher(victim, mixed(JOBS, rng), 0.002)
+    pusher = Pusher(victim.client, mixed(JOBS, rng), 0.002)
     flushes = 0
     while pusher.pushed < JOBS:
         store.script_flush()

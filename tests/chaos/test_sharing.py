@@ -41,7 +41,7 @@ def test_slow_jobs_behind_quick_ones_are_shared_evenly(
 def test_jobs_of_a_second_each_start_at_once_as_long_as_anybody_has_a_slot(
     crew: Fleet, store: redis.Redis, say: Callable[[object], None]
 ) -> None:
-    """As many jobs as there are slots in both, pushed one after the other: each process runs as many as it has slots."""
+    """Three times as many jobs as there are slots in both: each process runs three times as many as it has slots."""
     workers = [crew.start("-c", str(SLOTS)).ready(), crew.start("-c", str(SLOTS)).ready()]
     for number in range(3 * 2 * SLOTS):
         push(store, [payload(number, "QuickJob", 1.0)])
