@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis as redis_py
@@ -13,38 +10,10 @@ import redis as redis_py
 from pykiq.client.sync import Client
 from pykiq.config import Config
 from pykiq.store.connection import aclose, aconnect, connect
-from tests.servers import Server, binary, free_port, wait_until
+from tests.sentinels import Sentinel
+from tests.servers import Server, wait_until
 
 pytestmark = pytest.mark.system
-
-
-class Sentinel:
-    """One Sentinel process that watches one master under the name `main`."""
-
-    def __init__(self, master: Server) -> None:
-        self.port = free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="pykiq-sentinel-")
-        settings = Path(self._folder.name) / "sentinel.conf"
-        settings.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {self._folder.name}\n"
-            f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
-        )
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen([binary(), str(settings), "--sentinel"], stdout=quiet, stderr=quiet)
-
-    def ask(self, *command: str) -> list[bytes] | None:
-        try:
-            with redis_py.Redis(port=self.port, protocol=2) as client:
-                answer: list[bytes] | None = client.execute_command(*command)
-                return answer
-        except redis_py.RedisError:
-            return None
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._folder.cleanup()
 
 
 @pytest.fixture
@@ -71,12 +40,8 @@ def sentinel(master: Server, replica: Server) -> Iterator[Sentinel]:
     watching.stop()
 
 
-def url(sentinel: Sentinel, db: int = 0) -> str:
-    return f"redis+sentinel://127.0.0.1:{sentinel.port}/main/{db}"
-
-
 async def test_both_kinds_of_client_find_the_master_and_its_database(sentinel: Sentinel, master: Server) -> None:
-    config = Config.of(redis=url(sentinel, db=3))
+    config = Config.of(redis=sentinel.url(db=3))
     with connect(config) as client:
         client.set("sync", "1")
     other = aconnect(config)
@@ -87,7 +52,7 @@ async def test_both_kinds_of_client_find_the_master_and_its_database(sentinel: S
 
 
 def test_pushes_go_to_the_new_master_after_a_fail_over(sentinel: Sentinel, master: Server, replica: Server) -> None:
-    with Client(Config.of(redis=url(sentinel))) as client:
+    with Client(Config.of(redis=sentinel.url())) as client:
         client.push({"class": "BeforeJob", "args": []})
         with replica.client() as there:
             wait_until(lambda: there.llen("queue:default") == 1, 10, "the first job on the replica")
