@@ -72,9 +72,7 @@ class JobRecord:
         """The arguments as people know them: those of the wrapped job, and no secret that `encrypt` hides."""
         mail = self._mail
         if mail:
-            last = mail[3] if len(mail) > 3 else None
-            inner = last.get("args") if isinstance(last, dict) else None
-            return inner if isinstance(inner, list) else mail[3:]
+            return _mail_args(mail[3:])
         shown = self._wrapped_args
         shown = self.args if shown is None else shown
         return [*shown[:-1], "[encrypted data]"] if shown and self.item.get("encrypt") else shown
@@ -156,6 +154,14 @@ class JobRecord:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.display_class} {self.jid}>"
+
+
+def _mail_args(given: list[Any]) -> list[Any]:
+    """What a mail is made from: its own arguments, and before them the params of a parameterised mailer."""
+    last = given[-1] if given else None
+    if not isinstance(last, dict) or not isinstance(last.get("args"), list):
+        return given
+    return [*([last["params"]] if "params" in last else []), *last["args"]]
 
 
 class SortedEntry(JobRecord):

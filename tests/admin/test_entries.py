@@ -68,11 +68,19 @@ def test_a_job_of_activejob_is_known_by_what_it_wraps(version: str, client: Clie
     (raw,) = read(version, "aj_mailer").members("queue:default")
     job = record(client, redis, raw)
     assert job.display_class == "ShopMailer#welcome"
+    assert job.display_args == job.args[0]["arguments"][3]["args"]
     wrapped = read(version, "aj_hash_string_keys").members("queue:default")[0]
     redis.delete("queue:low")
     job = record(client, redis, wrapped)
     assert job.klass != job.display_class == job["wrapped"]
     assert job.display_args == job.args[0]["arguments"]
+
+
+def test_a_parameterised_mail_shows_its_params_too(client: Client, redis: redis_py.Redis) -> None:
+    (raw,) = read("8.1.7", "aj_mailer_with_params").payloads()
+    job = record(client, redis, raw)
+    last = job.args[0]["arguments"][3]
+    assert job.display_args == [last["params"], *last["args"]]
 
 
 def test_a_secret_is_not_shown(client: Client, redis: redis_py.Redis) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import redis as redis_py
 
-from pykiq import Client
+from pykiq import Client, Config
 from pykiq.admin import DeadSet, RetrySet, ScheduledSet
 from pykiq.errors import Kill, PayloadError, Unreadable
 from pykiq.jobs.lifecycle import lifecycle
@@ -219,3 +220,21 @@ def test_without_a_client_it_is_the_one_of_pykiq_configure(redis: redis_py.Redis
         assert [entry.display_class for entry in ScheduledSet()] == ["HardJob"]
     finally:
         configure.forget()
+
+
+def test_of_many_who_act_on_the_same_jobs_each_job_has_one_and_none_is_lost(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    redis.zadd("retry", {failed(n): n for n in range(600)})
+
+    def act(number: int) -> int:
+        with Client(Config.of(redis=redis_url), middleware=Chain()) as mine:
+            retries = RetrySet(mine)
+            return (retries.retry_all, retries.kill_all)[number % 2]()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(act, range(6))) == 600
+    queued = [job["jid"] for job in members(redis, "queue:low")]
+    dead = [job["jid"] for job in members(redis, "dead")]
+    assert sorted(queued + dead) == [f"{n:024x}" for n in range(600)]
+    assert redis.zcard("retry") == 0

@@ -18,7 +18,7 @@ class Ran(NamedTuple):
     @property
     def lines(self) -> list[Any]:
         """Standard output as lines of JSON."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.out.split("\n") if line]
 
 
 class Command:
