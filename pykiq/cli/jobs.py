@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import click
@@ -55,7 +56,7 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     @click.option("--in", "delay", metavar="SECONDS", help="For reschedule: due that many seconds from now.")
     @click.option("--at", "moment", metavar="TIME", help="For reschedule: due then; epoch seconds or ISO 8601.")
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many.")
+    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show, or act on, at most so many.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
     @connection_options
     def command(words: tuple[str, ...], **parameters: Any) -> int:
@@ -106,37 +107,43 @@ def _show_jobs(kind: Kind, jobs: JobSet, jids: Sequence[str], *, as_json: bool) 
 def _act(
     kind: Kind, jobs: JobSet, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]
 ) -> int:
-    yes, as_json = parameters["yes"], parameters["as_json"]
     at = _moment(action, parameters)
+    everything, limit = parameters["everything"], parameters["limit"]
+    if action == "clear" and (jids or wanted or limit):
+        raise ConfigError("clear empties the whole set; use delete with JIDs, a filter or --limit")
+    if sum((bool(jids), bool(wanted), everything or action == "clear")) != 1:
+        raise ConfigError(f"{action} which jobs? Give JIDs, or filters such as --class, or --all")
     before, after = VERBS[action]
     if jids:
-        found = [(jid, jobs.find_job(jid)) for jid in jids]
-        missing = [jid for jid, entry in found if entry is None]
-        if missing:
-            raise PykiqError(f"no job {', '.join(missing)} in {jobs.name}; nothing was changed")
-        entries = [entry for _, entry in found if entry is not None]
-        return report(tally(_changes(jobs, action, entries, at)), after, as_json=as_json)
-    everything = parameters["everything"] or action == "clear"
-    if action == "clear" and wanted:
-        raise ConfigError("clear takes no filter: it empties the whole set; use delete with the filter")
-    if not wanted and not everything:
-        raise ConfigError(f"{action} which jobs? Give JIDs, a filter such as --class, or --all")
-    size = jobs.size
+        entries: Iterable[SortedEntry] = _found(jobs, jids)
+    else:
+        size = jobs.size
 
-    def question() -> str | None:
-        count = sum(1 for _ in progress(_filtered(kind, jobs, wanted), size, "looking")) if wanted else size
-        if count == 0:
-            click.echo("nothing matches", err=True)
-            return None
-        return f"{before} {count:,} of {size:,} jobs in {jobs.name}?"
+        def meant(label: str) -> Iterator[SortedEntry]:
+            return islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
 
-    if not confirm(question, yes=yes):
-        return 0
-    if action == "clear":
-        jobs.clear()
-        return report(Tally(done=size), after, as_json=as_json)
-    entries_of = progress(_filtered(kind, jobs, wanted), size, before)
-    return report(tally(_changes(jobs, action, entries_of, at)), after, as_json=as_json)
+        def question() -> str | None:
+            count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
+            if count == 0:
+                click.echo("nothing matches", err=True)
+            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?" if count else None
+
+        if not confirm(question, yes=parameters["yes"]):
+            return 0
+        if action == "clear":
+            jobs.clear()
+            return report(Tally(done=size), after, as_json=parameters["as_json"])
+        entries = meant(before)
+    return report(tally(_changes(jobs, action, entries, at)), after, as_json=parameters["as_json"])
+
+
+def _found(jobs: JobSet, jids: Sequence[str]) -> list[SortedEntry]:
+    """The entries of these JIDs. Raises PykiqError when one is not there."""
+    found = [(jid, jobs.find_job(jid)) for jid in jids]
+    missing = [jid for jid, entry in found if entry is None]
+    if missing:
+        raise PykiqError(f"no job {', '.join(missing)} in {jobs.name}; nothing was changed")
+    return [entry for _, entry in found if entry is not None]
 
 
 def _moment(action: str, parameters: Mapping[str, Any]) -> float:
@@ -157,7 +164,8 @@ def _changes(jobs: JobSet, action: str, entries: Iterable[SortedEntry], at: floa
         case "kill":
             return jobs.kill_each(entries)
         case "reschedule":
-            return jobs.reschedule_each(entries, at)
+            # One that is moved ahead of the walk is met again.
+            return jobs.reschedule_each((entry for entry in entries if entry.score != at), at)
         case _:
             return jobs.delete_each(entries)
 

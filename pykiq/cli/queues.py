@@ -36,7 +36,7 @@ _JOB_COLUMNS = (Column("waiting", right=True), Column("jid"), Column("class", so
 @filter_options(error=False)
 @click.option("--all", "everything", is_flag=True, help="Delete every job of the queue.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show, or delete, at most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @connection_options
 def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
@@ -135,35 +135,41 @@ def _show_jobs(queue: Queue, jids: Sequence[str], *, as_json: bool) -> int:
 
 
 def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]) -> int:
+    everything, limit, as_json = parameters["everything"], parameters["limit"], parameters["as_json"]
+    size = queue.size
     if action == "clear":
-        if wanted or jids:
-            raise ConfigError("clear empties the whole queue; use delete with JIDs or a filter")
-        size = queue.size
+        if wanted or jids or limit:
+            raise ConfigError("clear empties the whole queue; use delete with JIDs, a filter or --limit")
         if confirm(lambda: f"delete all {size:,} jobs of {queue.name}?", yes=parameters["yes"]):
             queue.clear()
-            report(Tally(done=size), "deleted", as_json=parameters["as_json"])
+            report(Tally(done=size), "deleted", as_json=as_json)
         return 0
+    if sum((bool(jids), bool(wanted), everything)) != 1:
+        raise ConfigError("delete which jobs? Give JIDs, or filters such as --class, or --all")
     if jids:
-        found = [job for jid in jids if (job := queue.find_job(jid)) is not None]
-        missing = len(jids) - len(found)
-        done = sum(job.delete() for job in found)
-        return report(Tally(done, missing + len(found) - done), "deleted", as_json=parameters["as_json"])
-    if not wanted and not parameters["everything"]:
-        raise ConfigError("delete which jobs? Give JIDs, a filter such as --class, or --all")
+        return report(_delete(queue, iter(_found(queue, jids))), "deleted", as_json=as_json)
 
-    size = queue.size
+    def meant(label: str) -> Iterator[JobRecord]:
+        return islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
 
     def question() -> str | None:
-        count = sum(wanted.passes(job, _since) for job in progress(queue, size, "looking"))
+        count = sum(1 for _ in meant("looking"))
         if count == 0:
             click.echo("nothing matches", err=True)
-            return None
-        return f"delete {count:,} of {size:,} jobs of {queue.name}?"
+        return f"delete {count:,} of {size:,} jobs of {queue.name}?" if count else None
 
     if not confirm(question, yes=parameters["yes"]):
         return 0
-    meant = (job for job in progress(queue, size, "delete") if wanted.passes(job, _since))
-    return report(_delete(queue, meant), "deleted", as_json=parameters["as_json"])
+    return report(_delete(queue, meant("delete")), "deleted", as_json=as_json)
+
+
+def _found(queue: Queue, jids: Sequence[str]) -> list[JobRecord]:
+    """The jobs of these JIDs. Raises PykiqError when one is not there."""
+    found = [(jid, queue.find_job(jid)) for jid in jids]
+    missing = [jid for jid, job in found if job is None]
+    if missing:
+        raise PykiqError(f"no job {', '.join(missing)} in {queue.name}; nothing was changed")
+    return [job for _, job in found if job is not None]
 
 
 def _delete(queue: Queue, jobs: Iterator[JobRecord]) -> Tally:

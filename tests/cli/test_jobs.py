@@ -131,6 +131,19 @@ def test_jobs_are_retried_killed_deleted_and_rescheduled_by_jid_without_asking(
     assert "retry_count" not in members(filled, "queue:low")[0]
 
 
+def test_a_whole_set_is_rescheduled_and_no_job_is_counted_twice(filled: redis_py.Redis, command: Command) -> None:
+    for at in (str(time.time() + 25.25), "2000000000", "1"):
+        assert command("retries", "reschedule", "--all", "--at", at, "--yes").out == "rescheduled 4\n"
+        assert {score for _, score in filled.zrange("retry", 0, -1, withscores=True)} == {float(at)}
+
+
+def test_an_action_can_be_limited(filled: redis_py.Redis, command: Command, answer: list[str]) -> None:
+    answer.append("yes")
+    assert command("retries", "delete", "--class", "HardJob", "--limit", "2").out == "deleted 2\n"
+    assert command("retries", "kill", "--all", "--limit", "1").out == "killed 1\n"
+    assert answer[1:] == ["delete 2 of 4 jobs in retry?", "kill 1 of 2 jobs in retry?"]
+
+
 def test_nothing_changes_when_one_of_the_jobs_is_not_there(filled: redis_py.Redis, command: Command) -> None:
     ran = command("retries", "delete", f"{1:024x}", "nobody")
     assert ran[:] == (1, "", "pykiq: no job nobody in retry; nothing was changed\n")
@@ -174,8 +187,13 @@ def test_a_yes_is_enough(filled: redis_py.Redis, command: Command, answer: list[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["retries", "kill"], "kill which jobs? Give JIDs, a filter such as --class, or --all"),
-        (["dead", "clear", "--class", "A", "--yes"], "clear takes no filter: it empties the whole set; use delete"),
+        (["retries", "kill"], "kill which jobs? Give JIDs, or filters such as --class, or --all"),
+        (["dead", "clear", "--class", "A", "--yes"], "clear empties the whole set; use delete with JIDs, a filter"),
+        (["dead", "clear", "abc", "--yes"], "clear empties the whole set; use delete with JIDs, a filter"),
+        (
+            ["dead", "delete", "abc", "--class", "A"],
+            "delete which jobs? Give JIDs, or filters such as --class, or --all",
+        ),
         (
             ["retries", "delete", "--all"],
             "this asks before it changes anything, and standard input is no terminal; add",

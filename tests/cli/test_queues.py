@@ -61,8 +61,11 @@ def test_the_jobs_of_a_queue_are_shown_newest_first(filled: redis_py.Redis, comm
 def test_jobs_are_deleted_by_class_by_jid_or_all(filled: redis_py.Redis, command: Command) -> None:
     assert command("queues", "low", "delete", "--class", "Billing::*", "--yes").out == "deleted 125\n"
     assert {job["class"] for job in members(filled, "queue:low")} == {"HardJob"}
-    assert command("queues", "low", "delete", f"{7:024x}", "nobody").out == "deleted 1, 1 had gone already\n"
-    assert command("queues", "low", "delete", "--all", "--yes").out == "deleted 124\n"
+    ran = command("queues", "low", "delete", f"{7:024x}", "nobody")
+    assert ran[:] == (1, "", "pykiq: no job nobody in low; nothing was changed\n")
+    assert command("queues", "low", "delete", f"{7:024x}").out == "deleted 1\n"
+    assert command("queues", "low", "delete", "--class", "HardJob", "--limit", "4", "--yes").out == "deleted 4\n"
+    assert command("queues", "low", "delete", "--all", "--yes").out == "deleted 120\n"
     assert filled.smembers("queues") == {b"low", b"empty"}
 
 
@@ -82,6 +85,7 @@ def test_a_queue_is_cleared_after_a_question(filled: redis_py.Redis, command: Co
         (["queues", "--class", "A"], 2, "a filter is about jobs: name a queue"),
         (["queues", "low", "clear", "--class", "A"], 2, "clear empties the whole queue; use delete"),
         (["queues", "low", "delete"], 2, "delete which jobs?"),
+        (["queues", "low", "delete", "abc", "--all"], 2, "delete which jobs?"),
         (["queues", "low", "clear"], 2, "this asks before it changes anything"),
         (["pause"], 2, "missing argument 'QUEUE...'"),
     ],
