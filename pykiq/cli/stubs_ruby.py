@@ -21,7 +21,7 @@ _TOP = """\
 # {queue}, which only Python may serve: same jid, same keys, no retry counted.
 
 require "sidekiq"
-
+{requires}
 module {module}
   QUEUE = {queue}
   CLASSES = [
@@ -61,6 +61,17 @@ class {name}
 end
 """
 
+_ACTIVE_JOB = """
+# {comment}
+class {name} < ActiveJob::Base
+  queue_as {queue}
+
+  def perform(*)
+    raise NotImplementedError, "{name} runs in Python"
+  end
+end
+"""
+
 _IDENTIFIER = re.compile(r"[a-z_][A-Za-z0-9_]*")
 
 
@@ -69,6 +80,7 @@ def ruby_file(handlers: Sequence[Handler], route_to: str, out: Path | None) -> s
     names = [handler.name.removeprefix("::") for handler in handlers]
     top = _TOP.format(
         header=HEADER,
+        requires='require "active_job"\n' if any(handler.active_job for handler in handlers) else "",
         module=module_name(out),
         queue=literal(route_to),
         classes="\n".join(f"    {literal(name)}," for name in names),
@@ -115,6 +127,9 @@ def literal(value: Any) -> str:
 def _stub(handler: Handler) -> str:
     place = getattr(handler.target, "__module__", None)
     comment = f"{handler.title}, in {place}" if place else handler.title
+    if handler.active_job is not None:
+        queue = literal(handler.options["queue"])
+        return _ACTIVE_JOB.format(comment=" ".join(comment.split()), name=handler.name.removeprefix("::"), queue=queue)
     options = ", ".join(f"{_key(name)}: {literal(value)}" for name, value in handler.options.items())
     return _CLASS.format(comment=" ".join(comment.split()), name=handler.name.removeprefix("::"), options=options)
 

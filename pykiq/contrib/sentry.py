@@ -16,7 +16,7 @@ from typing import Any
 
 from pykiq.client import carrying
 from pykiq.contrib import NO_FAILURE
-from pykiq.errors import JobTimeout, SignatureMismatch, UnknownClass
+from pykiq.errors import JobTimeout, UnknownClass
 from pykiq.jobs.context import JobContext
 from pykiq.jobs.lifecycle import lifecycle
 from pykiq.middleware.chain import CallNext, Job, client_middleware, server_middleware
@@ -32,7 +32,7 @@ except ImportError as error:
 HEADERS, USER = carried.SENTRY
 ORIGIN = "auto.queue.pykiq"
 
-OUTSIDE = (SignatureMismatch, UnknownClass, JobTimeout)
+OUTSIDE = (UnknownClass, JobTimeout)
 """Failures that arise where no middleware stands."""
 
 

@@ -62,8 +62,9 @@ class JobContext:
 
     @property
     def locale(self) -> str | None:
-        """The locale the job was pushed under, as Sidekiq's I18n middleware writes it; None when there is none."""
-        return carried.locale(self.payload)
+        """The locale the job was pushed under: of Sidekiq's I18n middleware, else an ActiveJob's own; None without."""
+        own = self.active_job.locale if self.active_job is not None else None
+        return carried.locale(self.payload) or own
 
     @property
     def attributes(self) -> dict[str, Any]:

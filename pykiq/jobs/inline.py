@@ -48,11 +48,9 @@ async def aperform(handler: Handler, item: Mapping[str, Any]) -> Any:
 def run(handler: Handler, context: JobContext) -> Any:
     """Run a `def` handler in this thread, inside the server middleware. Raises whatever the job raises."""
     handler = _runner(handler, context)
-    args = payload.arguments(context.payload)
-    handler.check(args)
     token = enter(context)
     try:
-        return run_server(server_middleware, context, lambda: handler.call(*args))
+        return run_server(server_middleware, context, lambda: handler.call(*_arguments(handler, context)))
     finally:
         leave(token)
 
@@ -60,11 +58,9 @@ def run(handler: Handler, context: JobContext) -> Any:
 async def arun(handler: Handler, context: JobContext) -> Any:
     """The same on the running event loop, where an `async def` handler is awaited."""
     handler = _runner(handler, context)
-    args = payload.arguments(context.payload)
-    handler.check(args)
 
     async def call() -> Any:
-        returned = handler.call(*args)
+        returned = handler.call(*_arguments(handler, context))
         return await returned if handler.is_async else returned
 
     token = enter(context)
@@ -72,6 +68,13 @@ async def arun(handler: Handler, context: JobContext) -> Any:
         return await arun_server(server_middleware, context, call)
     finally:
         leave(token)
+
+
+def _arguments(handler: Handler, context: JobContext) -> list[Any]:
+    """The arguments as the middleware left them. Raises SignatureMismatch."""
+    args = payload.arguments(context.payload)
+    handler.check(args)
+    return args
 
 
 def _runner(handler: Handler, context: JobContext) -> Handler:

@@ -17,6 +17,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pykiq.errors import DeserializationError
+from pykiq.wire import ajarguments
+
 LOCALE = "locale"
 ATTRIBUTES = "cattr"
 W3C = ("traceparent", "tracestate", "baggage")
@@ -57,8 +60,8 @@ def locale(payload: Mapping[str, Any]) -> str | None:
 def attributes(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The CurrentAttributes of the job, of all classes that the fleet persists; the first class that has one wins.
 
-    Both forms are read: the object, and the pairs of Sidekiq 8, whose symbols become strings. What is neither is no
-    attribute: nothing here raises.
+    Both forms are read: the object, and the pairs of Sidekiq 8, whose values have the types of `pykiq.activejob` (a
+    symbol is a string). What is neither is no attribute: nothing here raises.
     """
     found: dict[str, Any] = {}
     for value in _classes(payload):
@@ -88,10 +91,12 @@ def _classes(payload: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
-    pairs = value.items() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for pair in pairs:
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(name := _decoded(pair[0]), str):
-            yield name, _decoded(pair[1])
+    """Names and values of one class: of an object as they are, of pairs as Active Job wrote them."""
+    if isinstance(value, dict):
+        yield from value.items()
+    for pair in value if isinstance(value, list) else ():
+        if isinstance(pair, list) and len(pair) == 2 and isinstance(name := _decoded(pair[0]), str):
+            yield str(name), _decoded(pair[1])
 
 
 def _of_w3c(payload: Mapping[str, Any]) -> Trace | None:
@@ -133,6 +138,10 @@ def _match(pattern: re.Pattern[str], value: Any) -> re.Match[str] | None:
 
 
 def _decoded(value: Any) -> Any:
-    if isinstance(value, dict) and value.get("_aj_serialized") == "ActiveJob::Serializers::SymbolSerializer":
-        return value.get("value")
-    return value
+    """What Active Job wrote, as its Python counterpart; as it is when that cannot be told."""
+    if not isinstance(value, (dict, list)):
+        return value
+    try:
+        return ajarguments.decode([value])[0]
+    except DeserializationError:
+        return value

@@ -126,7 +126,6 @@ class Executor:
         try:
             if self._expired(assigned.payload, started_at):
                 return self._dropped(assigned, started_at, 0.0)
-            args = _arguments(assigned)
             job = self._context(assigned)
             token = enter(job)
             try:
@@ -136,9 +135,9 @@ class Executor:
                     call = partial(self._deadlines.within, limit, call)
                 if self._chain:
                     loop = self._loop.loop if self._loop.started else None
-                    run_server(self._chain, job, lambda: _call(call, args), loop=loop)
+                    run_server(self._chain, job, lambda: _call(call, _arguments(assigned, job)), loop=loop)
                 else:
-                    _call(call, args)
+                    _call(call, _arguments(assigned, job))
             finally:
                 leave(token)
         except BaseException as error:
@@ -151,12 +150,11 @@ class Executor:
         try:
             if self._expired(assigned.payload, started_at):
                 return self._dropped(assigned, started_at, 0.0)
-            args = _arguments(assigned)
             job = self._context(assigned)
             token = enter(job)
             try:
                 call = assigned.handler.bind()
-                work = arun_server(self._chain, job, lambda: call(*args)) if self._chain else call(*args)
+                work = self._work(assigned, job, call)
                 limit = _limit(assigned)
                 if limit is None:
                     await work
@@ -167,6 +165,12 @@ class Executor:
         except BaseException as error:
             return self._ended(assigned, error, started_at, time.perf_counter() - started)
         return self._done(assigned, job, started_at, time.perf_counter() - started)
+
+    def _work(self, assigned: Assigned, job: JobContext, call: Callable[..., Any]) -> Any:
+        """What to await for an `async def` handler."""
+        if self._chain:
+            return arun_server(self._chain, job, lambda: call(*_arguments(assigned, job)))
+        return call(*_arguments(assigned, job))
 
     def _context(self, assigned: Assigned) -> JobContext:
         queue, stopping = assigned.claimed.queue, self._stopping
@@ -269,9 +273,12 @@ def _call(call: Callable[..., Any], args: list[Any]) -> None:
         )
 
 
-def _arguments(assigned: Assigned) -> list[Any]:
-    """The job's arguments. Raises SignatureMismatch when the handler does not take as many."""
-    args = payload.arguments(assigned.payload)
+def _arguments(assigned: Assigned, job: JobContext) -> list[Any]:
+    """The job's arguments as the middleware left them, which is Ruby's rule (server_middleware_mutation_not_in_retry).
+
+    Raises SignatureMismatch when the handler does not take as many.
+    """
+    args = payload.arguments(job.payload)
     assigned.handler.check(args)
     return args
 

@@ -46,6 +46,16 @@ def test_a_handler_becomes_a_class_with_its_options_and_its_signature_as_a_comme
     assert '  QUEUE = "python"\n' in text
 
 
+def test_an_active_job_becomes_one_and_is_handed_over_by_the_class_in_its_wrapper() -> None:
+    @pykiq.job("Mail::InvoiceJob", active_job=True, queue="low")
+    def invoice(number: int, *, copies: int = 1) -> None: ...
+
+    text = ruby_file([invoice.handler], "python", None)
+    assert 'class Mail::InvoiceJob < ActiveJob::Base\n  queue_as "low"\n' in text
+    assert 'require "sidekiq"\nrequire "active_job"\n\nmodule' in text
+    assert 'job["wrapped"] || job["class"]' in text
+
+
 def test_the_file_is_the_same_every_time() -> None:
     handlers = declared()
     assert ruby_file(handlers, "python", None) == ruby_file(handlers, "python", None)

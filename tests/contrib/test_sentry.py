@@ -12,7 +12,7 @@ from sentry_sdk.transport import Transport
 
 import pykiq
 from pykiq.contrib import sentry
-from pykiq.errors import SignatureMismatch
+from pykiq.errors import UnknownClass
 from pykiq.jobs.lifecycle import lifecycle
 from pykiq.middleware.around import run_client
 from tests.contrib.conftest import execute, steps
@@ -182,11 +182,11 @@ async def test_an_async_handler_runs_inside_its_transaction() -> None:
 def test_failures_where_no_middleware_stands_are_reported_too_and_others_not_twice() -> None:
     collected = start()
     job = {"class": "A", "jid": "a", "args": []}
-    lifecycle.fire_error(SignatureMismatch("takes 1"), {"context": "job", "job": job})
+    lifecycle.fire_error(UnknownClass("no handler"), {"context": "job", "job": job})
     lifecycle.fire_error(ValueError("of a handler"), {"context": "job", "job": job})
     lifecycle.fire_error(RuntimeError("of a hook"), {"context": "startup hook"})
     reported = [(event["exception"]["values"][0]["value"], event.get("transaction")) for event in collected.of("event")]
-    assert reported == [("takes 1", "Sidekiq/A"), ("of a hook", None)]
+    assert reported == [("no handler", "Sidekiq/A"), ("of a hook", None)]
 
 
 @pytest.mark.parametrize("odd", [5, None, "x", {"sentry-trace": 5}, {"sentry-trace": "x", "baggage": "%%"}], ids=repr)

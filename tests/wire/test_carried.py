@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +12,6 @@ from pykiq.wire import carried
 from pykiq.wire.carried import Trace
 from pykiq.wire.payload import parse
 from tests.captures import FIXTURES, VERSIONS, read
-
-SYMBOL = "ActiveJob::Serializers::SymbolSerializer"
 
 
 def recorded(gem: str, name: str = "payloads") -> list[dict[str, Any]]:
@@ -49,6 +48,19 @@ def test_the_attributes_of_several_classes_are_read_together(version: str) -> No
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_job_that_was_pushed_with_nothing_set_has_no_attributes(version: str) -> None:
     assert carried.attributes(first(version, "cattr_empty")) == {}
+
+
+def test_rich_values_of_sidekiq_8_have_the_types_of_active_job_and_before_they_are_text() -> None:
+    eight = carried.attributes(first("8.1.7", "cattr_rich_values"))
+    assert (eight["user_id"], eight["role"]) == (42, "admin")
+    assert eight["since"] == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert eight["opts"] == {"a": 1, "b": ["c"]}
+    assert carried.attributes(first("7.3.2", "cattr_rich_values"))["since"].startswith("2030-01-02")
+
+
+def test_a_value_that_active_job_could_not_read_is_given_as_it_is() -> None:
+    odd = {"_aj_serialized": "ActiveJob::Serializers::TimeSerializer", "value": "never"}
+    assert carried.attributes({"cattr": [["at", odd]]}) == {"at": odd}
 
 
 def test_of_two_classes_with_one_attribute_the_first_one_counts() -> None:

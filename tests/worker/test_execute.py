@@ -519,3 +519,26 @@ def test_a_plain_wrapper_around_an_async_handler_fails_instead_of_not_running() 
     assert outcome.word is Word.FAILED
     assert outcome.error_class == "TypeError"
     assert "coroutine" in str(outcome.error_message)
+
+
+@KINDS
+def test_the_handler_gets_the_arguments_that_the_middleware_left(kind: str) -> None:
+    """As in Ruby (capture server_middleware_mutation_not_in_retry), whether they are changed or replaced."""
+
+    def add(job: JobContext) -> Generator[None, None, None]:
+        job.payload["args"].append("extra")
+        job.payload["args"] = [*job.payload["args"], "replaced"]
+        yield
+
+    seen: list[Any] = []
+
+    def plain(*args: Any) -> None:
+        seen.extend(args)
+
+    async def awaited(*args: Any) -> None:
+        seen.extend(args)
+
+    handlers = Registry()
+    handlers.register(handler("Job", plain if kind == "def" else awaited))
+    assert ran(kind, raw("Job", 1), add, handlers=handlers).word is Word.DONE
+    assert seen == [1, "extra", "replaced"]
