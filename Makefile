@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_VENV ?= .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 UNIT := not interop and not chaos and not system
 
@@ -16,6 +18,11 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
 .PHONY: install
@@ -58,8 +65,8 @@ fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichev
 	$(BIN)/python -m compat_fixtures.recorder
 
 .PHONY: bench
-bench: $(STAMP) ## pykiq and real Sidekiq side by side, some ten minutes (needs `make ruby` once)
-	$(BIN)/python -m benchmarks
+bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, a quarter of an hour (needs `make ruby` once)
+	$(BENCH_VENV)/bin/python -m benchmarks
 
 .PHONY: soak
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]
@@ -67,4 +74,4 @@ soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
