@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "top": "pykiq.cli.top:top",
     "doctor": "pykiq.cli.doctor:doctor",
     "stubs": "pykiq.cli.stubs:stubs",
+    "mark": "pykiq.cli.mark:mark",
 }
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
 

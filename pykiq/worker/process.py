@@ -33,6 +33,7 @@ from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
 from pykiq.observe.endpoint import STUCK, Endpoint
 from pykiq.observe.heartbeat import Beat
+from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
 from pykiq.store.claim import Berth
@@ -77,6 +78,7 @@ class Process:
         self._quiet = threading.Event()
         self._stopping = threading.Event()
         self._counters = Counters()
+        self._history = History()
         self._fleet = Fleet()
         queues = tuple(dict.fromkeys(name for capsule in config.capsules for name in capsule.names))
         self.berth = Berth(self.identity, queues, config.lease_ttl)
@@ -97,7 +99,7 @@ class Process:
             dialect=failing.dialect,
             poison_entry=failing.poison_entry,
         )
-        self._reporter = Reporter([self._poller, self._counters, self.metrics, JobLog()], hooks)
+        self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
@@ -106,7 +108,7 @@ class Process:
         )
         beat = Beat(self.identity, info, pid=os.getpid(), concurrency=heartbeat.total_concurrency(config))
         self._pulse = Pulse(
-            *(config, self.berth, beat, connect(config), self._counters, hooks),
+            *(config, self.berth, beat, connect(config), self._counters, self._history, hooks),
             running=self.exchange.running,
             quiet=self._quiet.is_set,
             signal=self.command,

@@ -19,6 +19,7 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.counters import Counters
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.observe.heartbeat import Beat, Running
+from pykiq.observe.history import History, generations
 from pykiq.records import Assigned
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
@@ -40,6 +41,7 @@ class Pulse:
         beat: Beat,
         client: redis.Redis,
         counters: Counters,
+        history: History,
         lifecycle: Lifecycle,
         *,
         running: Callable[[], list[tuple[int, Assigned, float]]],
@@ -52,6 +54,7 @@ class Pulse:
         self._beat = beat
         self.client = client
         self._counters = counters
+        self._history = history
         self._lifecycle = lifecycle
         self._running = running
         self._quiet = quiet
@@ -92,10 +95,12 @@ class Pulse:
     def close(self) -> None:
         """Out of `processes`, the last counts written, as far as Redis answers."""
         self.halt()
+        self._guarded("history_not_written", self._write_history)
         try:
             self._beat.clear(self.client, self._counters)
         except (redis.RedisError, OSError) as error:
             log.warning("heartbeat_not_cleared", error=str(error), next="it expires within 60 s")
+        self.client.close()
 
     def _hold_lease(self) -> None:
         while not self._stop.wait(min(self._config.lease_ttl / 4, PAUSE_INTERVAL)):
@@ -119,9 +124,13 @@ class Pulse:
     def _beat_once(self) -> None:
         self.fleet = fleet.read(self.client)
         self._send()
+        self._guarded("history_not_written", self._write_history)
         if time.monotonic() >= self._cleanup_at:
             self._cleanup_at = time.monotonic() + CLEANUP_INTERVAL
             clear_ghosts(self.client)
+
+    def _write_history(self) -> None:
+        self._history.flush(self.client, generations(self._config.wire, self.fleet), time.time())
 
     def _guarded(self, event: str, work: Callable[[], None]) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis as redis_py
@@ -13,7 +14,7 @@ from pykiq.observe.board import Board
 from pykiq.observe.merged import Merged
 from pykiq.observe.prometheus import Metrics
 from pykiq.records import Fate
-from pykiq.wire import keys
+from pykiq.wire import keys, metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -37,6 +38,18 @@ def test_every_metric_is_documented_with_its_type_and_labels(redis: redis_py.Red
     assert single.items() <= exposed.items(), "a swarm tells everything that one process tells"
     rows = re.findall(r"^\| `(pykiq_\w+)` \| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == exposed
+
+
+def test_the_keys_of_the_metrics_page_are_documented() -> None:
+    section = (DOCS / "redis-keys.md").read_text().partition("## For the Metrics page")[2]
+    then = datetime(2026, 11, 22, 2, 5, tzinfo=UTC).timestamp()
+    known = [(generation, key) for generation in metrics.GENERATIONS for key, _ in metrics.counters(generation, then)]
+    known += [(generation, metrics.histogram(generation, "Ns::Job", then)) for generation in metrics.GENERATIONS]
+    versions = {"7.3": 7, "8.1": 8}
+    told = re.findall(r"^- `(.+?)` \((.+?)\)", section, re.MULTILINE)
+    assert sorted((versions[version], key) for key, version in told) == sorted(known)
+    assert f"`{metrics.marks(then)[0]}`" in section
+    assert f"`{metrics.mark_lock('<label>')}`" in section
 
 
 def test_every_outcome_is_documented() -> None:

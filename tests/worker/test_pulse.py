@@ -16,6 +16,7 @@ from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.counters import Counters
 from pykiq.observe.heartbeat import Beat, process_info
+from pykiq.observe.history import History
 from pykiq.records import Acknowledge, Assigned, Fate, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
@@ -35,6 +36,7 @@ class Body:
         self.running: list[tuple[int, Assigned, float]] = []
         self.is_quiet = False
         self.counters = Counters()
+        self.history = History()
         self.berth = Berth(ME, ("default",), self.config.lease_ttl)
         info = process_info(self.config, host="me", pid=1, identity=ME, started_at=1.5)
         self.pulse = Pulse(
@@ -43,6 +45,7 @@ class Body:
             Beat(ME, info, pid=1, concurrency=10),
             connect(self.config),
             self.counters,
+            self.history,
             self.hooks,
             running=lambda: self.running,
             quiet=lambda: self.is_quiet,
@@ -213,3 +216,17 @@ def test_paused_queues_are_known_before_it_starts_and_noticed_while_it_runs(redi
     wait_until(lambda: body.paused[1:] == [{"low", "high"}], 5, "the second queue")
     redis.delete("paused")
     wait_until(lambda: body.paused[2:] == [frozenset()], 5, "the end of the pause")
+
+
+def test_what_classes_did_is_written_with_the_beat_and_at_the_end(redis: redis_py.Redis, body: Body) -> None:
+    def done() -> Settled:
+        return Settled(Outcome(claimed(raw("Job")), Word.DONE, Acknowledge(), "Job", "x", 1.0, 0.5), Fate.DONE)
+
+    body.pulse.start()
+    body.history.settled([done()])
+    body.pulse.hurry()
+    wait_until(lambda: redis.keys("j|*"), what="the counters")
+    body.history.settled([done(), done()])
+    body.pulse.close()
+    by_tens = [key for key in redis.keys("j|??????|*") if len(key.split(b":")[1]) == 1]
+    assert sum(int(redis.hget(key, "Job|p") or 0) for key in by_tens) == 3
