@@ -72,7 +72,7 @@ class Histogram:
 
 
 class Tally:
-    """The counters and histograms of `FAMILIES`. Hold `lock` for `count`, `observe` and `label`."""
+    """The counters and histograms of `FAMILIES`. Hold `lock` for `counter`, `histogram` and `label`."""
 
     def __init__(self, max_names: int = 200) -> None:
         self.lock = threading.Lock()
@@ -99,14 +99,11 @@ class Tally:
             label = seen[name] = name.encode("utf-8", "replace").decode()
         return label
 
-    def count(self, family: Family, labels: tuple[str, ...], by: float = 1) -> None:
-        series = self._counters[family.name]
-        series[labels] = series.get(labels, 0) + by
+    def counter(self, family: Family) -> dict[tuple[str, ...], float]:
+        """The counts of a family by the values of its labels, to add to."""
+        return self._counters[family.name]
 
-    def observe(self, family: Family, labels: tuple[str, ...], seconds: float) -> None:
-        self._histogram(family, labels).observe(seconds)
-
-    def _histogram(self, family: Family, labels: tuple[str, ...]) -> Histogram:
+    def histogram(self, family: Family, labels: tuple[str, ...]) -> Histogram:
         series = self._histograms[family.name]
         histogram = series.get(labels)
         if histogram is None:
@@ -135,9 +132,10 @@ class Tally:
                     for kind, value in zip(family.labels, row.labels, strict=True)
                 )
                 if not family.bounds:
-                    self.count(family, labels, row.total)
+                    counts = self.counter(family)
+                    counts[labels] = counts.get(labels, 0) + row.total
                 elif len(row.counts) == len(family.bounds) + 1:
-                    histogram = self._histogram(family, labels)
+                    histogram = self.histogram(family, labels)
                     histogram.counts = list(map(add, histogram.counts, row.counts))
                     histogram.total += row.total
 
@@ -155,7 +153,7 @@ class Tally:
                 else:
                     counters = CounterMetricFamily(family.name, family.help, labels=labels)
                     for values, total in self._counters[family.name].items():
-                        counters.add_metric([str(value) for value in values], total)
+                        counters.add_metric(list(values), total)
                     made.append(counters)
         yield from made
 

@@ -167,6 +167,7 @@ class Swarm:
         if pid is not None:
             place.due = None
             self._keeper = Child(pid, -1, place, time.monotonic())
+            log.info("keeper_started", pid=pid)
         return None
 
     def _keep(self) -> int:

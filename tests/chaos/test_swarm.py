@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.chaos.fleet import Fleet, Worker, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
 from tests.servers import free_port, wait_until
 
 JOBS = 1000
@@ -27,14 +27,6 @@ def exists(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def keeper(swarm: Worker) -> int:
-    """The pid of the process that has neither jobs nor a line of its own in the log."""
-    parent = swarm.process.pid
-    with open(f"/proc/{parent}/task/{parent}/children") as file:
-        (found,) = set(map(int, file.read().split())) - set(swarm.children())
-    return found
 
 
 def scrape(port: int) -> dict[str, float]:
@@ -77,7 +69,7 @@ def test_no_job_is_lost_and_nobody_is_left_running_when_the_parent_is_killed_und
     moment = moments(rng, 0.1, 0.5)
     for _ in range(2):
         swarm = crew.start("--processes", "2", "-c", "3", "-t", "1").ready(2)
-        others = [*swarm.children(), keeper(swarm)]
+        others = [*swarm.children(), swarm.told("keeper_started")[0]["pid"]]
         moment()
         swarm.kill()
         wait_until(lambda others=others: not any(map(exists, others)), 20, "the end of its children")  # type: ignore[misc]
@@ -149,7 +141,7 @@ def test_one_port_tells_about_all_children_and_its_counters_survive_a_crash(crew
     push(store, [payload(number) for number in range(100, 110)])
     wait_until(lambda: scrape(port)[done] == 110, 10, "ten more jobs counted")
     assert scrape(port)['pykiq_child_ends_total{reason="crashed"}'] == 1
-    os.kill(keeper(swarm), signal.SIGKILL)
+    os.kill(swarm.told("keeper_started")[0]["pid"], signal.SIGKILL)
     wait_until(lambda: swarm.told("keeper_crashed"), 10, "the parent's word on it")
     assert scrape(port)["pykiq_children"] == 2
     assert swarm.stop() == 0

@@ -86,12 +86,12 @@ def test_counters_do_not_go_backwards_when_a_child_is_replaced(children: Childre
     key = ("pykiq_jobs_total", "A", "low", "done")
     number = children.start(0)
     theirs = Tally()
-    theirs.count(JOBS, key[1:], 5)
+    theirs.counter(JOBS)[key[1:]] = 5
     children.merged.tally.add(theirs.take())
     children.board.mark(number, FREE)
     assert children.scrape()[key] == 5
     children.start(0)
-    theirs.count(JOBS, key[1:])
+    theirs.counter(JOBS)[key[1:]] = 1
     children.merged.tally.add(theirs.take())
     assert children.scrape()[key] == 6
 
