@@ -41,7 +41,7 @@ def test_no_job_is_lost_when_children_are_killed_again_and_again_and_each_is_rep
 ) -> None:
     push(store, mixed(JOBS, rng))
     # The leases outlive the test: what is taken over is taken over because the parent has seen the end.
-    swarm = crew.start("--processes", "3", "-c", "3", settings={"poll_interval": 0.2}).ready(3)
+    swarm = crew.start("--processes", "3", "-c", "3", settings={"lease_ttl": 120, "poll_interval": 0.2}).ready(3)
     moment, killed = moments(rng, 0.02, 0.4), set[int]()
     while left(store) > 50 and len(killed) < 6:
         moment()
@@ -102,7 +102,7 @@ def test_a_child_whose_handler_holds_the_interpreter_past_its_lease_keeps_its_jo
 def test_a_child_above_its_memory_is_replaced_at_once_and_finishes_what_it_runs(
     crew: Fleet, store: redis.Redis
 ) -> None:
-    swarm = crew.start("--max-rss", "150", "-c", "2").ready()
+    swarm = crew.start("--max-rss", "150", "-c", "2", "-t", "0.1").ready()
     (first,) = swarm.children()
     push(store, [payload(1, "LeakyJob", 200)])
     wait_until(lambda: len(swarm.told("running")) == 2, 20, "a second child")
