@@ -110,6 +110,7 @@ def test_a_child_above_its_memory_is_replaced_at_once_and_finishes_what_it_runs(
     push(store, [payload(2)])
     wait_until(lambda: crew.ledger.count()[2], 10, "a job done beside it")
     assert exists(first)
+    assert not swarm.told("stopping"), "it is not told to stop before its jobs are done: the time-out would end them"
     (crew.folder / "release").touch()
     wait_until(lambda: crew.ledger.count()[1], 10, "the job of the first child done")
     wait_until(lambda: not exists(first), 20, "the end of the first child")
