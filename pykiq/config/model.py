@@ -115,7 +115,7 @@ class Config:
     """The address the metrics are served at."""
     require: tuple[str, ...] = field(default=(), metadata=_rule(texts))
     """Modules, packages and files that declare the handlers."""
-    processes: int | None = field(default=None, metadata=_rule(optional(whole(1))))
+    processes: int | None = field(default=None, metadata=_rule(optional(whole(1, 1000))))
     """Children to run under one parent; None: this process does the work, without a parent."""
     max_rss: int | None = field(default=None, metadata=_rule(optional(whole(1))))
     """MB of resident memory beyond which a child is replaced after its current jobs; one child unless `processes`."""

@@ -85,6 +85,8 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
         ({"foreign": "leaf"}, '`foreign` is "leaf"; expected leave, retry or dead; did you mean `leave`?'),
         ({"wire": 9}, "`wire` is 9; expected auto, 8, 7 or 6"),
         ({"metrics_port": 70000}, "`metrics_port` is 70000; expected a whole number from 0 to 65535"),
+        ({"processes": 0}, "`processes` is 0; expected a whole number from 1 to 1000"),
+        ({"max_rss": "1GB"}, '`max_rss` is "1GB"; expected a whole number, 1 or more'),
         ({"strict_args": "maybe"}, '`strict_args` is "maybe"; expected true or false'),
         ({"tag": "a\nb"}, '`tag` is "a\\nb"; expected text on one line'),
         ({"queues": []}, "`queues` is []; expected at least one queue"),
