@@ -226,6 +226,19 @@ def test_the_dashboard_can_quiet_and_stop_it(redis: redis_py.Redis, running: Cal
     assert one.code == 0
 
 
+def test_a_queue_that_is_paused_keeps_its_jobs_until_it_is_resumed(
+    redis: redis_py.Redis, running: Callable[..., Running]
+) -> None:
+    redis.sadd("paused", "low")
+    push(redis, raw("Job", queue="low"), queue="low")
+    push(redis, raw("Job"))
+    running(queues=["low", "default"], lease_ttl=0.8, sweep_interval=0.2)
+    wait_until(lambda: not waiting(redis), what="the job of the other queue to be taken")
+    assert len(waiting(redis, "low")) == 1
+    redis.srem("paused", "low")
+    wait_until(lambda: not waiting(redis, "low"), what="the job to be taken")
+
+
 def test_live_and_ready_tell_quiet_from_dead(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
     let_go, started = threading.Event(), threading.Event()
     push(redis, raw("Job"))
