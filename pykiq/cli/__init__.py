@@ -3,15 +3,25 @@
 Exit codes, of every subcommand:
 
     0   done; for `run`: a clean stop, on a signal or from a dashboard
-    1   could not start or go on: no Redis, one too old, a cluster, a handler module that raises
+    1   could not start or go on: no Redis, one too old, a cluster, a handler module that raises; for actions on jobs
+        and for `doctor`: something could not be done, something is wrong
     2   bad configuration or usage: one line on standard error says what was given and what was expected
 
-    main.py      the command group, and how every error becomes one line and one code
+    main.py      the command group: subcommands loaded when used, every error one line and one code
     options.py   flags shared by the subcommands, and how they become settings
-    run.py push.py stats.py   the subcommands
-    require.py   loading the modules that declare handlers
-    startup.py   what is checked and said before the first job
-    waiting.py   which classes wait in the queues
+    connected.py a connection for the length of one command
+    run.py       `run`; require.py loads handlers, startup.py says what starts, waiting.py which classes wait
+    push.py      `push`; each.py a job per line of a file
+    jobs.py      `retries`, `scheduled`, `dead`
+    queues.py    `queues`, `pause`, `resume`
+    fleet.py     `processes`, `busy`, `quiet`, `stop`
+    stats.py doctor/   the numbers; what is wrong
+    top.py       `top`; frame.py makes one frame of it, without any I/O
+    stubs*.py mark.py  declarations for the other language; deploy marks
+
+    filters.py   which jobs are meant        bulk.py      asking, counting, telling
+    showing.py   jobs on the screen, as JSON progress.py  a bar where somebody sees it
+    table.py     tables that fit             times.py     moments as people write them
 """
 
 from __future__ import annotations
