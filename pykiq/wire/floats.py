@@ -9,11 +9,13 @@ from __future__ import annotations
 from pykiq.wire import grisu
 from pykiq.wire.dialect import Dialect
 
+FIXED_FROM, FIXED_BELOW = 1e-4, 1e15
+"""Sizes that Python, orjson, and Ruby with the shortest digits, spell alike: without an exponent. Zero is another."""
+
 
 def has_common_spelling(value: float, text: str) -> bool:
     """Tell whether `text` is how Python and orjson, and Ruby with the shortest digits, spell `value`."""
-    size = abs(value)
-    return (1e-4 <= size < 1e15 or size == 0.0) and float.__repr__(value) == text
+    return (FIXED_FROM <= abs(value) < FIXED_BELOW or value == 0.0) and float.__repr__(value) == text
 
 
 def spell(value: float, dialect: Dialect) -> str:
@@ -25,7 +27,7 @@ def spell(value: float, dialect: Dialect) -> str:
     sign = "-" if value < 0 else ""
     if dialect.short_floats and size != 0.0:
         return sign + _short(*grisu.digits(size))
-    if 1e-4 <= size < 1e15 or size == 0.0:
+    if FIXED_FROM <= size < FIXED_BELOW or size == 0.0:
         return float.__repr__(value)
     return sign + _long(*_shortest(size))
 

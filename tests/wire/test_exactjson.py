@@ -157,9 +157,18 @@ def test_more_than_a_hundred_levels_are_refused(depth: int) -> None:
         dumps(value)
 
 
+def test_tuples_are_levels_too() -> None:
+    value: tuple[Any, ...] = ()
+    for _ in range(100):
+        value = (value,)
+    with pytest.raises(PayloadError, match="nested more than 100 levels"):
+        dumps(value)
+
+
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     raw = b"[" + b",".join([b"[1]"] * 500) + b',"' + b"[" * 500 + b'"]'
     assert dumps(loads(raw)) == raw
+    assert type(loads(b"[0.5," + raw[1:])[0]) is float
 
 
 class Colour(enum.Enum):
