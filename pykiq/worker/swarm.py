@@ -81,7 +81,6 @@ class Swarm:
         self._quiet = self._stopping = self._unclean = False
         self._crashed = self._recycled = 0
         self._board = Board(2 * count + SPARE)
-        self._tether = Tether()
         self._merged: Merged | None = None
         self._endpoint: Endpoint | None = None
         if config.metrics_port is not None:
@@ -93,6 +92,7 @@ class Swarm:
                 alive=self._merged.alive,
                 ready=self._merged.ready,
             )
+        self._tether = Tether()  # last: a port that is taken must not leave its descriptors open
 
     def run(self) -> int:
         """Run until all children have stopped; returns the exit code. In a child it returns that of the child."""
