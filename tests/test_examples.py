@@ -179,6 +179,16 @@ def test_jobs_for_ruby_wait_in_its_queue(redis: redis_py.Redis, redis_url: str) 
     assert 'args[2]["at"]' in printed
 
 
+def test_operating_moves_and_counts_jobs(redis: redis_py.Redis, redis_url: str) -> None:
+    printed = push("examples/operating.py", environment(redis_url)).splitlines()
+    assert printed == [
+        *("pushed now: 2", "deleted: True", "dead lately: []"),
+        "waiting: {'reports': 1} retries: 0",
+    ]
+    assert redis.llen("queue:reports") == 1
+    assert redis.zcard("schedule") == 0
+
+
 ASK_FASTAPI = """
 import sys, time
 sys.path.insert(0, "examples")

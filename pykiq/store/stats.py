@@ -64,11 +64,12 @@ def read(client: redis.Redis, now: float) -> Stats:
         key = keys.queue("").encode() + name
         second.llen(key)
         second.lindex(key, -1)
-    answers = second.execute()
+    # What is no hash or no list under such a name has nothing to say, and keeps nobody from the other numbers.
+    answers = [None if isinstance(one, Exception) else one for one in second.execute(raise_on_error=False)]
     busy = [_number(answer) for answer in answers[: len(identities)] if answer is not None]
     pairs = answers[len(identities) :]
     queues = tuple(
-        QueueStats(text(name), int(size), latency(oldest, now), name in paused)
+        QueueStats(text(name), int(size or 0), latency(oldest, now), name in paused)
         for name, size, oldest in zip(names, pairs[::2], pairs[1::2], strict=True)
     )
     return Stats(

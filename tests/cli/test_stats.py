@@ -56,8 +56,12 @@ def test_odd_bytes_are_no_error(redis: redis_py.Redis) -> None:
     redis.lpush("queue:broken", b"not json")
     redis.lpush(b"queue:\xff", b'{"class":"A"}')
     redis.set("stat:processed", "many")
+    redis.sadd("processes", "stat:processed")
+    redis.sadd("queues", "string")
+    redis.set("queue:string", "x")
     found = read(redis, 1000.0)
-    assert [(queue.size, queue.latency) for queue in found.queues] == [(1, 0.0), (1, 0.0)]
+    assert [(queue.size, queue.latency) for queue in found.queues] == [(1, 0.0), (0, 0.0), (1, 0.0)]
+    assert found.processes == 0
     assert found.processed == 0
     assert "\\udcff" in shown(found, None)
 
