@@ -43,6 +43,9 @@ FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with
 @click.option("--foreign", metavar="leave|retry|dead", help="Jobs without a handler here; leave by default.")
 @click.option("--wire", metavar="auto|8|7|6", help="Whose dialect is written; auto by default.")
 @click.option("--metrics-port", metavar="PORT", help="Serve /metrics, /live and /ready there.")
+@click.option(
+    "--metrics-max-classes", metavar="N", help="Classes and queues with a label of their own; 200 by default."
+)
 @click.option("--log-format", metavar="auto|json|pretty", help="auto is pretty on a terminal, JSON elsewhere.")
 @click.option("-v", "--verbose", is_flag=True, help="Log at level debug.")
 def run(**parameters: Any) -> int:

@@ -39,6 +39,7 @@ VARIABLES: Mapping[str, str] = {
     "PYKIQ_LOG_LEVEL": "log_level",
     "PYKIQ_METRICS_PORT": "metrics_port",
     "PYKIQ_METRICS_HOST": "metrics_host",
+    "PYKIQ_METRICS_MAX_CLASSES": "metrics_max_classes",
     "PYKIQ_PROCESSES": "processes",
     "PYKIQ_MAX_RSS": "max_rss",
     "PYKIQ_LEASE_TTL": "lease_ttl",

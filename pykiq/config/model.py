@@ -111,6 +111,8 @@ class Config:
     """Nothing below this level is logged."""
     metrics_port: int | None = field(default=None, metadata=_rule(optional(whole(0, 65535))))
     """Where Prometheus finds /metrics; None serves nothing, 0 takes any free port."""
+    metrics_max_classes: int = field(default=200, metadata=_rule(whole(1)))
+    """How many classes, and how many queues, get a label of their own; later ones share `other`."""
     metrics_host: str = field(default="0.0.0.0", metadata=_rule(filled_text))
     """The address the metrics are served at."""
     require: tuple[str, ...] = field(default=(), metadata=_rule(texts))

@@ -16,6 +16,8 @@ from pykiq.errors import Unreadable
 from pykiq.wire import keys
 from pykiq.wire.payload import latency, parse
 
+DUE = (keys.RETRY, keys.SCHEDULE)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -25,6 +27,9 @@ class Reading:
     sizes: dict[str, int] = field(default_factory=dict)
     latencies: dict[str, float] = field(default_factory=dict)
     sets: dict[str, int] = field(default_factory=dict)
+    lateness: dict[str, float] = field(default_factory=dict)  # seconds, of `retry` and `schedule`
+    paused: dict[str, bool] = field(default_factory=dict)
+    seconds: float = 0.0  # that the round trip took
 
 
 def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
@@ -33,9 +38,14 @@ def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
         for queue in queues:
             pipeline.llen(keys.queue(queue))
             pipeline.lindex(keys.queue(queue), -1)
+        for key in DUE:
+            pipeline.zrange(key, 0, 0, withscores=True)
+        pipeline.smembers(keys.PAUSED)
         for key in (keys.RETRY, keys.SCHEDULE, keys.DEAD):
             pipeline.zcard(key)
+        began = time.perf_counter()
         replies: list[Any] = pipeline.execute(raise_on_error=False)
+        took = time.perf_counter() - began
     if all(isinstance(reply, Exception) for reply in replies):
         return Reading(up=False)  # loading its data, or we may not read
     sizes, latencies = {}, {}
@@ -48,7 +58,11 @@ def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
                 latencies[queue] = waited
     names = ("retry", "schedule", "dead")
     sets = {name: n for name, n in zip(names, replies[-3:], strict=True) if isinstance(n, int)}
-    return Reading(True, sizes, latencies, sets)
+    firsts = zip(DUE, replies[-6:-4], strict=True)
+    lateness = {key: max(0.0, now - first[0][1]) if first else 0.0 for key, first in firsts if isinstance(first, list)}
+    members = replies[-4]
+    paused = {queue: queue.encode() in members for queue in queues} if isinstance(members, (set, list)) else {}
+    return Reading(True, sizes, latencies, sets, lateness, paused, took)
 
 
 def oldest_latency(oldest: object, now: float) -> float | None:
@@ -104,9 +118,25 @@ class Backlog(Collector):
         )
         for queue, seconds in reading.latencies.items():
             latencies.add_metric([queue], seconds)
+        paused = GaugeMetricFamily("pykiq_queue_paused", "1 when no jobs are taken from it.", labels=["queue"])
+        for queue, is_paused in reading.paused.items():
+            paused.add_metric([queue], int(is_paused))
+        lateness = GaugeMetricFamily(
+            "pykiq_schedule_lateness_seconds",
+            "How long the first job that is due has not been moved to its queue.",
+            labels=["set"],
+        )
+        for key, late in reading.lateness.items():
+            lateness.add_metric([key], late)
+        trip = GaugeMetricFamily("pykiq_redis_round_trip_seconds", "How long Redis took for this scrape.", labels=[])
+        if reading.up:
+            trip.add_metric([], reading.seconds)
         yield GaugeMetricFamily("pykiq_redis_up", "1 when Redis answered this scrape.", value=int(reading.up))
+        yield trip
         yield size
         yield latencies
+        yield paused
+        yield lateness
         for name, help_text in (
             ("retry", "Jobs waiting for another try."),
             ("schedule", "Jobs scheduled for later."),

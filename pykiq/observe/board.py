@@ -18,7 +18,7 @@ _QUIET, _ANSWERING, _STOPPED = 1, 2, 4
 _TOTALS = struct.Struct("=QQ")
 _POST = struct.Struct("=QQd16s")
 _STATE = struct.Struct("=Q")
-_REPORT = struct.Struct("=dQQQ")
+_REPORT = struct.Struct("=dQQQQ")
 _STATE_AT = 0
 _POST_AT = _STATE_AT + _STATE.size
 _REPORT_AT = _POST_AT + _POST.size
@@ -40,6 +40,7 @@ class Report(NamedTuple):
     turned: float
     rss_kb: int = 0
     busy: int = 0
+    in_flight: int = 0
     quiet: bool = False
     answering: bool = False
     stopped: bool = False  # it has stopped cleanly, and is about to end
@@ -89,7 +90,7 @@ class Board:
     def report(self, number: int, report: Report) -> None:
         flags = report.quiet * _QUIET | report.answering * _ANSWERING | report.stopped * _STOPPED
         # The flags come last: who sees `quiet` sees no count of jobs from before it.
-        values = (report.turned, report.rss_kb, report.busy, flags)
+        values = (report.turned, report.rss_kb, report.busy, report.in_flight, flags)
         _REPORT.pack_into(self._memory, self._at(number) + _REPORT_AT, *values)
 
     # For everybody.
@@ -97,8 +98,10 @@ class Board:
     def row(self, number: int) -> Row:
         at = self._at(number)
         pid, place, started, nonce = _POST.unpack_from(self._memory, at + _POST_AT)
-        turned, rss_kb, busy, flags = _REPORT.unpack_from(self._memory, at + _REPORT_AT)
-        report = Report(*(turned, rss_kb, busy), bool(flags & _QUIET), bool(flags & _ANSWERING), bool(flags & _STOPPED))
+        turned, rss_kb, busy, in_flight, flags = _REPORT.unpack_from(self._memory, at + _REPORT_AT)
+        report = Report(
+            *(turned, rss_kb, busy, in_flight), bool(flags & _QUIET), bool(flags & _ANSWERING), bool(flags & _STOPPED)
+        )
         post = Post(pid, place, started, nonce.rstrip(b"\0").decode())
         return Row(number, self._state(number), post, report)
 

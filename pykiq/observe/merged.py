@@ -34,9 +34,9 @@ def unpack(datagram: bytes) -> list[Row]:
 class Merged(Collector):
     """The collector of a swarm. `concurrency` is one child's."""
 
-    def __init__(self, board: Board, *, concurrency: int, backlog: Backlog) -> None:
+    def __init__(self, board: Board, *, concurrency: int, backlog: Backlog, max_classes: int = 200) -> None:
         self.registry = CollectorRegistry()
-        self.tally = Tally()
+        self.tally = Tally(max_classes)
         self._board = board
         self._concurrency = concurrency
         self._last_turn = time.monotonic()
@@ -56,6 +56,10 @@ class Merged(Collector):
         yield GaugeMetricFamily("pykiq_busy", "Jobs running now.", value=sum(child.report.busy for child in children))
         yield GaugeMetricFamily("pykiq_concurrency", "Jobs it can run at once.", value=slots)
         yield GaugeMetricFamily("pykiq_children", "Children that run.", value=len(children))
+        held = sum(child.report.in_flight for child in children)
+        yield GaugeMetricFamily("pykiq_in_flight", "Jobs claimed and not settled.", value=held)
+        resident = sum(child.report.rss_kb for child in children) * 1024
+        yield GaugeMetricFamily("pykiq_rss_bytes", "Resident memory.", value=resident)
         memory = GaugeMetricFamily("pykiq_child_rss_bytes", "Resident memory of a child.", labels=["child"])
         for place, bytes_held in _memory(children).items():
             memory.add_metric([str(place)], bytes_held)

@@ -12,7 +12,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pykiq.observe.backlog import Backlog
-from pykiq.observe.tally import DURATION, JOBS, WAIT, Tally
+from pykiq.observe.memory import rss_kb
+from pykiq.observe.tally import DURATION, FOREIGN, JOBS, WAIT, Tally
 from pykiq.records import Assigned, Settled, Word
 from pykiq.wire.payload import latency
 
@@ -28,6 +29,7 @@ class Metrics(Collector):
         *,
         concurrency: int,
         busy: Callable[[], int],
+        in_flight: Callable[[], int],
         quiet: Callable[[], bool],
         backlog: Backlog | None = None,
         max_classes: int = 200,
@@ -36,6 +38,7 @@ class Metrics(Collector):
         self.tally = Tally(max_classes)
         self._concurrency = concurrency
         self._busy = busy
+        self._in_flight = in_flight
         self._quiet = quiet
         self.registry.register(self)
         if backlog is not None:
@@ -54,12 +57,14 @@ class Metrics(Collector):
     def settled(self, batch: Sequence[Settled]) -> None:
         label, histogram = self.tally.label, self.tally.histogram
         with self.tally.lock:
-            jobs = self.tally.counter(JOBS)
+            jobs, foreign = self.tally.counter(JOBS), self.tally.counter(FOREIGN)
             for settled in batch:
                 outcome = settled.outcome
                 name = label("class", outcome.name or "?")
                 key = (name, label("queue", outcome.claimed.queue), settled.fate._value_)
                 jobs[key] = jobs.get(key, 0) + 1
+                if outcome.word is Word.FOREIGN:
+                    foreign[name,] = foreign.get((name,), 0) + 1
                 if outcome.word in _RAN and outcome.started_at:
                     histogram(DURATION, (name,)).observe(max(0.0, outcome.elapsed))
 
@@ -71,4 +76,6 @@ class Metrics(Collector):
         yield GaugeMetricFamily("pykiq_up", "1 while the process runs.", value=1)
         yield GaugeMetricFamily("pykiq_quiet", "1 when it takes no new jobs.", value=int(self._quiet()))
         yield GaugeMetricFamily("pykiq_busy", "Jobs running now.", value=self._busy())
+        yield GaugeMetricFamily("pykiq_in_flight", "Jobs claimed and not settled.", value=self._in_flight())
+        yield GaugeMetricFamily("pykiq_rss_bytes", "Resident memory.", value=rss_kb() * 1024)
         yield GaugeMetricFamily("pykiq_concurrency", "Jobs it can run at once.", value=self._concurrency)

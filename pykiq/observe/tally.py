@@ -33,8 +33,11 @@ class Family(NamedTuple):
 JOBS = Family("pykiq_jobs", "Jobs that ended, by what became of them.", ("class", "queue", "outcome"))
 DURATION = Family("pykiq_job_duration_seconds", "Execution time.", ("class",), DURATION_BUCKETS)
 WAIT = Family("pykiq_job_wait_seconds", "From enqueued to claimed.", ("queue",), WAIT_BUCKETS)
+FOREIGN = Family("pykiq_foreign_jobs", "Jobs claimed that have no handler in this process.", ("class",))
+TAKEOVERS = Family("pykiq_takeovers", "Jobs taken over from processes that died.", ())
+POISON_PILLS = Family("pykiq_poison_pills", "Of those, jobs that went to the dead set: once too often.", ())
 
-FAMILIES = {family.name: family for family in (JOBS, DURATION, WAIT)}
+FAMILIES = {family.name: family for family in (JOBS, DURATION, WAIT, FOREIGN, TAKEOVERS, POISON_PILLS)}
 BOUNDED = frozenset({"class", "queue"})  # labels whose values come from payloads
 
 
@@ -83,7 +86,10 @@ class Tally:
         self._clear()
 
     def _clear(self) -> None:
-        self._counters = {family.name: {} for family in FAMILIES.values() if not family.bounds}
+        # A series without labels is there from the start: an alert on its rate needs the zero before the first one.
+        self._counters = {
+            family.name: {} if family.labels else {(): 0} for family in FAMILIES.values() if not family.bounds
+        }
         self._histograms = {family.name: {} for family in FAMILIES.values() if family.bounds}
 
     def label(self, kind: str, name: str) -> str:
@@ -115,7 +121,9 @@ class Tally:
         with self.lock:
             counters, histograms = self._counters, self._histograms
             self._clear()
-        rows = [Row(name, labels, total) for name, series in counters.items() for labels, total in series.items()]
+        rows = [
+            Row(name, labels, total) for name, series in counters.items() for labels, total in series.items() if total
+        ]
         for name, each in histograms.items():
             rows += [Row(name, labels, one.total, tuple(one.counts)) for labels, one in each.items()]
         return rows

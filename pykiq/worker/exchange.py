@@ -118,6 +118,10 @@ class Exchange:
         """Whether Redis may yet move a job to this process, for a connection that broke a moment ago."""
         return time.monotonic() < self._doubt_until
 
+    def in_flight(self) -> int:
+        """How many jobs are claimed and not settled. May be called from any thread."""
+        return len(self._flight)
+
     def running(self) -> list[Running]:
         """Thread (or task) number, job and start (epoch s) of what runs now."""
         return [one for pool in self._pools.values() for one in pool.running()]

@@ -114,7 +114,8 @@ class Keeper:
 
     def _take_over(self, row: Row) -> None:
         self._fleet = fleet.read(self._client)
-        tell_takeovers(reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry))
+        taken = reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry)
+        tell_takeovers(taken, self._merged.tally if self._merged else None)
         self._board.mark(row.number, FREE)
 
     def _berth(self, row: Row) -> Berth:

@@ -18,6 +18,7 @@ from pykiq.client.repush import problem, repushed
 from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
 from pykiq.records import Assigned, Later, Settled
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
@@ -46,6 +47,7 @@ class Poller:
         *,
         dialect: Callable[[dict[str, Any]], Dialect],
         poison_entry: Callable[[bytes, str, str, float], bytes],
+        tally: Tally | None = None,
     ) -> None:
         self._config = config
         self._berth = berth
@@ -53,6 +55,7 @@ class Poller:
         self._chain = chain
         self._dialect = dialect
         self._poison_entry = poison_entry
+        self._tally = tally
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._wakes_at = 0.0  # epoch seconds: when the next round begins by itself
@@ -139,11 +142,15 @@ class Poller:
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._config.sweep_interval
-        tell_takeovers(reclaim.sweep(self._client, self._berth, self._config, self._poison_entry))
+        tell_takeovers(reclaim.sweep(self._client, self._berth, self._config, self._poison_entry), self._tally)
 
 
-def tell_takeovers(taken: Sequence[Takeover]) -> None:
-    """One line for each process whose jobs were taken over."""
+def tell_takeovers(taken: Sequence[Takeover], tally: Tally | None) -> None:
+    """One line for each process whose jobs were taken over, and the counts for the metrics."""
+    if taken and tally is not None:
+        with tally.lock:
+            tally.counter(TAKEOVERS)[()] += len(taken)
+            tally.counter(POISON_PILLS)[()] += sum(one.poison for one in taken)
     for owner in sorted({one.owner for one in taken}):
         mine = [one for one in taken if one.owner == owner]
         poison = sum(one.poison for one in mine)

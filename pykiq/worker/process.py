@@ -88,7 +88,9 @@ class Process:
         self.metrics = Metrics(
             concurrency=heartbeat.total_concurrency(config),
             busy=lambda: len(self.exchange.running()),
+            in_flight=lambda: self.exchange.in_flight(),
             quiet=self._quiet.is_set,
+            max_classes=config.metrics_max_classes,
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
         self._poller = Poller(
@@ -98,6 +100,7 @@ class Process:
             on_push,
             dialect=failing.dialect,
             poison_entry=failing.poison_entry,
+            tally=self.metrics.tally,
         )
         self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
         self.exchange = Exchange(

@@ -85,7 +85,12 @@ class Swarm:
         self._endpoint: Endpoint | None = None
         if config.metrics_port is not None:
             backlog = Backlog(lambda: connect(config, timeout=1.0), config.queues)
-            self._merged = Merged(self._board, concurrency=config.concurrency, backlog=backlog)
+            self._merged = Merged(
+                self._board,
+                concurrency=config.concurrency,
+                backlog=backlog,
+                max_classes=config.metrics_max_classes,
+            )
             self._endpoint = Endpoint(
                 *(config.metrics_host, config.metrics_port),
                 registry=self._merged.registry,

@@ -41,10 +41,18 @@ def scrape(backlog: Backlog) -> dict[tuple[str, ...], float]:
 def test_what_waits_is_read_when_somebody_scrapes(redis: redis_py.Redis) -> None:
     redis.lpush("queue:low", json.dumps({"enqueued_at": 1_700_000_004.5}), json.dumps({"enqueued_at": NOW - 1.5}))
     redis.lpush("queue:ms", json.dumps({"enqueued_at": 1_700_000_007_500}))
-    redis.zadd("retry", {"a": 1, "b": 2})
-    redis.zadd("schedule", {"a": 1})
+    redis.zadd("retry", {"a": NOW - 2.5, "b": NOW - 1})
+    redis.zadd("schedule", {"a": NOW + 60})
+    redis.sadd("paused", "ms", "another")
     backlog = Backlog(lambda: redis, ["low", "ms", "empty", "low"], clock=lambda: NOW)
-    assert scrape(backlog) == {
+    scraped = scrape(backlog)
+    assert scraped.pop(("pykiq_redis_round_trip_seconds",)) > 0
+    assert scraped == {
+        ("pykiq_queue_paused", "low"): 0,
+        ("pykiq_queue_paused", "ms"): 1,
+        ("pykiq_queue_paused", "empty"): 0,
+        ("pykiq_schedule_lateness_seconds", "retry"): 2.5,
+        ("pykiq_schedule_lateness_seconds", "schedule"): 0,
         ("pykiq_redis_up",): 1,
         ("pykiq_queue_size", "low"): 2,
         ("pykiq_queue_size", "ms"): 1,

@@ -26,7 +26,9 @@ def first_column(document: str) -> set[str]:
 
 
 def test_every_metric_is_documented_with_its_type_and_labels(redis: redis_py.Redis) -> None:
-    one = Metrics(concurrency=1, busy=lambda: 0, quiet=lambda: False, backlog=Backlog(lambda: redis, ["low"]))
+    one = Metrics(
+        concurrency=1, busy=lambda: 0, in_flight=lambda: 0, quiet=lambda: False, backlog=Backlog(lambda: redis, ["low"])
+    )
     many = Merged(Board(1), concurrency=1, backlog=Backlog(lambda: redis, ["low"]))
     single, exposed = (
         {

@@ -45,7 +45,13 @@ def ask(endpoint: Endpoint, path: str, method: str = "GET", **headers: str) -> t
 
 def test_prometheus_can_scrape_jobs_and_backlog(redis: redis_py.Redis) -> None:
     redis.lpush("queue:critical", "{}", "{}")
-    metrics = Metrics(concurrency=10, busy=lambda: 1, quiet=lambda: False, backlog=Backlog(lambda: redis, ["critical"]))
+    metrics = Metrics(
+        concurrency=10,
+        busy=lambda: 1,
+        in_flight=lambda: 1,
+        quiet=lambda: False,
+        backlog=Backlog(lambda: redis, ["critical"]),
+    )
     metrics.settled([settled()])
     with serving(metrics.registry) as endpoint:
         status, kind, body = ask(endpoint, "/metrics")
@@ -63,7 +69,7 @@ def test_prometheus_can_scrape_jobs_and_backlog(redis: redis_py.Redis) -> None:
 
 
 def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
-    metrics = Metrics(concurrency=10, busy=lambda: 1, quiet=lambda: False)
+    metrics = Metrics(concurrency=10, busy=lambda: 1, in_flight=lambda: 1, quiet=lambda: False)
     with serving(metrics.registry) as endpoint:
         status, kind, body = ask(endpoint, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert status == 200
@@ -73,7 +79,13 @@ def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
 
 def test_process_metrics_are_there_while_redis_is_not() -> None:
     with connect(Config.of(redis=f"redis://127.0.0.1:{free_port()}/0")) as gone:
-        metrics = Metrics(concurrency=10, busy=lambda: 1, quiet=lambda: False, backlog=Backlog(lambda: gone, ["low"]))
+        metrics = Metrics(
+            concurrency=10,
+            busy=lambda: 1,
+            in_flight=lambda: 1,
+            quiet=lambda: False,
+            backlog=Backlog(lambda: gone, ["low"]),
+        )
         with serving(metrics.registry) as endpoint:
             status, _, body = ask(endpoint, "/metrics")
     assert status == 200

@@ -44,11 +44,11 @@ def children(redis: redis_py.Redis) -> Children:
 
 
 def test_a_row_tells_what_was_written_by_parent_and_child(children: Children) -> None:
-    number = children.start(3, rss_kb=7, busy=2, quiet=True, answering=True)
+    number = children.start(3, rss_kb=7, busy=2, in_flight=5, quiet=True, answering=True)
     (row,) = children.board.in_state(ALIVE)
     assert (row.number, row.post.pid, row.post.place, row.post.nonce) == (number, 1000, 3, "000000000000")
     assert (row.report.rss_kb, row.report.busy, row.report.quiet, row.report.answering) == (7, 2, True, True)
-    assert not row.report.stopped
+    assert (row.report.in_flight, row.report.stopped) == (5, False)
 
 
 def test_a_row_is_free_again_when_nothing_is_left_to_do_for_its_child(children: Children) -> None:

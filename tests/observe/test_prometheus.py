@@ -28,7 +28,7 @@ def sample(name: str, **labels: str) -> Sample:
 
 
 def metrics(max_classes: int = 200) -> Metrics:
-    return Metrics(concurrency=10, busy=lambda: 3, quiet=lambda: False, max_classes=max_classes)
+    return Metrics(concurrency=10, busy=lambda: 3, in_flight=lambda: 4, quiet=lambda: False, max_classes=max_classes)
 
 
 def test_jobs_are_counted_by_class_queue_and_outcome() -> None:
@@ -97,7 +97,7 @@ def test_a_pushers_clock_that_is_ahead_makes_no_negative_wait() -> None:
 
 def test_the_process_says_whether_it_is_up_busy_and_quiet() -> None:
     quiet, busy = False, 3
-    seen = Metrics(concurrency=10, busy=lambda: busy, quiet=lambda: quiet)
+    seen = Metrics(concurrency=10, busy=lambda: busy, in_flight=lambda: 0, quiet=lambda: quiet)
 
     def gauges() -> list[float]:
         samples = scrape(seen)
@@ -111,10 +111,24 @@ def test_the_process_says_whether_it_is_up_busy_and_quiet() -> None:
 def test_classes_beyond_the_limit_are_counted_together() -> None:
     seen = metrics(max_classes=2)
     seen.settled([settled(name=name) for name in ("A", "B", "C", "D", "A")])
-    counted = {dict(labels)["class"]: value for (name, labels), value in scrape(seen).items() if name.endswith("total")}
+    counted = {
+        dict(labels)["class"]: value for (name, labels), value in scrape(seen).items() if name == "pykiq_jobs_total"
+    }
     assert counted == {"A": 2, "B": 1, "other": 2}
     durations = {dict(labels)["class"] for name, labels in scrape(seen) if name.startswith("pykiq_job_duration")}
     assert durations == {"A", "B", "other"}
+
+
+def test_jobs_without_a_handler_are_counted_by_class() -> None:
+    seen = metrics()
+    seen.settled([settled(Word.FOREIGN, Fate.HANDED_BACK, name="Ruby::Job"), settled()])
+    assert scrape(seen)[sample("pykiq_foreign_jobs_total", class_="Ruby::Job")] == 1
+
+
+def test_what_a_process_holds_is_told() -> None:
+    samples = scrape(metrics())
+    assert samples[sample("pykiq_in_flight")] == 4
+    assert samples[sample("pykiq_rss_bytes")] > 1_000_000
 
 
 def test_odd_names_from_payloads_survive_the_text_format() -> None:

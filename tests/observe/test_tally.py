@@ -5,17 +5,17 @@ from __future__ import annotations
 from prometheus_client.core import Metric
 
 from pykiq.observe.merged import pack, unpack
-from pykiq.observe.tally import DURATION, JOBS, WAIT, Row, Tally, sendable
+from pykiq.observe.tally import DURATION, JOBS, TAKEOVERS, WAIT, Row, Tally, sendable
 
 
 def samples(tally: Tally) -> dict[tuple[str, ...], float]:
-    """Every sample of a tally but the buckets, by name and label values."""
+    """Every sample of a tally but buckets and zeros, by name and label values."""
     families: list[Metric] = list(tally.collect())
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in families
         for sample in family.samples
-        if not sample.name.endswith("_bucket")
+        if not sample.name.endswith("_bucket") and sample.value
     }
 
 
@@ -81,3 +81,13 @@ def test_a_datagram_holds_no_more_than_fits_whatever_the_names() -> None:
     portions = [pack(portion) for portion in sendable(tally.take())]
     assert max(map(len, portions)) < 100_000  # a Unix socket takes twice that
     assert sum(len(unpack(portion)) for portion in portions) == 400
+
+
+def test_what_has_no_labels_is_there_before_it_happens_and_not_sent_until_then() -> None:
+    """`rate()` sees the first takeover only if there was a zero before it."""
+    tally = Tally()
+    names = {sample.name: sample.value for family in tally.collect() for sample in family.samples}
+    assert names == {"pykiq_takeovers_total": 0, "pykiq_poison_pills_total": 0}
+    assert tally.take() == []
+    tally.counter(TAKEOVERS)[()] += 2
+    assert tally.take() == [Row(TAKEOVERS.name, (), 2)]

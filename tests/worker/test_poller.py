@@ -15,13 +15,15 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
 from pykiq.records import Claimed, Fate, Later, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.due import Move
+from pykiq.store.reclaim import Takeover
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.worker.poller import HELD_BACK, Poller, repush
+from pykiq.worker.poller import HELD_BACK, Poller, repush, tell_takeovers
 from tests import captures
 from tests.servers import wait_until
 from tests.worker.stage import threads_here
@@ -306,3 +308,9 @@ def test_a_retry_of_this_process_that_is_due_before_the_next_round_brings_it_for
     poller.settled([Settled(outcome, Fate.RETRY)])
     wait_until(lambda: redis.llen("queue:low") == 1, 5, "the retry moved")
     poller.close()
+
+
+def test_jobs_taken_over_are_counted_and_poison_pills_among_them() -> None:
+    tally = Tally()
+    tell_takeovers([Takeover("a:1:x", "low", b"{}", poison) for poison in (False, True, False)], tally)
+    assert {row.name: row.total for row in tally.take()} == {TAKEOVERS.name: 3, POISON_PILLS.name: 1}
