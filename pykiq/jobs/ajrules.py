@@ -54,11 +54,11 @@ class RetryOn:
         counted_as: Sequence[str] | None = None,
     ) -> None:
         self.errors = _errors("RetryOn", errors)
-        self.wait = _wait(wait)
+        self.wait = wait if callable(wait) else _wait(wait)
         if attempts != "unlimited" and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
             raise RegistrationError(f"RetryOn has attempts={attempts!r}; expected a positive number or 'unlimited'")
         self.attempts = None if attempts == "unlimited" else attempts
-        self.jitter = jitter
+        self.jitter = _seconds("jitter", jitter)
         self.queue = queue
         self.priority = priority
         self.exhausted = None if exhausted is None else _plain("RetryOn's exhausted", exhausted)
@@ -73,8 +73,7 @@ class RetryOn:
         if isinstance(self.wait, str):
             wait: float = executions**4
             return wait + chance() * wait * self.jitter + 2
-        wait = float(number(self.wait, "wait"))
-        return wait + chance() * wait * self.jitter
+        return self.wait + chance() * self.wait * self.jitter
 
     def rescue(self, job: ActiveJob, error: BaseException) -> bool:
         """Whether that was the end of `error`."""
@@ -179,32 +178,45 @@ def _rescues(what: str, given: Any) -> tuple[Rescue, ...]:
     return listed
 
 
-def _hooks(what: str, given: Any) -> tuple[Callable[..., Any], ...]:
+def _hooks(what: str, given: Any, takes: str = "(job)") -> tuple[Callable[..., Any], ...]:
     listed = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     for hook in listed:
         if not callable(hook):
-            raise RegistrationError(f"{what} is {hook!r:.80}; expected a function (job), or a list of them")
+            raise RegistrationError(f"{what} is {hook!r:.80}; expected a function {takes}, or a list of them")
         yields = inspect.isgeneratorfunction(code_of(hook)) or inspect.isasyncgenfunction(code_of(hook))
         if yields is not what.endswith("around_perform"):
             kind = "generator function (job) with one `yield`" if not yields else "function without `yield`"
             raise RegistrationError(f"{what} is {short_name(hook)}; expected a {kind}")
+        _check_takes(what, hook, takes)
     return listed
 
 
 def _plain_hooks(what: str, given: Any) -> tuple[Callable[..., Any], ...]:
-    return tuple(_plain(what, hook) for hook in _hooks(what, given))
+    return tuple(_plain(what, hook) for hook in _hooks(what, given, "(job, error)"))
 
 
-def _queue_as(what: str, given: Any) -> Callable[..., object]:
+def _queue_as(what: str, given: Any) -> Any:
     if not callable(given):
         raise RegistrationError(f"{what} is {given!r:.80}; expected a function of the arguments; or use `queue`")
-    return _plain(what, given)
+    if inspect.iscoroutinefunction(code_of(given)):
+        raise RegistrationError(f"{what} is {given!r:.80}; expected a plain function of the arguments")
+    return given
 
 
-def _plain(what: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(what: str, hook: Callable[..., Any], takes: str = "(job, error)") -> Callable[..., Any]:
     if not callable(hook) or inspect.iscoroutinefunction(code_of(hook)):
-        raise RegistrationError(f"{what} is {hook!r:.80}; expected a plain function")
+        raise RegistrationError(f"{what} is {hook!r:.80}; expected a plain function {takes}")
+    _check_takes(what, hook, takes)
     return hook
+
+
+def _check_takes(what: str, hook: Callable[..., Any], takes: str) -> None:
+    try:
+        inspect.signature(hook).bind(*takes.split(","))
+    except TypeError as mismatch:
+        raise RegistrationError(f"{what} is {short_name(hook)}, which does not take {takes}: {mismatch}") from None
+    except ValueError:
+        return  # written in C and saying nothing about itself
 
 
 def _errors(what: str, errors: tuple[Any, ...]) -> Errors:
@@ -216,13 +228,16 @@ def _errors(what: str, errors: tuple[Any, ...]) -> Errors:
     return errors
 
 
-def _wait(given: Wait) -> Wait:
+def _wait(given: int | float | timedelta | str) -> float | str:
     if isinstance(given, str):
         if given not in GROWING:
             raise RegistrationError(f"RetryOn has wait={given!r}; expected seconds, a function or {GROWING[0]!r}")
-    elif not callable(given):
-        try:
-            number(given, "wait")
-        except PayloadError as error:
-            raise RegistrationError(f"RetryOn: {error}") from None
-    return given
+        return given
+    return _seconds("wait", given)
+
+
+def _seconds(name: str, given: object) -> float:
+    try:
+        return float(number(given, name))
+    except PayloadError as error:
+        raise RegistrationError(f"RetryOn: {error}") from None

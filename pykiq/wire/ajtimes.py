@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 _TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")  # of the tz database: no dots, so no way out of it
+_ZONE_LENGTH = 64
 
 _GREENWICH = timezone(timedelta(0), "+00:00")  # not UTC: Ruby writes `+00:00` for it, and `Z` for UTC
 _UTC_NAMES = ("UTC", "UCT")
@@ -126,7 +127,7 @@ def _offset(found: re.Match[str]) -> tzinfo:
 
 
 def _zone(name: str) -> ZoneInfo | None:
-    if not _ZONE.fullmatch(name):
+    if len(name) > _ZONE_LENGTH or not _ZONE.fullmatch(name):
         return None
     try:
         return ZoneInfo(name)

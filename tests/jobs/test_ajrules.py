@@ -37,6 +37,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"active_job": True, "before_perform": 5}, r"before_perform is 5; expected a function \(job\)"),
     ({"active_job": True, "before_perform": around}, "before_perform is around; expected a function without `yield`"),
     ({"active_job": True, "around_perform": len}, "around_perform is len; expected a generator function"),
+    ({"active_job": True, "after_perform": lambda: 1}, r"which does not take \(job\): too many positional arguments"),
     ({"active_job": True, "queue_as": "low"}, "queue_as is 'low'; expected a function of the arguments"),
     ({"active_job": True, "queue_as": coroutine}, "queue_as is .*coroutine.*; expected a plain function"),
     ({"active_job": True, "priority": "high"}, "priority is 'high'; expected an integer"),
@@ -60,6 +61,8 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: RetryOn(ValueError, wait=float("nan")), "`wait` is nan"),
     (lambda: RetryOn(ValueError, exhausted=coroutine), "exhausted is .*coroutine.*; expected a plain function"),
     (lambda: RetryOn(ValueError, counted_as="ArgumentError"), "counted_as='ArgumentError'; expected a list of names"),
+    (lambda: RetryOn(ValueError, jitter="much"), "`jitter` is 'much'"),  # type: ignore[arg-type]
+    (lambda: RetryOn(ValueError, exhausted=lambda job: None), r"does not take \(job, error\): too many"),  # type: ignore[misc, arg-type]
     (lambda: DiscardOn(hook=len), "DiscardOn was given no error"),
     (lambda: RescueFrom(ValueError, handler=5), "RescueFrom's handler is 5"),  # type: ignore[arg-type]
 ]  # fmt: skip
