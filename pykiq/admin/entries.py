@@ -45,6 +45,12 @@ class JobRecord:
         """One key of the payload, None when it is not there."""
         return self.item.get(key)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether the payload has that key."""
+        return key in self.item
+
+    __iter__ = None  # Python would count up from job[0] for ever; `item` can be iterated
+
     @property
     def jid(self) -> str | None:
         jid = self.item.get("jid")

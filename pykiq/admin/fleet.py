@@ -28,6 +28,9 @@ class Process:
         beaten = self.seen._asdict()
         return beaten[key] if key in beaten and key != "info" else self.seen.info.get(key)
 
+    __iter__ = None  # Python would count up from process[0] for ever
+    __contains__ = None
+
     @property
     def identity(self) -> str:
         return self.seen.identity

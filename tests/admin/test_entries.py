@@ -41,6 +41,10 @@ def test_a_job_tells_what_is_in_its_payload(client: Client, redis: redis_py.Redi
     assert job.retried_at == datetime.fromtimestamp(1_795_315_003.25, UTC)
     assert job["retry_count"] == 0
     assert job["nothing"] is None
+    assert "retry_count" in job
+    assert "nothing" not in job
+    with pytest.raises(TypeError):
+        list(job)  # type: ignore[call-overload]
     assert repr(job) == f"<JobRecord HardJob {1:024x}>"
 
 

@@ -82,6 +82,8 @@ def test_a_process_that_writes_both_work_keys_is_counted_once(client: Client, re
 def test_quiet_stop_and_dump_leave_a_signal(client: Client, redis: redis_py.Redis) -> None:
     restore(redis, read("8.1.7", "heartbeat_idle"))
     (process,) = ProcessSet(client)
+    with pytest.raises(TypeError):
+        assert "pid" in process  # type: ignore[operator]
     process.quiet()
     process.stop()
     process.dump_threads()
