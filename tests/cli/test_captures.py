@@ -57,7 +57,9 @@ def test_all_that_ruby_left_is_listed(version: str, redis: redis_py.Redis, comma
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_numbers_and_the_doctor_know_ruby_s_process(version: str, redis: redis_py.Redis, command: Command) -> None:
+def test_the_numbers_the_doctor_and_top_know_ruby_s_process(
+    version: str, redis: redis_py.Redis, command: Command
+) -> None:
     capture = read(version, "heartbeat_busy")
     restore(redis, capture)
     (numbers,) = command("stats", "--json").lines
@@ -65,3 +67,10 @@ def test_the_numbers_and_the_doctor_know_ruby_s_process(version: str, redis: red
     (told,) = [line for line in command("doctor", "--json").lines if line["check"] == "versions"]
     assert told["text"].startswith(f"Sidekiq {'6.x' if version.startswith('6') else version}; new jobs are written in")
     assert told["text"].endswith(f" {version[0]}")
+    drawn = command("top", "--once").out
+    (process,) = command("processes", "--json").lines
+    for work in command("busy", "--json").lines:
+        assert work["jid"] in drawn
+        assert work["class"] in drawn
+    assert process["identity"] in drawn
+    assert command("quiet", "--all").out == f"{process['identity']}: told to quiet, within 10 s\n"
