@@ -17,7 +17,7 @@ from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.progress import progress
-from pykiq.cli.table import Column, span, table, terminal_width
+from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
@@ -86,7 +86,7 @@ def pause(names: tuple[str, ...], **parameters: Any) -> None:
             ]
             if heedless:
                 click.echo(
-                    f"  {len(heedless)} Ruby processes serve it: only Sidekiq Pro heeds this, free Sidekiq goes on",
+                    f"  {counted(len(heedless), 'Ruby process')} on it: only Sidekiq Pro heeds this, free Sidekiq not",
                     err=True,
                 )
 

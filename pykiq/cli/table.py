@@ -71,6 +71,12 @@ def cut(text: str, size: int) -> str:
     return "".join(kept) + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 job`, `2,000 jobs`, `3 processes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def span(seconds: float) -> str:
     """A length of time as people say it: `0.3 s`, `12 s`, `3 m 20 s`, `5 h 2 m`, `12 d 3 h`."""
     if seconds < 0:

@@ -14,6 +14,7 @@ import redis as redis_py
 from pykiq.cli.doctor.checks import Finding, Level, findings
 from pykiq.cli.doctor.extensions import EXTENSIONS
 from pykiq.cli.doctor.facts import gather
+from pykiq.cli.table import counted
 from pykiq.config import Config
 from tests.admin.conftest import packed
 from tests.cli.inside import Command
@@ -69,7 +70,7 @@ def test_something_wrong_is_exit_code_one_and_says_what_to_do(redis: redis_py.Re
     ran = command("doctor")
     assert ran.code == 1
     assert "warning  no process runs\n         → start one: pykiq run --require handlers\n" in ran.out
-    assert ran.out.endswith(" findings need something to be done\n")
+    assert ran.out.endswith(" findings to be dealt with\n")
 
 
 def test_the_server_s_settings_are_looked_at(redis: redis_py.Redis) -> None:
@@ -142,9 +143,9 @@ def test_queues_that_nobody_serves_or_only_quiet_processes_are_told(healthy: red
     healthy.sadd("paused", "halted")
     beat(healthy, "python-1:2:bbbbbbbbbbbb", queues=["low"], version="pykiq-0.1.0", pykiq="0.1.0", quiet="true")
     assert [(one.level, one.text) for one in found(healthy, "queues")] == [
-        (Level.REMARK, "halted is paused, 1 jobs wait"),
-        (Level.ERROR, "nobody serves lost, 1 jobs wait"),
-        (Level.WARNING, "only quiet processes serve low, 1 jobs wait"),
+        (Level.REMARK, "halted is paused, with 1 job"),
+        (Level.ERROR, "nobody serves lost, with 1 job"),
+        (Level.WARNING, "only quiet processes serve low, with 1 job"),
     ]
 
 
@@ -181,13 +182,13 @@ def test_in_flight_jobs_of_a_process_that_is_gone_are_told(healthy: redis_py.Red
         healthy.lpush(f"pykiq:inflight:{identity}:a:b", packed(1), packed(2))
     healthy.set(f"pykiq:lease:{alive}", alive)
     told = wrong(healthy, "in flight")
-    assert told.text == f"2 jobs from a:b are held by {gone}, which is gone"
+    assert told.text == f"{gone} is gone and holds 2 jobs from a:b"
     assert "within 20 s" in told.advice
     healthy.delete("pykiq:owners", alive)
     told = wrong(healthy, "in flight")
     assert "start one" in told.advice
     healthy.delete(f"pykiq:inflight:{gone}:a:b")
-    assert found(healthy, "in flight")[0].text == "2 jobs are in flight, all with a living owner"
+    assert found(healthy, "in flight")[0].text == "2 jobs in flight, all with a living owner"
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.name)
@@ -195,7 +196,7 @@ def test_what_other_gems_left_is_told_with_what_it_means(healthy: redis_py.Redis
     for key in extension.keys:
         healthy.set(key.replace("*", "some:thing"), "x")
     (told,) = found(healthy, "extensions")
-    assert told.text == f"{extension.name}: {len(extension.keys)} keys"
+    assert told.text == f"{extension.name}: {counted(len(extension.keys), 'key')}"
     assert told.level is Level.REMARK
     assert told.advice == extension.advice
 

@@ -109,5 +109,5 @@ def test_whoever_takes_no_notice_of_a_pause_is_named(redis: redis_py.Redis, comm
     redis.sadd("processes", "ruby:1:a", "python:1:b")
     redis.hset("ruby:1:a", "info", json.dumps({"queues": ["low"], "version": "8.1.7"}))
     redis.hset("python:1:b", "info", json.dumps({"queues": ["low", "high"], "version": "pykiq-0.1.0"}))
-    assert "1 Ruby processes serve it: only Sidekiq Pro heeds this" in command("pause", "low").err
+    assert "1 Ruby process on it: only Sidekiq Pro heeds this" in command("pause", "low").err
     assert command("pause", "high").err == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pykiq.cli.table import Column, cut, printable, span, table, wide
+from pykiq.cli.table import Column, counted, cut, printable, span, table, wide
 
 COLUMNS = (Column("name", soft=True), Column("size", right=True), Column("note", soft=True))
 
@@ -48,3 +48,7 @@ def test_a_cut_text_ends_in_an_ellipsis() -> None:
 )  # fmt: skip
 def test_a_length_of_time_is_told_in_two_units(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_a_count_has_its_noun() -> None:
+    assert [counted(1, "job"), counted(0, "job"), counted(2000, "process")] == ["1 job", "0 jobs", "2,000 processes"]

@@ -20,6 +20,7 @@ from pykiq.cli.doctor.checks import Finding, Level, findings
 from pykiq.cli.doctor.facts import gather
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.require import load_all
+from pykiq.cli.table import counted
 from pykiq.client.configure import configure
 from pykiq.jobs.registry import registry
 
@@ -45,7 +46,7 @@ def doctor(as_json: bool, require: tuple[str, ...], **parameters: Any) -> int:
         click.echo(json.dumps(one.as_dict()) if as_json else shown(one))
     wrong = sum(one.level in (Level.WARNING, Level.ERROR) for one in found)
     if not as_json:
-        click.echo(f"\n{wrong} of {len(found)} findings need something to be done" if wrong else "\nnothing is wrong")
+        click.echo(f"\n{wrong} of {counted(len(found), 'finding')} to be dealt with" if wrong else "\nnothing is wrong")
     return 1 if wrong else 0
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from pykiq.cli.doctor.facts import Beating, Facts, is_python, served
-from pykiq.cli.table import span
+from pykiq.cli.table import counted, span
 from pykiq.store.server import OLDEST_REDIS
 
 CLOCK = 1.0  # seconds that two clocks may differ
@@ -149,7 +149,7 @@ def _processes(facts: Facts) -> Iterator[Finding]:
     if not facts.processes:
         yield Finding("processes", Level.WARNING, "no process runs", "start one: pykiq run --require handlers")
     elif not silent:
-        yield Finding("processes", Level.OK, f"{len(facts.processes)} processes, {facts.stats.busy} jobs run")
+        yield Finding("processes", Level.OK, f"{counted(len(facts.processes), 'process')}, {facts.stats.busy:,} busy")
 
 
 def _queues(facts: Facts) -> Iterator[Finding]:
@@ -157,19 +157,23 @@ def _queues(facts: Facts) -> Iterator[Finding]:
         serving = [one for one in facts.processes if queue.name in served(one.seen)]
         if queue.paused:
             yield Finding(
-                *("queues", Level.REMARK, f"{queue.name} is paused, {queue.size:,} jobs wait"),
+                *("queues", Level.REMARK, f"{queue.name} is paused, with {counted(queue.size, 'job')}"),
                 advice=f"pykiq resume {queue.name}",
             )
         elif not queue.size:
             continue
         elif not serving:
             yield Finding(
-                *("queues", Level.ERROR, f"nobody serves {queue.name}, {queue.size:,} jobs wait"),
+                *("queues", Level.ERROR, f"nobody serves {queue.name}, with {counted(queue.size, 'job')}"),
                 advice=f"start a process with -q {queue.name}, or remove them: pykiq queues {queue.name} clear",
             )
         elif all(one.seen.quiet for one in serving):
             yield Finding(
-                *("queues", Level.WARNING, f"only quiet processes serve {queue.name}, {queue.size:,} jobs wait"),
+                *(
+                    "queues",
+                    Level.WARNING,
+                    f"only quiet processes serve {queue.name}, with {counted(queue.size, 'job')}",
+                ),
                 advice="quiet processes take nothing any more: start new ones",
             )
 
@@ -213,7 +217,7 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
             *(
                 "in flight",
                 Level.WARNING,
-                f"{one.jobs:,} jobs from {one.queue} are held by {one.identity}, which is gone",
+                f"{one.identity} is gone and holds {counted(one.jobs, 'job')} from {one.queue}",
             ),
             advice="a live pykiq process puts them back within 20 s; look again then"
             if python
@@ -221,12 +225,12 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
         )
     if not orphans:
         jobs = sum(one.jobs for one in facts.in_flight)
-        yield Finding("in flight", Level.OK, f"{jobs:,} jobs are in flight, all with a living owner")
+        yield Finding("in flight", Level.OK, f"{counted(jobs, 'job')} in flight, all with a living owner")
 
 
 def _extensions(facts: Facts) -> Iterator[Finding]:
     for extension, count in facts.extensions:
-        yield Finding("extensions", Level.REMARK, f"{extension.name}: {count:,} keys", extension.advice)
+        yield Finding("extensions", Level.REMARK, f"{extension.name}: {counted(count, 'key')}", extension.advice)
     if not facts.scanned_all:
         yield Finding("extensions", Level.REMARK, "the database is large: only a part of its keys was looked at")
 
