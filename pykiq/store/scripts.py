@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
 
-from pykiq.store.roundtrip import round_trip
+from pykiq.store.roundtrip import Command, round_trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,16 @@ def script(name: str) -> Script:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of a script: every key it touches is in `keys`."""
+    """One run of a script: every key it touches is in `keys`.
 
-    script: Script
+    `before` are commands that need no script and run ahead of it: Redis copies an argument of a script three times. The
+    answer of such a call is one list, theirs first; without a script it is theirs alone.
+    """
+
+    script: Script | None
     keys: Sequence[str | bytes]
     args: Sequence[Any]
+    before: Sequence[Command] = ()
 
 
 def run(client: redis.Redis, call: Call) -> Any:
@@ -49,23 +55,34 @@ def run(client: redis.Redis, call: Call) -> Any:
 
 
 def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    """Run `calls` in order in one round trip and return their answers; a script that failed has its error as answer.
+    """Run `calls` in order in one round trip and return their answers; a call that failed has its error as answer.
 
     A script that the server does not know yet (a new server, a fail-over, SCRIPT FLUSH) is sent in full and run again;
-    calls that did run are not repeated.
+    what did run is not repeated.
 
     Raises:
         redis.RedisError: no answer; which of the calls ran is then unknown.
     """
-    answers = _send(client, calls)
-    unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    answers = iter(round_trip(client, [command for call in calls for command in (*call.before, *_evaluation(call))]))
+    before: list[list[Any]] = []
+    results: list[Any] = []
+    for call in calls:
+        before.append(list(islice(answers, len(call.before))))
+        results.append(next(answers) if call.script else [])
+    unknown = [number for number, result in enumerate(results) if isinstance(result, NoScriptError)]
     if unknown:
-        for text in {calls[number].script.text for number in unknown}:
+        for text in {script.text for number in unknown if (script := calls[number].script)}:
             client.script_load(text)
-        for number, answer in zip(unknown, _send(client, [calls[number] for number in unknown]), strict=True):
-            answers[number] = answer
-    return answers
+        again = round_trip(client, [command for number in unknown for command in _evaluation(calls[number])])
+        for number, result in zip(unknown, again, strict=True):
+            results[number] = result
+    return [_joined(first, result) if first else result for first, result in zip(before, results, strict=True)]
 
 
-def _send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    return round_trip(client, [("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args) for call in calls])
+def _evaluation(call: Call) -> list[Command]:
+    return [("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)] if call.script else []
+
+
+def _joined(before: list[Any], result: Any) -> Any:
+    refused = next((answer for answer in (*before, result) if isinstance(answer, Exception)), None)
+    return [*before, *result] if refused is None else refused

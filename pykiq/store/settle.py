@@ -1,4 +1,4 @@
-"""Settling: what became of finished jobs is written, and they leave in-flight, in one atomic step for a whole turn.
+"""Settling: what became of a finished job is written, and it leaves in-flight, in one atomic step.
 
 The removal decides: a job that is no longer in this process's in-flight list was taken over by another process, and
 nothing is written for it. A settlement can therefore be repeated until Redis answers.
@@ -17,20 +17,23 @@ from pykiq.wire import keys
 
 
 def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: Config) -> Call:
-    """One script run that settles all of `outcomes`. `now` is in epoch seconds.
+    """One call that settles all of `outcomes`. `now` is in epoch seconds.
 
-    Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed
-    last is written first.
+    Where nothing is written, the removal is all there is to do, and needs no script.
     """
+    removals, writes = _in_order(outcomes)
+    before = [("LREM", berth.inflight(one.claimed.queue), -1, one.claimed.raw) for one in removals]
+    if not writes:
+        return Call(None, [], [], before)
     queues: dict[str, int] = {}
     args: list[Any] = [now, now - config.dead_timeout, config.dead_max_jobs]
-    for outcome in _put_back_last(outcomes):
+    for outcome in writes:
         claimed = outcome.claimed
         pair = queues.setdefault(claimed.queue, len(queues) + 1)
         op, score, entry = _operation(outcome)
         args += (pair, op, claimed.raw, claimed.queue, score, entry)
     pairs = [key for queue in queues for key in (berth.inflight(queue), keys.queue(queue))]
-    return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args)
+    return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args, before)
 
 
 def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int], doubtful: Container[int] = ()) -> list[Settled]:
@@ -39,20 +42,28 @@ def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int], doubtful: C
     `doubtful` are the ids of outcomes that were sent before and not answered: one of them that is gone from in-flight
     was almost certainly written that first time. Its lease would have had to run out in between to say otherwise.
     """
+    removals, writes = _in_order(outcomes)
     return [
         Settled(outcome, fate(outcome) if found or id(outcome) in doubtful else Fate.TAKEN_OVER)
-        for outcome, found in zip(_put_back_last(outcomes), answer, strict=True)
+        for outcome, found in zip(removals + writes, answer, strict=True)
     ]
 
 
-def _put_back_last(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _in_order(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Those that are only removed, and those that are written, in the order in which they are settled.
+
+    Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed
+    last is written first.
+    """
+    removals = [outcome for outcome in outcomes if isinstance(outcome.write, Acknowledge)]
+    if len(removals) == len(outcomes):
+        return removals, []
+    writes = [outcome for outcome in outcomes if not isinstance(outcome.write, (Acknowledge, PutBack))]
     back = [outcome for outcome in outcomes if isinstance(outcome.write, PutBack)]
-    if not back:
-        return list(outcomes)
     # A stable sort: jobs of one claim share their time, and the last of those must be written first too.
     back.reverse()
     back.sort(key=lambda outcome: outcome.claimed.claimed_at, reverse=True)
-    return [outcome for outcome in outcomes if not isinstance(outcome.write, PutBack)] + back
+    return removals, writes + back
 
 
 def _operation(outcome: Outcome) -> tuple[str, float | str, bytes]:

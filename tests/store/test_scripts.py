@@ -14,7 +14,7 @@ from pykiq.store import due, reclaim
 from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
-from pykiq.store.scripts import Call, Script, _send, run, script, send
+from pykiq.store.scripts import Call, Script, run, script, send
 from pykiq.store.settle import settle_call
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
@@ -29,12 +29,12 @@ def test_a_script_the_server_does_not_know_is_sent_and_run(redis: redis_py.Redis
 def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: redis_py.Redis) -> None:
     redis.script_flush()
     place = berth()
-    push(redis, "default", raw(1), raw(2), raw(3))
-    claim(redis, place, 1)  # the server knows claim.lua now, but not settle.lua
-    [first] = place.held(redis)
-    answers = send(redis, [settle_call(place, [outcome(first)], NOW, CONFIG), claim_call(place, [("default",)], 1)])
-    assert answers[0] == [1]
-    assert answers[1] == [1, raw(2)]
+    push(redis, "default", *map(raw, range(4)))
+    claim(redis, place, 2)  # the server knows claim.lua now, but not settle.lua
+    first, second = place.held(redis)
+    ends = settle_call(place, [outcome(first), outcome(second, Bury(b"{}"))], NOW, CONFIG)
+    answers = send(redis, [ends, claim_call(place, [("default",)], 1)])
+    assert answers == [[1, 1], [1, raw(2)]]
     assert waiting(redis) == [raw(3)]
 
 
@@ -68,6 +68,7 @@ class Watched:
     def __call__(self, client: object, calls: list[Call]) -> list[object]:
         answers: list[object] = []
         for call in calls:
+            assert call.script is not None
             self._redis.script_load(call.script.text)
             answers += self._as_user_of(list(call.keys), call)
             self.ran.append(call.script.name)
@@ -77,7 +78,7 @@ class Watched:
         patterns = [b"~" + (key.encode() if isinstance(key, str) else key).replace(b"*", b"\\*") for key in keys]
         self._redis.execute_command("ACL", "SETUSER", "declared", "reset", "on", ">secret", "+@all", *patterns)
         with redis_py.Redis(port=self._server.port, username="declared", password="secret", protocol=2) as user:
-            answers = _send(user, [call])
+            answers = send(user, [call])
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise answer

@@ -232,7 +232,7 @@ def test_bytes_of_any_kind_come_back_as_they_were(redis: redis_py.Redis) -> None
 
 def test_settling_names_the_queues_of_its_jobs_and_no_other() -> None:
     place = berth("a", "b")
-    call = settle_call(place, [outcome(Claimed("b", raw(1), NOW))], NOW, CONFIG)
+    call = settle_call(place, [outcome(Claimed("b", raw(1), NOW), PutBack())], NOW, CONFIG)
     assert list(call.keys) == ["retry", "schedule", "dead", "queues", place.inflight("b"), "queue:b"]
 
 
@@ -242,3 +242,24 @@ def test_a_thousand_outcomes_are_one_call(redis: redis_py.Redis) -> None:
     claimed = claim(redis, place, 1000)
     answer = run(redis, settle_call(place, [outcome(one) for one in claimed], NOW, CONFIG))
     assert answer == [1] * 1000
+
+
+def test_what_leaves_nothing_to_write_needs_no_script(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", raw(1), raw(2), raw(3))
+    first, second, third = claim(redis, place, 3)
+    assert settle_call(place, [outcome(first)], NOW, CONFIG).script is None
+    fates = settle(redis, place, outcome(first, PutBack(), Word.INTERRUPTED), outcome(second), outcome(third))
+    assert fates == ["requeued", "done", "done"]
+    assert waiting(redis) == [raw(1)]
+    assert settle(redis, place, outcome(second)) == ["taken_over"]
+
+
+def test_a_removal_that_is_refused_is_the_answer_of_the_call(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", raw(1), raw(2))
+    first, second = claim(redis, place, 2)
+    redis.set(place.inflight("default"), "of another type")
+    for ends in ([outcome(first)], [outcome(first), outcome(second, PutBack())]):
+        with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+            run(redis, settle_call(place, ends, NOW, CONFIG))
