@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "pykiq.cli.doctor:doctor",
     "stubs": "pykiq.cli.stubs:stubs",
     "mark": "pykiq.cli.mark:mark",
+    "dev": "pykiq.cli.dev:dev",
 }
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
 
