@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
-import shlex
+import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from tests.servers import Server
 
 SHOP = Path(__file__).parent / "shop"
 PLACE = "/srv/shop"  # backtraces and configuration files name this path
-HOSTNAME = "app-1"
 OWN = "recorder"
 
 
 class NotReached(Exception):
     """What a case waits for did not happen."""
+
+
+class ShopTaken(Exception):
+    """The place of the recording application is in use."""
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
@@ -71,9 +75,10 @@ class Studio:
 
     def __init__(self, ruby: Ruby) -> None:
         self.ruby = ruby
-        self.redis = Server("redis-server").start()
+        self.lock = _lock_shop(ruby)
         self.home: Home = _open_shop(ruby)
-        self.clients = {database: Client(self, database) for database in (0, ruby.major)}
+        self.redis = Server("redis-server").start()
+        self.clients: dict[tuple[str, str, int], Client] = {}
         self.own = {database: self._connection(database) for database in (0, ruby.major)}
 
     def url(self, database: int) -> str:
@@ -81,6 +86,13 @@ class Studio:
 
     def _connection(self, database: int) -> redis.Redis:
         return redis.Redis.from_url(self.url(database), protocol=2, client_name=OWN, single_connection_client=True)
+
+    def client(self, app: str, extra: str, database: int) -> Client:
+        """The console of an application, with an EXTRA file or without; started when it is first asked for."""
+        key = (app, extra, database)
+        if key not in self.clients:
+            self.clients[key] = Client(self, *key)
+        return self.clients[key]
 
     def addresses(self) -> set[str]:
         """The connections of the recorder, and of `R` in its client: both have its name."""
@@ -103,6 +115,19 @@ class Studio:
             own.close()
         self.redis.stop()
         self.home.remove()
+        os.close(self.lock)
+
+
+def _lock_shop(ruby: Ruby) -> int:
+    """Lock the folder above the recording application for as long as the result is open: one recorder at a time."""
+    above = ((ruby.root or Path("/")) / PLACE.lstrip("/")).parent
+    lock = os.open(above, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ShopTaken(f"another recorder is at work in {above}; start this one again when it has ended") from None
+    return lock
 
 
 def _open_shop(ruby: Ruby) -> Home:
@@ -111,18 +136,19 @@ def _open_shop(ruby: Ruby) -> Home:
     if (left / "surroundings.rb").exists():
         shutil.rmtree(left)
     if left.exists():
-        raise SystemExit(f"{left} exists and is not the recording application; move it away")
+        raise ShopTaken(f"{left} exists and is not the recording application; move it away")
     return ruby.place(SHOP, PLACE)
 
 
 class Client:
     """The recording application's console: evaluates the call of a case."""
 
-    def __init__(self, studio: Studio, database: int) -> None:
+    def __init__(self, studio: Studio, app: str, extra: str, database: int) -> None:
+        env = {"REDIS_URL": studio.url(database), "APP": app, **UTF8}
+        if extra:
+            env["EXTRA"] = extra
         self.process = subprocess.Popen(
-            studio.ruby.command(
-                "ruby", f"{PLACE}/client.rb", env={"REDIS_URL": studio.url(database), **UTF8}, folder=PLACE
-            ),
+            studio.ruby.command("ruby", f"{PLACE}/client.rb", env=env, folder=PLACE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -150,29 +176,28 @@ class Client:
 
 
 class SidekiqServer:
-    """The `sidekiq` process of a case."""
+    """The Sidekiq process of a case: `sidekiq`, or a program with one inside."""
 
-    def __init__(self, studio: Studio, flags: str, env: dict[str, str]) -> None:
+    def __init__(self, studio: Studio, program: Sequence[str], env: dict[str, str]) -> None:
         self.redis = studio.own[studio.ruby.major]
+        self.log = studio.home.outside / "sidekiq.log"
         self.events = studio.home.outside / "events.jsonl"
-        self.events.unlink(missing_ok=True)
+        self.page = studio.home.outside / "page"
+        for left in (self.log, self.events, self.page):
+            left.unlink(missing_ok=True)
         url = studio.url(studio.ruby.major)
-        surroundings = {"REDIS_URL": url, "EVENTS": f"{PLACE}/events.jsonl", "DYNO": HOSTNAME, **UTF8}
-        with (studio.home.outside / "sidekiq.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                studio.ruby.command(
-                    "sidekiq",
-                    *("-r", f"{PLACE}/app.rb", *shlex.split(flags)),
-                    env=surroundings | env,
-                    folder=PLACE,
-                ),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+        surroundings = {"REDIS_URL": url, "EVENTS": f"{PLACE}/events.jsonl", **UTF8}
+        self.command = studio.ruby.command(*program, env=surroundings | env, folder=PLACE)
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def wait_for_heartbeat(self) -> None:
-        wait_for(self.identity, "the first heartbeat")
+        wait_for(lambda: self.identity() or self.process.poll() is not None, "the first heartbeat")
+        if self.process.poll() is not None:
+            raise NotReached(f"the server ended at its start: {self.log.read_text(errors='replace')[-1000:]}")
 
     def identity(self) -> str:
         for member in self.redis.smembers("processes"):

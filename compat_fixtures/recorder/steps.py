@@ -4,10 +4,13 @@ call            make the client's call                  signal TERM       send t
 ruby CODE       make another call                       events NAME [2]   wait for as many such events
 pause 1.5       wait that many seconds                  heartbeat         wait for the next one
 idle            wait until every thread is              exit              wait for the end of the process
+key PATTERN     wait for such a key in Redis            start             start the process again
+page 4          wait until IterHash is at that page     log EXPRESSION    wait for such a line in its log
 """
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from typing import Any
@@ -38,11 +41,20 @@ def take(steps: list[str], call: str, client: Client, server: SidekiqServer) -> 
             case "heartbeat":
                 before = beat(server)
                 wait_for(lambda before=before: beat(server) != before, step)
+            case "key":
+                wait_for(lambda rest=rest: server.redis.keys(rest), step)
+            case "page":
+                wait_for(lambda rest=rest: server.page.exists() and server.page.read_text() == rest, step)
+            case "log":
+                wait_for(lambda rest=rest: re.search(rest, server.log.read_text(errors="replace")), step)
             case "idle":
                 wait_for(server.is_idle, step)
             case "exit":
                 wait_for(lambda: server.process.poll() is not None, step)
                 took = time.monotonic() - signalled
+            case "start":
+                server.start()
+                server.wait_for_heartbeat()
             case _:
                 raise ValueError(f"no such step: {step}")
     return answer, took

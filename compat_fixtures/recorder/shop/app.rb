@@ -1,6 +1,7 @@
 # The application that the captures were recorded with: jobs that succeed, fail in every known way, or sleep, and
 # handlers and middleware that write down what they see. Settings come from the environment: POLL, MAXR, DEADMAX, DEADTO,
-# and CMW=1 for a client middleware. What happens is appended to the file EVENTS.
+# MAXIT; CMW=1 for a client middleware, SMW, SMWNOYIELD, SMWRAISE, SMWMUT for server middlewares, EXTRA for a file to load.
+# What happens is appended to the file EVENTS.
 require "sidekiq"
 require "json"
 require_relative "surroundings"
@@ -19,12 +20,46 @@ class ClientSeen
   end
 end
 
+module ServerMiddlewares
+  Base = Class.new { include Sidekiq::ServerMiddleware if defined?(Sidekiq::ServerMiddleware) }
+
+  class Seen < Base
+    def call(instance, job, queue)
+      event("server_mw", instance.class.name, job, queue)
+      yield
+    end
+  end
+
+  class NoYield < Base
+    def call(*)
+      event("no_yield")
+    end
+  end
+
+  class Raises < Base
+    def call(*)
+      raise "server mw"
+    end
+  end
+
+  # SMWMUT=1 changes the arguments, SMWMUT=2 adds a key.
+  class Mutates < Base
+    def call(_instance, job, _queue)
+      (ENV["SMWMUT"] == "1") ? job["args"] << "extra" : job["added_by_mw"] = 1
+      yield
+    end
+  end
+
+  ASKED_BY = {"SMW" => Seen, "SMWNOYIELD" => NoYield, "SMWRAISE" => Raises, "SMWMUT" => Mutates}
+end
+
 Sidekiq.configure_server do |config|
   settings = config.respond_to?(:[]=) ? config : Sidekiq.options
   settings[:poll_interval_average] = ENV["POLL"].to_f if ENV["POLL"]
   settings[:max_retries] = ENV["MAXR"].to_i if ENV["MAXR"]
   settings[:dead_max_jobs] = ENV["DEADMAX"].to_i if ENV["DEADMAX"]
   settings[:dead_timeout_in_seconds] = ENV["DEADTO"].to_f if ENV["DEADTO"]
+  settings[:max_iteration_runtime] = ENV["MAXIT"].to_f if ENV["MAXIT"]
 
   names = [:startup, :heartbeat, :quiet, :shutdown]
   names << :beat if Sidekiq::VERSION >= "7"
@@ -36,6 +71,9 @@ Sidekiq.configure_server do |config|
     event("error_handler", error.class.name, error.message[0, 200], context.keys)
   end
   config.client_middleware { |chain| chain.add(ClientSeen) } if ENV["CMW"]
+  ServerMiddlewares::ASKED_BY.each do |name, middleware|
+    config.server_middleware { |chain| chain.add(middleware) } if ENV[name]
+  end
 end
 
 class OkJob
@@ -228,3 +266,6 @@ class FailMsg
     end
   end
 end
+
+require_relative "iterable" if defined?(Sidekiq::IterableJob)
+require ENV["EXTRA"] if ENV["EXTRA"]

@@ -1,9 +1,9 @@
-# Evaluates the calls of cases.json: one JSON request per line on standard input, one answer per line.
+# Evaluates the calls of cases.json in the application APP: one JSON request per line on standard input, one answer per line.
 answers = $stdout.dup
 $stdout.reopen($stderr)
 answers.sync = true
 
-require_relative "app"
+require_relative ENV.fetch("APP")
 
 module Middlewares
   Recorder = Class.new do
