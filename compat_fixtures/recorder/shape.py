@@ -116,9 +116,12 @@ def _text(value: str, key: str) -> Any:
     return TOOK.sub(" took <seconds>", OBJECT.sub("<object>", _without_ids(value)))
 
 
-def _frames(backtrace: str) -> list[str]:
-    """The frames of a compressed backtrace, without line numbers."""
-    frames = json.loads(zlib.decompress(base64.b64decode(backtrace)))
+def _frames(backtrace: str) -> Any:
+    """The frames of a compressed backtrace, without line numbers; one that a case made up stays as it is."""
+    try:
+        frames = json.loads(zlib.decompress(base64.b64decode(backtrace)))
+    except (ValueError, zlib.error):
+        return backtrace
     return [re.sub(r":\d+:", ":", frame) for frame in frames]
 
 
