@@ -16,6 +16,7 @@ import functools
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +40,22 @@ def main() -> int:
         return 1
     work = {ruby: [case for case in cases if recorder_of(case, ruby.version, found) == ruby] for ruby in found}
     without = [
-        f"{version}: {case['name']}"
-        for version in {ruby.version for ruby in found}
+        f"{version} {case['name']}"
+        for version in sorted({ruby.version for ruby in found})
         for case in cases
         if is_for(case, version) and recorder_of(case, version, found) is None
     ]
     if without:
         say(f"{len(without)} captures need Rails, which their Ruby cannot load (Debian: ruby-rails): {without[0]}, …")
-    with ThreadPoolExecutor(len(found)) as pool:
+    with ExitStack() as afterwards:
         try:
-            failures = list(pool.map(lambda ruby: record_all(ruby, work[ruby], options), found))
+            studios = [afterwards.enter_context(closing(Studio(ruby))) for ruby in found if work[ruby]]
         except ShopTaken as taken:
             say(str(taken))
             return 1
-    return 1 if any(failures) else 0
+        with ThreadPoolExecutor(len(found)) as pool:
+            wrong = list(pool.map(lambda studio: record_all(studio, work[studio.ruby], options), studios))
+    return 1 if any(wrong) else 0
 
 
 def is_for(case: dict[str, Any], version: str) -> bool:
@@ -63,7 +66,7 @@ def is_for(case: dict[str, Any], version: str) -> bool:
 def recorder_of(case: dict[str, Any], version: str, found: list[rubies.Ruby]) -> rubies.Ruby | None:
     """The Ruby that records a case of a version: the first that can; a host may have Sidekiq without Rails."""
     needs_rails = case.get("app") == RAILS_APP
-    able = (ruby for ruby in found if ruby.version == version and (has_rails(ruby) or not needs_rails))
+    able = (ruby for ruby in found if ruby.version == version and (not needs_rails or has_rails(ruby)))
     return next(able, None) if is_for(case, version) else None
 
 
@@ -72,29 +75,24 @@ def has_rails(ruby: rubies.Ruby) -> bool:
     return ruby.run(RAILS).returncode == 0
 
 
-def record_all(ruby: rubies.Ruby, cases: list[dict[str, Any]], options: argparse.Namespace) -> int:
+def record_all(studio: Studio, cases: list[dict[str, Any]], options: argparse.Namespace) -> int:
     """Record cases with one Ruby; how many failed or differ."""
-    if not cases:
-        return 0
-    studio = Studio(ruby)
+    version = studio.ruby.version
     recorded = wrong = 0
-    try:
-        for case in cases:
-            try:
-                capture = record(studio, case)
-            except NotReached as failure:
-                wrong += 1
-                say(f"{ruby.version} {case['name']}: {failure}")
-                continue
-            recorded += 1
-            if options.compare:
-                wrong += report(capture)
-            path = path_of(capture, options.out or STORED)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(capture, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    finally:
-        studio.close()
-    say(f"{ruby.version}: {recorded} captures in {options.out or STORED}, {wrong} differ or failed")
+    for case in cases:
+        try:
+            capture = record(studio, case)
+        except NotReached as failure:
+            wrong += 1
+            say(f"{version} {case['name']}: {failure}")
+            continue
+        recorded += 1
+        if options.compare:
+            wrong += report(capture)
+        path = path_of(capture, options.out or STORED)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(capture, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    say(f"{version}: {recorded} captures in {options.out or STORED}, {wrong} differ or failed")
     return wrong
 
 
