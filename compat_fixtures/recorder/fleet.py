@@ -47,6 +47,7 @@ class Monitor:
 
     def __init__(self, port: int) -> None:
         self.lines: list[str] = []
+        self.ended = threading.Event()
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.sendall(b"MONITOR\r\n")
         self.stream = self.socket.makefile("rb")
@@ -56,18 +57,20 @@ class Monitor:
 
     def _read(self) -> None:
         for line in self.stream:
+            if b"the recorder has seen enough" in line:
+                self.ended.set()
+                return
             self.lines.append(line.decode(errors="replace").removeprefix("+").rstrip("\r\n"))
 
     def close(self, port: int, own: set[str]) -> list[str]:
         """Stop listening; the lines that were seen, up to the last one now."""
         with redis.Redis(port=port, protocol=2) as last:
             last.echo("the recorder has seen enough")
-        wait_for(lambda: any("has seen enough" in line for line in self.lines[-5:]), "the end of MONITOR")
-        self.socket.shutdown(socket.SHUT_RDWR)
+        wait_for(self.ended.is_set, "the end of MONITOR")
         self.thread.join()
+        self.stream.close()
         self.socket.close()
-        lines = [line for line in self.lines if "has seen enough" not in line]
-        return [line for line in lines if line.split("[", 1)[1].split("]", 1)[0].split(" ")[1] not in own]
+        return [line for line in self.lines if line.split("[", 1)[1].split("]", 1)[0].split(" ")[1] not in own]
 
 
 class Studio:
