@@ -18,7 +18,7 @@ pytestmark = pytest.mark.interop
 
 CASES = {case["name"]: case for case in record.CASES}
 RETRY, QUEUE = r"\"retry\":true", r"\"queue\":\"default\""  # as a dump of a dump has them
-FOLDERS = sorted(path.name for path in record.STORED.glob("*-*.*"))
+FOLDERS = sorted(path.name for gem in ("sidekiq", "json") for path in record.STORED.glob(f"{gem}-*"))
 
 
 def stored(ruby: Ruby, name: str) -> dict[str, Any]:
