@@ -202,4 +202,4 @@ def _first_difference(before: Any, after: Any, at: str = "") -> str:
         for place, (one, other) in enumerate(zip(before, after, strict=True)):
             if one != other:
                 return _first_difference(one, other, f"{at}[{place}]")
-    return f"at {at or 'top'}: {str(before)[:300]} → {str(after)[:300]}"
+    return f"at {at or 'top'}: {before!r:.300} → {after!r:.300}"

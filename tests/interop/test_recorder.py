@@ -42,7 +42,7 @@ def studio(ruby: Ruby) -> Iterator[Studio]:
     "name",
     [
         *("perform_async", "perform_in", "push_bulk_at_array", "numbers", "retry_first_failure", "poll_retry_basic"),
-        *("server_middleware_args", "cattr", "aj_plain"),
+        "aj_plain",
     ],
 )
 def test_a_fresh_capture_has_the_shape_of_the_stored_one(ruby: Ruby, studio: Studio, name: str) -> None:
