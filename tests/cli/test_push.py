@@ -26,28 +26,23 @@ def test_a_push_prints_the_jid_of_the_job_in_the_queue(redis: redis_py.Redis, re
     assert redis.smembers("queues") == {b"critical"}
 
 
-def test_without_arguments_and_queue_a_job_goes_to_default(
-    redis: redis_py.Redis, redis_url: str, tmp_path: Path
-) -> None:
-    assert pykiq_command("push", "HardJob", "--redis", redis_url, cwd=tmp_path).returncode == 0
+def test_without_arguments_and_queue_a_job_goes_to_default(redis: redis_py.Redis, command: Command) -> None:
+    assert command("push", "HardJob").code == 0
     assert json.loads(redis.lindex("queue:default", 0))["args"] == []
 
 
-def test_a_later_job_goes_to_the_schedule(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
-    at = ("push", "HardJob", "[]", "--at", "2131-05-01T12:00:00+02:00")
-    assert pykiq_command(*at, cwd=tmp_path, REDIS_URL=redis_url).returncode == 0
+def test_a_later_job_goes_to_the_schedule(redis: redis_py.Redis, command: Command) -> None:
+    assert command("push", "HardJob", "[]", "--at", "2131-05-01T12:00:00+02:00").code == 0
     ((raw, score),) = redis.zrange("schedule", 0, -1, withscores=True)
     assert score == datetime(2131, 5, 1, 10, tzinfo=UTC).timestamp()
     assert json.loads(raw)["class"] == "HardJob"
 
 
-def test_a_class_ruby_could_not_take_is_refused_and_nothing_is_written(
-    redis: redis_py.Redis, redis_url: str, tmp_path: Path
-) -> None:
-    done = pykiq_command("push", "hard_job", cwd=tmp_path, REDIS_URL=redis_url)
-    assert done.returncode == 2
-    assert done.stderr.startswith("pykiq: ")
-    assert "did you mean 'HardJob'?" in done.stderr
+def test_a_class_ruby_could_not_take_is_refused_and_nothing_is_written(redis: redis_py.Redis, command: Command) -> None:
+    ran = command("push", "hard_job")
+    assert ran.code == 2
+    assert ran.err.startswith("pykiq: ")
+    assert "did you mean 'HardJob'?" in ran.err
     assert redis.dbsize() == 0
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 
 import pytest
 import redis as redis_py
 
 from pykiq.cli.stats import shown
 from pykiq.store.stats import QueueStats, Stats, read
-from tests.cli.command import pykiq_command
+from tests.cli.inside import Command
 
 
 @pytest.fixture
@@ -66,11 +64,11 @@ def test_odd_bytes_are_no_error(redis: redis_py.Redis) -> None:
     assert "\\udcff" in shown(found, None)
 
 
-def test_the_json_has_every_number(filled: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
+def test_the_json_has_every_number(filled: redis_py.Redis, command: Command) -> None:
     before = time.time()
-    done = pykiq_command("stats", "--json", cwd=tmp_path, REDIS_URL=redis_url)
-    assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
+    ran = command("stats", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (found,) = ran.lines
     queues = {queue.pop("name"): queue for queue in found.pop("queues")}
     assert found == {name: value for name, value in NUMBERS.as_dict().items() if name != "queues"}
     assert before - 900 <= queues["default"]["latency"] <= time.time() - 900
