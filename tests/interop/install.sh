@@ -33,13 +33,15 @@ fetch() { # package...: install, with a fresh list of packages if the list at ha
 }
 
 has_sidekiq() { "$@" ruby -e 'require "sidekiq"; require "sidekiq/web"; require "rack"' >/dev/null 2>&1; }
+has_rails() { "$@" ruby -e 'require "rails"; require "active_job/railtie"' >/dev/null 2>&1; }
 
 release_of_host() { . /etc/os-release; echo "${VERSION_CODENAME:-unknown}"; }
 
 install_on_host() {
   [ -x /usr/bin/redis-server ] || fetch redis-server
   [ -x /usr/bin/redis-server ] || die "redis-server was installed but /usr/bin/redis-server is not there"
-  [ "$(release_of_host)" != bookworm ] || has_sidekiq env || fetch ruby ruby-sidekiq ruby-rack puma
+  [ "$(release_of_host)" = bookworm ] || return 0
+  has_sidekiq env && has_rails env || fetch ruby ruby-sidekiq ruby-rack ruby-railties puma
 }
 
 scripts_for() { # release: prints the debootstrap folder that has a script for it
