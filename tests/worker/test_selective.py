@@ -148,8 +148,7 @@ def test_a_whole_walk_that_met_no_foreign_job_ends_the_looking(walker: Walker) -
 
 def test_a_short_walk_that_met_none_does_not_for_it_has_not_seen_all(walker: Walker) -> None:
     known(walker)
-    walker.look(WINDOW, brought=5, room=5)
-    walker.look(WINDOW - 5, brought=9)
+    walker.look(WINDOW, brought=WINDOW, room=WINDOW + 1)
     walker.look(0, end=True)
     assert walker.at_it
 
