@@ -98,6 +98,8 @@ class Tracing:
         name = self._name(job, queue, "publish")
         with self._tracer.start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=attributes) as span:
             propagate.inject(job)
+            if isinstance(job.get("baggage"), str):
+                job["baggage"] = job["baggage"].replace("+", "%20")  # a space, as Ruby spells it
             _stamp(span, job, "created_at")
             return call_next(job)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, trace
+from opentelemetry import context as contexts
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -109,6 +110,17 @@ def test_a_push_has_ruby_s_span_and_its_context_where_ruby_puts_it(
     assert [*pushed, "enqueued_at"] == [key for key in step["payload"] if key != "baggage"]
     context = context_of(span)
     assert pushed["traceparent"].startswith(f"00-{context.trace_id:032x}-{context.span_id:016x}-0")
+
+
+def test_baggage_is_spelled_as_ruby_does(spans: Spans) -> None:
+    [step] = [one for one in steps(GEM, "payloads_link_queue") if "baggage" in one["step"]]
+    token = contexts.attach(baggage.set_baggage("user.id", step["baggage_seen"]["user.id"]))
+    try:
+        pushed = run_client(pykiq.client_middleware, {"class": "A", "queue": "q", "args": [], "jid": "a"})
+    finally:
+        contexts.detach(token)
+    assert pushed is not None
+    assert pushed["baggage"] == step["payload"]["baggage"]
 
 
 def test_one_trace_runs_from_ruby_through_a_handler_to_the_job_it_pushes(spans: Spans) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import pykiq
 from tests.captures import FIXTURES
 from tests.interop.conftest import HERE, Fleet
+from tests.interop.ruby import Console
 
 pytestmark = pytest.mark.interop
 
@@ -24,13 +27,21 @@ I18n.with_locale(:fr) { [Ctx::Relay.perform_async("plain"), Ctx::AsyncRelay.perf
 """
 
 
+@pytest.fixture(scope="session")
+def console(lasting_fleet: Fleet) -> Iterator[Console]:
+    """A console of its own: what CurrentAttributes add to every push is not for other tests."""
+    console = lasting_fleet.home.console(lasting_fleet.url)
+    console("require path", path=f"{lasting_fleet.home.path}/context")
+    yield console
+    console.close()
+
+
 @pytest.fixture
-def rails(fleet: Fleet) -> Fleet:
+def rails(fleet: Fleet, console: Console) -> Fleet:
     """A console with CurrentAttributes, and a Sidekiq that has them too."""
-    fleet.ask("require path", path=f"{fleet.home.path}/context")
-    fleet.ask("Current.reset; Tenancy.reset")
+    console("Current.reset; Tenancy.reset")
     fleet.ruby("-q", "ruby", "-c", "1", EXTRA=f"{fleet.home.path}/context.rb")
-    return fleet
+    return replace(fleet, ask=console)
 
 
 def test_current_attributes_and_locale_set_in_rails_are_read_in_python_and_come_back(rails: Fleet) -> None:
