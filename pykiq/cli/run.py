@@ -21,6 +21,7 @@ from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.observe import log
+from pykiq.observe.systemd import Systemd
 from pykiq.store.server import examine
 from pykiq.worker import signals
 from pykiq.worker.process import Process
@@ -66,7 +67,8 @@ def serve(settings: Loaded) -> int:
         startup.announce(config, server, queues, file=settings.file, notes=settings.notes)
         startup.announce_waiting(client, config, queues)
     swarming = config.processes is not None or config.max_rss is not None
-    return _leave(Swarm(config).run() if swarming else Process(config).run())
+    systemd = Systemd(os.environ)
+    return _leave(Swarm(config, systemd=systemd).run() if swarming else Process(config, systemd=systemd).run())
 
 
 def _leave(code: int) -> int:

@@ -36,6 +36,7 @@ from pykiq.observe.heartbeat import Beat
 from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
+from pykiq.observe.systemd import Systemd
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
@@ -67,6 +68,7 @@ class Process:
         around_jobs: Chain[ServerMiddleware] = server_middleware,
         embedded: bool = False,
         nonce: str | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         """`nonce` is the random part of the identity, 12 hex digits; drawn here unless a parent has drawn it."""
         self.config = config
@@ -74,6 +76,7 @@ class Process:
         self.identity = heartbeat.identity(host, os.getpid(), nonce or os.urandom(6).hex())
         self._hooks = hooks
         self._embedded = embedded
+        self._systemd = systemd or Systemd({})
         self._commands: SimpleQueue[str] = SimpleQueue()
         self._quiet = threading.Event()
         self._stopping = threading.Event()
@@ -163,6 +166,7 @@ class Process:
             # handler runs when the main thread next runs Python code: a TERM on the heels of another went unheard.
             with suppress(Empty):
                 self._obey(self._commands.get(timeout=LISTENING))
+            self._systemd.beat(self._alive)
         return self._wind_up(clean)
 
     def _start(self) -> bool:
@@ -188,6 +192,7 @@ class Process:
         self._poller.start()
         log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
         self.started.set()
+        self._systemd.ready()
         return True
 
     def _obey(self, name: str) -> None:
@@ -217,6 +222,7 @@ class Process:
         if not self._stopping.is_set():
             self._be_quiet()
             self._stopping.set()
+            self._systemd.stopping()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
             self._hooks.fire("shutdown")

@@ -26,9 +26,10 @@ from pykiq.jobs.lifecycle import Lifecycle, lifecycle
 from pykiq.observe import heartbeat
 from pykiq.observe import log as log_output
 from pykiq.observe.backlog import Backlog
-from pykiq.observe.board import DEAD, FREE, Board, Post, Report
+from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
 from pykiq.observe.endpoint import STUCK, Endpoint
 from pykiq.observe.merged import Merged
+from pykiq.observe.systemd import Systemd
 from pykiq.store.connection import connect
 from pykiq.worker import signals
 from pykiq.worker.child import run_child
@@ -70,9 +71,10 @@ class Child:
 class Swarm:
     """The parent. `run` returns in the parent and in each child: what follows it happens in all of them."""
 
-    def __init__(self, config: Config, *, hooks: Lifecycle = lifecycle) -> None:
+    def __init__(self, config: Config, *, hooks: Lifecycle = lifecycle, systemd: Systemd | None = None) -> None:
         self._config = config
         self._hooks = hooks
+        self._systemd = systemd or Systemd({})
         count = config.processes or 1
         self._places = [Place(number) for number in range(count)]
         self._children: list[Child] = []
@@ -115,7 +117,16 @@ class Swarm:
             self._reap()
             for child in self._children:
                 self._look_at(child)
+            self._tell_systemd()
         return self._end()
+
+    def _tell_systemd(self) -> None:
+        """It watches this loop; that the children turn is watched by this loop."""
+        if any(row.report.answering for row in self._board.in_state(ALIVE)):
+            self._systemd.ready()
+        if self._stopping:
+            self._systemd.stopping()
+        self._systemd.beat(lambda: True)
 
     def _announce(self) -> None:
         limit = self._config.max_rss
