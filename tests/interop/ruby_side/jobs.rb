@@ -96,3 +96,5 @@ module Shared # a class that both sides have
 end
 
 ENV["EXTRA"].to_s.split(":").each { |file| require file } # files that a test has written
+
+require_relative "active_jobs" if ENV["ACTIVE_JOB"]
