@@ -134,6 +134,17 @@ def test_async_jobs_run_side_by_side_and_end_at_their_timeout(example: Example) 
     assert 1.4 < failed["elapsed"] < 10
 
 
+@runs("active_job")
+def test_an_active_job_gets_its_keywords_and_is_tried_as_rails_counts(example: Example) -> None:
+    example.push()
+    [printed] = example.wait_for("printed")
+    told = {"order": "42", "due": "2030-01-31", "copies": 1, "paper": "letter", "class": "InvoiceJob"}
+    assert {name: printed[name] for name in told} == told
+    ended = example.wait_for("done", 3)
+    assert [line.get("error_message") for line in ended] == ["try 1", "try 2", None]
+    assert example.entries("retry") == []
+
+
 @runs("middleware")
 def test_middleware_is_around_every_push_and_every_execution(example: Example) -> None:
     printed = example.push().splitlines()
