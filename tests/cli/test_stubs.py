@@ -13,22 +13,31 @@ HANDLERS = 'import pykiq\n\n@pykiq.job("Py::Charge", queue="low")\ndef charge(or
 RUBY = "class HardJob\n  include Sidekiq::Job\n  def perform(a)\n  end\nend\n"
 
 
-def test_ruby_stubs_are_written_and_written_again_but_never_over_something_else(tmp_path: Path) -> None:
+def test_ruby_stubs_are_written_where_the_flag_says(tmp_path: Path) -> None:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     command = ("stubs", "ruby", "--require", "handlers", "--out", "app/jobs/python_jobs.rb", "--route-to", "ml")
     done = pykiq_command(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    out = tmp_path / "app/jobs/python_jobs.rb"
-    assert 'QUEUE = "ml"' in out.read_text()
-    assert "class Py::Charge" in out.read_text()
-    out.write_text(out.read_text() + "# changed\n")
-    assert pykiq_command(*command, cwd=tmp_path).returncode == 0
-    assert "# changed" not in out.read_text()
-    out.write_text("class Mine; end\n")
-    refused = pykiq_command(*command, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "which was written by hand" in refused.stderr
-    assert out.read_text() == "class Mine; end\n"
+    written = (tmp_path / "app/jobs/python_jobs.rb").read_text()
+    assert 'QUEUE = "ml"' in written
+    assert "class Py::Charge" in written
+
+
+def test_stubs_are_written_again_but_never_over_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "ruby_jobs.py"
+    command = ["stubs", "python", "HardJob", "--out", out.name]
+    assert main(command) == 0
+    written = out.read_text()
+    out.write_text(written + "# changed\n")
+    assert main(command) == 0
+    assert out.read_text() == written
+    out.write_text("mine = 1\n")
+    assert main(command) == 2
+    assert "which was written by hand" in capsys.readouterr().err
+    assert out.read_text() == "mine = 1\n"
 
 
 def test_python_stubs_go_to_standard_output(
