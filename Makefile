@@ -68,6 +68,14 @@ fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichev
 bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, a quarter of an hour (needs `make ruby` once)
 	$(BENCH_VENV)/bin/python -m benchmarks
 
+.PHONY: test-redis
+test-redis: $(STAMP) ## what talks to Redis, on Debian's redis-server instead of the wheel's Valkey
+	PYKIQ_TEST_SERVER=redis-server $(PYTEST) tests/store -n 2
+
+.PHONY: test-pythons
+test-pythons: ## the fast tests on 3.13 and 3.14 of RELEASES="trixie forky" (root; `make ruby` once)
+	sh tests/pythons.sh $(RELEASES)
+
 .PHONY: soak
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
