@@ -15,11 +15,14 @@ from pykiq.store.claim import Berth
 from pykiq.store.scripts import Call, script
 from pykiq.wire import keys
 
+LARGE = 1000
+"""Bytes of a job from which on a removal of its own costs less than the copies that a script makes of its argument."""
+
 
 def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: Config) -> Call:
     """One call that settles all of `outcomes`. `now` is in epoch seconds.
 
-    Where nothing is written, the removal is all there is to do, and needs no script.
+    Where nothing is written, the removal is all there is to do, and a large job's needs no script.
     """
     removals, writes = _in_order(outcomes)
     before = [("LREM", berth.inflight(one.claimed.queue), -1, one.claimed.raw) for one in removals]
@@ -50,16 +53,19 @@ def read_settled(outcomes: Sequence[Outcome], answer: Sequence[int], doubtful: C
 
 
 def _in_order(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-    """Those that are only removed, and those that are written, in the order in which they are settled.
+    """The large ones that are only removed, and all others, in the order in which they are settled.
 
     Jobs put back go to the head of their queue, so the last one written is the next to run: of those, the one claimed
     last is written first.
     """
-    removals = [outcome for outcome in outcomes if isinstance(outcome.write, Acknowledge)]
-    if len(removals) == len(outcomes):
-        return removals, []
-    writes = [outcome for outcome in outcomes if not isinstance(outcome.write, (Acknowledge, PutBack))]
-    back = [outcome for outcome in outcomes if isinstance(outcome.write, PutBack)]
+    removals, writes, back = [], [], []
+    for outcome in outcomes:
+        if isinstance(outcome.write, PutBack):
+            back.append(outcome)
+        elif isinstance(outcome.write, Acknowledge) and len(outcome.claimed.raw) >= LARGE:
+            removals.append(outcome)
+        else:
+            writes.append(outcome)
     # A stable sort: jobs of one claim share their time, and the last of those must be written first too.
     back.reverse()
     back.sort(key=lambda outcome: outcome.claimed.claimed_at, reverse=True)

@@ -16,7 +16,7 @@ from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
-from pykiq.store.settle import settle_call
+from pykiq.store.settle import LARGE, settle_call
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
 
@@ -32,7 +32,7 @@ def test_a_script_the_server_does_not_know_is_sent_and_run(redis: redis_py.Redis
 def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: redis_py.Redis) -> None:
     redis.script_flush()
     place = berth()
-    push(redis, "default", *map(raw, range(4)))
+    push(redis, "default", raw(0, note="x" * LARGE), *map(raw, (1, 2, 3)))
     claim(redis, place, 2)  # the server knows claim.lua now, but not settle.lua
     first, second = place.held(redis)
     ends = settle_call(place, [outcome(first), outcome(second, Bury(b"{}"))], NOW, CONFIG)
