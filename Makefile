@@ -80,6 +80,10 @@ test-pythons: ## the fast tests on 3.13 and 3.14 of RELEASES="trixie forky" (roo
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench-peers
+bench-peers: $(BENCH_STAMP) ## pykiq and Sidekiq beside Python's other job systems, some twenty minutes (needs `make ruby` once)
+	$(BENCH_VENV)/bin/python -m benchmarks.peers
+
 .PHONY: clean
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

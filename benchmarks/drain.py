@@ -55,8 +55,8 @@ def drain(
     return once
 
 
-def fill(client: redis.Redis, job: str, count: int, args: list[object] | None, size: int) -> None:
-    """Push jobs as Sidekiq 8 writes them, equal for both systems."""
+def fill(client: redis.Redis, job: str, count: int, args: list[object] | None, size: int, first: int = 0) -> None:
+    """Push jobs as Sidekiq 8 writes them, equal for both systems. Their jids are numbers, from `first` on."""
     now = int(time.time() * 1000)
     payload = {"retry": True, "queue": "default", "args": args or [""], "class": job, "jid": "0" * 24}
     payload |= {"created_at": now, "enqueued_at": now}
@@ -66,8 +66,8 @@ def fill(client: redis.Redis, job: str, count: int, args: list[object] | None, s
     before, after = text.split("0" * 24)
     client.sadd("queues", "default")
     batch = max(1, min(1000, 4_000_000 // size))
-    for low in range(0, count, batch):
-        high = min(low + batch, count)
+    for low in range(first, first + count, batch):
+        high = min(low + batch, first + count)
         client.lpush("queue:default", *(f"{before}{number:024x}{after}" for number in range(low, high)))
 
 

@@ -49,3 +49,16 @@ def stamp(pushed_at: float) -> None:
     """Note the seconds from push to start, both on CLOCK_REALTIME."""
     late = time.time() - pushed_at
     os.write(STAMPS, b"%.9f\n" % late)
+
+
+@pykiq.job("Bench::Mark")
+def mark(_: int) -> None:
+    """Note the time."""
+    os.write(STAMPS, b"%.9f\n" % time.time())
+
+
+@pykiq.job("Bench::Slow")
+def slow(number: int) -> None:
+    """Note its number at the end of a quarter of a second."""
+    time.sleep(0.25)
+    os.write(STAMPS, b"%d\n" % number)

@@ -94,7 +94,9 @@ class Sidekiq:
 class Worker:
     """A running worker of one process or several; killed when its `with` block ends: whatever it had to do is done."""
 
-    def __init__(self, commands: Sequence[Sequence[str]], env: Mapping[str, str], output: Path) -> None:
+    def __init__(
+        self, commands: Sequence[Sequence[str]], env: Mapping[str, str], output: Path, folder: Path | None = None
+    ) -> None:
         self._output = output
         with output.open("ab") as stream:
             self._processes = [
@@ -104,6 +106,7 @@ class Worker:
                     stderr=stream,
                     stdin=subprocess.DEVNULL,
                     env={**os.environ, **env},
+                    cwd=folder,
                     start_new_session=True,
                 )
                 for command in commands
@@ -167,6 +170,7 @@ class Bench:
     def __init__(self, server: Server, systems: tuple[System, ...], folder: Path) -> None:
         assert server.process is not None
         self.redis = server.client()
+        self.url = server.url
         self.redis_pid = server.process.pid
         self.systems = systems
         self._folder = folder

@@ -42,4 +42,21 @@ module Bench
       STAMPS.write(format("%.9f\n", late))
     end
   end
+
+  class Mark
+    include Sidekiq::Job
+
+    def perform(_)
+      STAMPS.write(format("%.9f\n", Process.clock_gettime(Process::CLOCK_REALTIME)))
+    end
+  end
+
+  class Slow
+    include Sidekiq::Job
+
+    def perform(number)
+      sleep(0.25)
+      STAMPS.write("#{number}\n")
+    end
+  end
 end

@@ -1,0 +1,1 @@
+"""pykiq and Sidekiq beside Python's other job systems."""
