@@ -36,7 +36,7 @@ from pykiq.worker.selective import Selective
 from pykiq.worker.slots import Running
 
 IDLE = 1.0  # seconds an idle loop sleeps at most
-TICK = 0.02  # seconds between looks while claimed jobs wait to start
+TICK = 0.02  # seconds between looks while claimed jobs have not started, as far as is known here
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
 AUDIT = 10.0  # seconds between two counts of what Redis holds in flight for this process
@@ -260,7 +260,7 @@ class Exchange:
         pools = () if self._quiet else self._pools.values()
         looks = [pool.intake.selective.next_look() for pool in pools if pool.has_free_slot]
         until = [look for look in looks if look is not None] + ([self._deadline] if self._stop else [])
-        longest = TICK if any(pool.waiting for pool in self._pools.values()) else IDLE
+        longest = TICK if any(pool.untold for pool in self._pools.values()) else IDLE
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
     def _reconcile(self) -> bool:

@@ -36,6 +36,7 @@ class Pool:
         self._inbox = inbox
         self._held: deque[Assigned] = deque()  # jobs that wait for slots of the other kind to become free
         self._in_threads = self._in_tasks = 0
+        self.untold = 0  # jobs claimed whose start has not been told yet
         self._moved_at = 0.0  # monotonic: when a job last started or ended
         self._finished, self._elapsed = 0, 0.0  # since the last turn
 
@@ -65,6 +66,7 @@ class Pool:
     def start(self, jobs: Sequence[Assigned]) -> None:
         """Give jobs to the slots."""
         self._held.extend(jobs)
+        self.untold += len(jobs)
         self._moved_at = time.monotonic()
         self._fill()
 
@@ -88,6 +90,7 @@ class Pool:
         started: list[Assigned] = []
         for source in (self.threads.started, self.tasks.started):
             started += [source.popleft() for _ in range(len(source))]
+        self.untold -= len(started)
         if started or self._finished:
             self._moved_at = time.monotonic()
         return started
@@ -109,6 +112,7 @@ class Pool:
                     self._in_tasks -= 1
                 elif source is self.threads.waiting:
                     self._in_threads -= 1
+        self.untold -= len(recalled)
         return recalled
 
     def running(self) -> list[Running]:

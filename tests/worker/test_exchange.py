@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +15,7 @@ import redis as redis_py
 
 from pykiq.errors import Interrupted, Snooze
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.records import Assigned
 from pykiq.wire.exactjson import loads
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
@@ -568,6 +569,26 @@ def test_a_start_is_reported_while_the_job_runs(redis: redis_py.Redis, redis_url
         push(redis, raw("Job", 1))
         wait_until(lambda: stage.reports.lines == [("start", "Job")], 3, "a start line")
         assert gate.running
+
+
+def test_a_start_that_comes_after_the_look_is_reported_soon(
+    redis: redis_py.Redis, redis_url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange has looked, the slot's thread wakes a moment later, and then nothing happens for long."""
+
+    class Late(deque[Assigned]):
+        def append(self, assigned: Assigned) -> None:
+            time.sleep(0.05)
+            super().append(assigned)
+
+    monkeypatch.setattr("pykiq.worker.exchange.IDLE", 30.0)
+    stage = Stage(redis_url, registry(Job=gate))
+    stage.exchange._pools["default"].threads.started = Late()
+    push(redis, raw("Job", 1))
+    stage.start()
+    wait_until(lambda: stage.reports.lines == [("start", "Job")], 5, "a start line")
+    gate.open.set()
+    assert stage.stop() is True
 
 
 def test_every_start_is_reported_before_its_end(redis: redis_py.Redis, redis_url: str) -> None:

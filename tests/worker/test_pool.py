@@ -78,6 +78,7 @@ def test_jobs_of_both_kinds_share_the_slots(bench: Bench) -> None:
     bench.gate.set()
     wait_until(lambda: bench.collect() or len(bench.outcomes) == 6)
     assert (bench.pool.busy, bench.pool.waiting, bench.pool.room) == (0, 0, 3 + bench.pool.lookahead.jobs)
+    assert bench.pool.untold == 0
 
 
 def test_room_is_what_is_free(bench: Bench) -> None:
