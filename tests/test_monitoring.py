@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,9 +18,10 @@ from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import Board
 from pykiq.observe.merged import Merged
 from pykiq.observe.tally import FAMILIES
+from tests.interop.ruby import cache
+from tests.servers import missing
 
 FOLDER = Path(__file__).parent.parent / "examples" / "monitoring"
-PROMTOOL = shutil.which("promtool")  # of Debian's package `prometheus`
 OF_PROMETHEUS = {"instance", "job", "le"}
 
 
@@ -104,13 +106,22 @@ def test_every_alert_says_what_happened_and_how_bad_it_is() -> None:
         assert rule["annotations"]["summary"], rule["alert"]
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here; Debian has it in the package prometheus")
+def promtool() -> str:
+    """Prometheus's own checker; `tests/interop/install.sh` fetches it."""
+    found = shutil.which("promtool", path=f"{os.environ.get('PATH', '')}{os.pathsep}{cache()}")
+    if found is None:
+        missing("promtool is not here; Debian has it in the package prometheus")
+    return str(found)
+
+
+@pytest.mark.system
 def test_prometheus_accepts_the_configuration_the_alerts_and_the_dashboards_queries(tmp_path: Path) -> None:
+    program = promtool()
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries().values())]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     for what, path in (("config", FOLDER / "prometheus.yml"), ("rules", file)):
         ran = subprocess.run(
-            [str(PROMTOOL), "check", what, str(path)], capture_output=True, text=True, timeout=30, check=False
+            [program, "check", what, str(path)], capture_output=True, text=True, timeout=30, check=False
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr

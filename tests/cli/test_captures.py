@@ -58,8 +58,11 @@ def test_all_that_ruby_left_is_listed(version: str, redis: redis_py.Redis, comma
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_numbers_the_doctor_and_top_know_ruby_s_process(
-    version: str, redis: redis_py.Redis, command: Command
+    version: str, redis: redis_py.Redis, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(
+        "COLUMNS", "200"
+    )  # what was recorded grows older, and "14 h 18 m" pushes others off a narrow page
     capture = read(version, "heartbeat_busy")
     restore(redis, capture)
     (numbers,) = command("stats", "--json").lines

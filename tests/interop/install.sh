@@ -1,6 +1,7 @@
 #!/bin/sh
-# Fetches what tests/interop needs, with the distribution's packages only: redis-server and three real Sidekiqs
-# (6.4 of bookworm, 7.3 of trixie, 8.1 of forky). Running it again is quick when everything is there.
+# Fetches what tests/interop needs, with the distribution's packages only: redis-server, three real Sidekiqs (6.4 of
+# bookworm, 7.3 of trixie, 8.1 of forky) and promtool, which checks examples/monitoring. Running it again is quick when
+# everything is there.
 #
 # The host's own `ruby` serves when the host is Debian bookworm; the other releases are unpacked with debootstrap into
 #   ${PYKIQ_INTEROP_CACHE:-$HOME/.cache/pykiq-interop}/<release>
@@ -44,6 +45,16 @@ install_on_host() {
   has_sidekiq env && has_rails env || fetch ruby ruby-sidekiq ruby-rack ruby-railties puma
 }
 
+fetch_promtool() { # the one program, not the server that Debian would start
+  command -v promtool >/dev/null || [ -x "$CACHE/promtool" ] && return
+  mkdir -p "$CACHE/prometheus"
+  ( cd "$CACHE/prometheus"
+    apt-get download -q prometheus >&2 || { as_root apt-get update -q >&2 && apt-get download -q prometheus >&2; }
+    dpkg -x prometheus_*.deb . )
+  mv "$CACHE/prometheus/usr/bin/promtool" "$CACHE/promtool"
+  rm -rf "$CACHE/prometheus"
+}
+
 scripts_for() { # release: prints the debootstrap folder that has a script for it
   if [ -e "/usr/share/debootstrap/scripts/$1" ]; then
     echo /usr/share/debootstrap
@@ -77,6 +88,7 @@ make_root() { # release
 }
 
 install_on_host
+fetch_promtool
 for release in ${PYKIQ_INTEROP_RELEASES:-bookworm trixie forky}; do
   [ "$release" = "$(release_of_host)" ] || make_root "$release"
 done

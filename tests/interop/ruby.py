@@ -214,14 +214,15 @@ def _forget_the_killed(proc: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where `install.sh` puts what it fetches."""
     return Path(os.environ.get("PYKIQ_INTEROP_CACHE") or Path.home() / ".cache" / "pykiq-interop")
 
 
 @functools.cache
 def available() -> tuple[Ruby, ...]:
     """Every Ruby on this machine that can load Sidekiq, the host's own first."""
-    roots = [None, *(_cache() / release for release in RELEASES)]
+    roots = [None, *(cache() / release for release in RELEASES)]
     return tuple(ruby for root in roots if (ruby := _probe(root)))
 
 
