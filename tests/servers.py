@@ -96,3 +96,15 @@ class Server:
     def stop(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def heard(manager: socket.socket) -> list[str]:
+    """What has been told to a service manager, the fixture `manager`, since the last time; waits for nothing."""
+    messages, patience = [], manager.gettimeout()
+    manager.setblocking(False)
+    while True:
+        try:
+            messages.append(manager.recv(1000).decode())
+        except BlockingIOError:
+            manager.settimeout(patience)
+            return messages

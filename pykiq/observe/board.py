@@ -42,7 +42,7 @@ class Report(NamedTuple):
     busy: int = 0
     in_flight: int = 0
     quiet: bool = False
-    answering: bool = False
+    answering: bool = False  # it has started, and Redis answered the last turn
     stopped: bool = False  # it has stopped cleanly, and is about to end
 
 

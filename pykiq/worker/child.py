@@ -69,7 +69,8 @@ class Link:
         exchange = self._process.exchange
         quiet = self._process.is_quiet()  # before the count of jobs: what is quiet and idle stays idle
         busy = len(exchange.running())
-        how = Report(*(exchange.turned_at, rss_kb(), busy, exchange.in_flight()), quiet, exchange.answering, stopped)
+        answered = self._process.is_answered()
+        how = Report(*(exchange.turned_at, rss_kb(), busy, exchange.in_flight()), quiet, answered, stopped)
         self._board.report(self._row, how)
         if self._counting:
             self._send()

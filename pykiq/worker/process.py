@@ -135,6 +135,10 @@ class Process:
         """Whether it takes no more jobs."""
         return self._quiet.is_set()
 
+    def is_answered(self) -> bool:
+        """Whether it has started, its `startup` hooks included, and Redis answered the last turn."""
+        return self.started.is_set() and self.exchange.answering
+
     def run(self) -> int:
         """Run until stopped; returns the exit code. Installs signal handlers when in the main thread."""
         in_main = threading.current_thread() is threading.main_thread()
@@ -253,7 +257,7 @@ class Process:
         return time.monotonic() - self.exchange.turned_at < STUCK
 
     def _ready(self) -> bool:
-        return self._alive() and self.exchange.answering and not self._quiet.is_set()
+        return self._alive() and self.is_answered() and not self._quiet.is_set()
 
     def _door_client(self) -> redis.Redis:
         return connect(self.config, timeout=BLOCK + MARGIN)

@@ -121,12 +121,12 @@ class Swarm:
         return self._end()
 
     def _tell_systemd(self) -> None:
-        """It watches this loop; that the children turn is watched by this loop."""
+        """A child that hangs silences the watchdog, as it does `/live`: who sets one wants what hangs restarted."""
         if any(row.report.answering for row in self._board.in_state(ALIVE)):
             self._systemd.ready()
         if self._stopping:
             self._systemd.stopping()
-        self._systemd.beat(lambda: True)
+        self._systemd.beat(lambda: not any(child.stuck for child in self._children))
 
     def _announce(self) -> None:
         limit = self._config.max_rss

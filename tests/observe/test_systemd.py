@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 from pykiq.observe.systemd import Systemd
 from tests.cli.command import start
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.bind(str(tmp_path / "notify"))
-        bound.settimeout(20)
-        yield bound
-
-
-def heard(manager: socket.socket) -> list[str]:
-    manager.setblocking(False)
-    messages = []
-    while True:
-        try:
-            messages.append(manager.recv(1000).decode())
-        except BlockingIOError:
-            return messages
+from tests.servers import heard, wait_until
+from tests.worker.stage import push, raw
 
 
 def test_each_state_is_told_once(manager: socket.socket) -> None:
@@ -71,29 +58,73 @@ def test_without_systemd_nothing_happens(environ: dict[str, str]) -> None:
     Systemd(environ).ready()
 
 
-@pytest.mark.system
-@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one", "swarm"])
-def test_a_service_is_ready_alive_and_stopping(
-    manager: socket.socket, redis_url: str, tmp_path: Path, flags: tuple[str, ...]
-) -> None:
-    (tmp_path / "handlers.py").write_text("import pykiq\n\n@pykiq.job\ndef note(): ...\n")
-    program = start(
-        *("run", "--require", "handlers", *flags),
-        cwd=tmp_path,
-        log=tmp_path / "log",
-        REDIS_URL=redis_url,
-        NOTIFY_SOCKET=manager.getsockname(),
-        WATCHDOG_USEC="200000",
-    )
-    try:
+HANDLERS = """
+import ctypes, pathlib, pykiq
+
+@pykiq.job("Hang")
+def hang():
+    pathlib.Path("begun").touch()
+    ctypes.PyDLL(None).sleep(600)  # unlike CDLL, PyDLL does not let go of the interpreter
+"""
+
+
+@pytest.fixture
+def service(manager: socket.socket, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts `pykiq run` with flags as systemd would, and waits until it is ready and alive."""
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+
+    def begin(*flags: str) -> subprocess.Popen[bytes]:
+        started.append(
+            start(
+                *("run", "--require", "handlers", *flags),
+                cwd=tmp_path,
+                log=tmp_path / "log",
+                REDIS_URL=redis_url,
+                NOTIFY_SOCKET=manager.getsockname(),
+                WATCHDOG_USEC="200000",
+                PYTHONFAULTHANDLER="1",
+            )
+        )
         told: set[str] = set()
         while told != {"READY=1", "WATCHDOG=1"}:
             told.add(manager.recv(1000).decode())
-        program.send_signal(signal.SIGTERM)
-        while manager.recv(1000) != b"STOPPING=1":
-            pass
-        assert program.wait(20) == 0
-    finally:
+        return started[-1]
+
+    yield begin
+    for program in started:
         if program.poll() is None:
             program.kill()
             program.wait()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one", "swarm"])
+def test_a_service_is_ready_alive_and_stopping(
+    manager: socket.socket, service: Callable[..., subprocess.Popen[bytes]], flags: tuple[str, ...]
+) -> None:
+    program = service(*flags)
+    program.send_signal(signal.SIGTERM)
+    while manager.recv(1000) != b"STOPPING=1":
+        pass
+    assert program.wait(20) == 0
+
+
+@pytest.mark.system
+def test_a_service_that_hangs_is_silent_and_its_end_shows_where(
+    manager: socket.socket,
+    service: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    redis: redis_py.Redis,
+) -> None:
+    program = service()
+    push(redis, raw("Hang"))
+    wait_until((tmp_path / "begun").exists)
+    manager.settimeout(2)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            manager.recv(1000)
+    assert program.poll() is None, "it is not dead, it hangs"
+    program.send_signal(signal.SIGABRT)  # what systemd does
+    assert program.wait(20) == -signal.SIGABRT
+    assert "in hang" in (tmp_path / "log").read_text()

@@ -75,6 +75,12 @@ def test_it_has_the_identity_that_its_parent_has_drawn_for_it(child: Childhood) 
     assert (pid, nonce) == (str(os.getpid()), NONCE)
 
 
+def test_it_is_not_ready_before_it_has_started(child: Childhood) -> None:
+    wait_until(lambda: child.board.row(1).report.answering)
+    child.process.started.clear()  # as it is while `startup` hooks run
+    wait_until(lambda: not child.board.row(1).report.answering)
+
+
 def test_it_reports_how_it_is_again_and_again(child: Childhood) -> None:
     wait_until(lambda: child.board.row(1).report.answering, what="the first report")
     report = child.board.row(1).report

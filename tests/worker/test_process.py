@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -23,9 +24,10 @@ from pykiq.errors import ConfigError, Interrupted, StoreError
 from pykiq.jobs.lifecycle import EVENTS, Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain
+from pykiq.observe.systemd import Systemd
 from pykiq.store.claim import Berth
 from pykiq.worker.process import Process
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Server, free_port, heard, wait_until
 from tests.worker.stage import in_flight, push, raw, registry, threads_here, waiting
 
 
@@ -274,13 +276,63 @@ def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
         let_go.wait(20)
         return turn()
 
-    assert [get(port, path)[0] for path in ("/live", "/ready")] == [200, 200]
+    wait_until(lambda: get(port, "/ready")[0] == 200)
+    assert get(port, "/live")[0] == 200
     one.process.exchange._turn = hangs  # type: ignore[method-assign]
     wait_until(lambda: get(port, "/live")[0] == 503, what="a bad health")
     assert get(port, "/ready")[0] == 503
     assert get(port, "/metrics")[0] == 200
     let_go.set()
     wait_until(lambda: get(port, "/live")[0] == 200, what="a good health again")
+
+
+def test_a_worker_whose_startup_hooks_still_run_is_not_ready(redis_url: str) -> None:
+    one = Running(redis_url, metrics_port=0, metrics_host="127.0.0.1")
+    seen: list[int] = []
+
+    @one.hooks.on("startup")
+    def look() -> None:
+        assert one.process._endpoint is not None
+        seen.extend(get(one.process._endpoint.port, path)[0] for path in ("/live", "/ready"))
+
+    assert one.start().stop() == 0
+    assert seen == [200, 503]
+
+
+def test_a_loop_that_no_longer_turns_stops_answering_the_watchdog(
+    redis_url: str, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Running(redis_url)
+    one.process._systemd = Systemd({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1"})
+    hanging, let_go, turn = threading.Event(), threading.Event(), one.process.exchange._turn
+
+    def hangs() -> float:
+        hanging.set()
+        let_go.wait(20)
+        return turn()
+
+    def looked() -> None:
+        """The main thread has been round once more: it takes the second command when it is done with the first."""
+        for _ in range(2):
+            one.process.command("")
+        wait_until(one.process._commands.empty)
+
+    one.start()
+    assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
+    one.process.exchange._turn = hangs  # type: ignore[method-assign]
+    one.process.exchange.pause(frozenset())  # it turns now
+    assert hanging.wait(5)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("pykiq.worker.process.STUCK", 0.05)
+        wait_until(lambda: not one.process._alive())
+        looked()
+        heard(manager)
+        looked()
+        assert heard(manager) == []
+    let_go.set()
+    wait_until(lambda: "WATCHDOG=1" in heard(manager), what="a sign of life again")
+    assert one.stop() == 0
+    assert "STOPPING=1" in heard(manager)
 
 
 def test_an_exchange_that_fails_ends_the_process_with_1(redis: redis_py.Redis, running: Callable[..., Running]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ import structlog
 from pykiq.config import Config
 from pykiq.errors import ConfigError
 from pykiq.observe.board import ALIVE, Post, Report
+from pykiq.observe.endpoint import STUCK
+from pykiq.observe.systemd import Systemd
 from pykiq.worker.swarm import Child, Swarm
-from tests.servers import Server
+from tests.servers import Server, heard
 
 
 @pytest.fixture
@@ -111,3 +114,24 @@ def test_threads_that_no_child_will_have_are_told_of(swarm: Callable[..., Swarm]
 def test_a_metrics_port_that_is_taken_is_refused_before_anything_is_forked(server: Server) -> None:
     with pytest.raises(ConfigError, match="--metrics-port"):
         Swarm(Config.of(processes=1, metrics_port=server.port, metrics_host="127.0.0.1"))
+
+
+def test_the_watchdog_hears_nothing_while_a_child_hangs(manager: socket.socket) -> None:
+    environ = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1"}
+    parent = Swarm(Config.of(processes=2), systemd=Systemd(environ))
+    one, other = child(parent, 0), child(parent, 1)
+
+    def told(turned: float, *, answering: bool = True) -> list[str]:
+        parent._board.report(one.row, Report(time.monotonic() - turned, answering=answering))
+        for each in (one, other):
+            parent._look_at(each)
+        parent._tell_systemd()
+        return heard(manager)
+
+    assert told(0.0, answering=False) == ["WATCHDOG=1"], "nobody takes jobs yet"
+    assert told(0.0) == ["READY=1", "WATCHDOG=1"]
+    assert told(STUCK + 1) == []
+    assert told(0.0) == ["WATCHDOG=1"]
+    parent._stopping = True
+    assert told(0.0) == ["STOPPING=1", "WATCHDOG=1"]
+    parent._tether.close()
