@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 from tests.interop.ruby import Ruby
 from tests.servers import Server
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("examples/rails_and_python")
+DATABASE = 4  # 1 to 3 belong to fleets that outlive a test
 
 
 def commands_of_the_readme() -> str:
@@ -52,13 +54,20 @@ def test_the_commands_of_the_readme_print_what_it_says(
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / EXAMPLE, checkout / EXAMPLE)
     home = ruby.place(checkout)
-    with real_redis.client() as client:
-        client.flushall()
+    url = f"redis://127.0.0.1:{real_redis.port}/{DATABASE}"
+    with redis_py.Redis.from_url(url) as client:
+        client.flushdb()
     try:
         ran = subprocess.run(
             ["bash", "-c", commands_of_the_readme()],
             cwd=home.outside,
-            env={**os.environ, "PATH": path, "REDIS_URL": real_redis.url, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"},
+            env={
+                **os.environ,
+                "PATH": path,
+                "REDIS_URL": f"redis://127.0.0.1:{real_redis.port}/{DATABASE}",
+                "LANG": "C.UTF-8",
+                "LC_ALL": "C.UTF-8",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -69,7 +78,7 @@ def test_the_commands_of_the_readme_print_what_it_says(
         home.remove()
     assert re.search(r"^pushed [0-9a-f]{24}$", ran.stdout, re.MULTILINE), ran.stdout
     assert re.search(r"^user 42: report Q3-\d+ has 3 pages$", ran.stdout, re.MULTILINE), ran.stdout
-    with real_redis.client() as client:
+    with redis_py.Redis.from_url(url) as client:
         assert client.exists("retry", "dead", "queue:shared", "queue:python", "queue:ruby") == 0
 
 
