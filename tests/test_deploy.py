@@ -6,6 +6,8 @@ import configparser
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ import yaml
 
 from pykiq.cli.run import run
 from pykiq.observe.backlog import Backlog
+from pykiq.worker.exchange import CLEANUP
+from tests.test_docs import table
 
 FOLDER = Path(__file__).parent.parent / "examples" / "deploy"
-CLEAN_UP = 15  # seconds that docs/running.md says a supervisor should wait beyond --timeout
+CLEAN_UP, OF_A_SWARM = 15, 45  # seconds that docs/running.md says a supervisor should wait beyond --timeout
 
 
 def manifest(name: str) -> dict[str, Any]:
@@ -65,10 +69,19 @@ def test_the_command_line_is_understood(name: str) -> None:
 
 def test_a_stop_is_given_its_time() -> None:
     timeout = float(given("pykiq.service")["timeout"])
-    assert float(unit()["TimeoutStopSec"]) >= timeout + CLEAN_UP
+    assert float(unit()["TimeoutStopSec"]) >= timeout + OF_A_SWARM
     spec = manifest("kubernetes.yml")["spec"]["template"]["spec"]
     before = int(re.search(r"sleep (\d+)", container()["lifecycle"]["preStop"]["exec"]["command"][2])[1])  # type: ignore[index]
-    assert spec["terminationGracePeriodSeconds"] >= before + float(given("kubernetes.yml")["timeout"]) + CLEAN_UP
+    grace, timeout = spec["terminationGracePeriodSeconds"], float(given("kubernetes.yml")["timeout"])
+    assert grace >= before + timeout + CLEAN_UP
+    told = [row[0] for row in table("docs/deploy.md", "## Kubernetes")]
+    cleaned = before + timeout + CLEANUP
+    assert told[2:] == [
+        f"{before} s",
+        f"{before + timeout:g} s at the latest",
+        f"{cleaned:g} s at the latest",
+        f"{grace} s",
+    ]
 
 
 def test_systemd_is_told_what_the_worker_says() -> None:
@@ -76,10 +89,21 @@ def test_systemd_is_told_what_the_worker_says() -> None:
     assert float(unit()["WatchdogSec"]) >= 60
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    text = (FOLDER / "pykiq.service").read_text()
+    here = text.replace(shlex.split(unit()["ExecStart"])[0], "/bin/true").replace("User=app", "")
+    (tmp_path / "pykiq.service").write_text(here)
+    command = ["systemd-analyze", "verify", str(tmp_path / "pykiq.service")]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    remarks = [line for line in checked.stderr.splitlines() if "pykiq.service" in line]
+    assert (checked.returncode, remarks) == (0, [])
+
+
 def test_probes_ask_the_port_that_is_served() -> None:
     [port] = container()["ports"]
     assert str(port["containerPort"]) == given("kubernetes.yml")["metrics_port"]
-    for probe, path in (("startupProbe", "/live"), ("livenessProbe", "/live"), ("readinessProbe", "/ready")):
+    for probe, path in (("startupProbe", "/ready"), ("livenessProbe", "/live"), ("readinessProbe", "/ready")):
         assert container()[probe]["httpGet"] == {"path": path, "port": port["name"]}
 
 
@@ -92,6 +116,7 @@ def test_the_scaler_asks_for_a_metric_that_is_there() -> None:
         raise ConnectionError
 
     [trigger] = manifest("keda.yml")["spec"]["triggers"]
+    assert trigger["metricType"] == "Value", "the mean over the workers would say little of a time"
     exported = {family.name for family in Backlog(nothing, ["low"]).collect()}
     assert set(re.findall(r"pykiq_\w+", trigger["metadata"]["query"])) <= exported
     assert manifest("keda.yml")["spec"]["scaleTargetRef"]["name"] == manifest("kubernetes.yml")["metadata"]["name"]
