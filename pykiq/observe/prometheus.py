@@ -46,27 +46,48 @@ class Metrics(Collector):
 
     def started(self, batch: Sequence[Assigned]) -> None:
         """How long each job waited, from `enqueued_at` to the claim; jobs that do not say are left out."""
+        waits: dict[str, list[float]] = {}
+        for assigned in batch:
+            claimed = assigned.claimed
+            waited = latency(assigned.payload, claimed.claimed_at)
+            if waited is not None:
+                _add(waits, claimed.queue, waited)
         tally = self.tally
         with tally.lock:
-            for assigned in batch:
-                claimed = assigned.claimed
-                waited = latency(assigned.payload, claimed.claimed_at)
-                if waited is not None:
-                    tally.histogram(WAIT, (tally.label("queue", claimed.queue),)).observe(waited)
+            for queue, seconds in waits.items():
+                tally.histogram(WAIT, (tally.label("queue", queue),)).observe(seconds)
 
     def settled(self, batch: Sequence[Settled]) -> None:
+        """Counted by name first: labels and series are looked up once for all the jobs of a class."""
+        ends: dict[tuple[str, str, str], int] = {}
+        foreign: dict[str, int] = {}
+        durations: dict[str, list[float]] = {}
+        for settled in batch:
+            outcome = settled.outcome
+            name, word = outcome.name or "?", outcome.word
+            end = (name, outcome.claimed.queue, settled.fate._value_)
+            ends[end] = ends.get(end, 0) + 1
+            if word in _RAN:
+                if outcome.started_at:
+                    _add(durations, name, max(0.0, outcome.elapsed))
+            elif word is Word.FOREIGN:
+                foreign[name] = foreign.get(name, 0) + 1
+        self._count(ends, foreign, durations)
+
+    def _count(
+        self, ends: dict[tuple[str, str, str], int], foreign: dict[str, int], durations: dict[str, list[float]]
+    ) -> None:
         label, histogram = self.tally.label, self.tally.histogram
         with self.tally.lock:
-            jobs, foreign = self.tally.counter(JOBS), self.tally.counter(FOREIGN)
-            for settled in batch:
-                outcome = settled.outcome
-                name = label("class", outcome.name or "?")
-                key = (name, label("queue", outcome.claimed.queue), settled.fate._value_)
-                jobs[key] = jobs.get(key, 0) + 1
-                if outcome.word is Word.FOREIGN:
-                    foreign[name,] = foreign.get((name,), 0) + 1
-                if outcome.word in _RAN and outcome.started_at:
-                    histogram(DURATION, (name,)).observe(max(0.0, outcome.elapsed))
+            jobs, strangers = self.tally.counter(JOBS), self.tally.counter(FOREIGN)
+            for (name, queue, outcome), number in ends.items():
+                key = (label("class", name), label("queue", queue), outcome)
+                jobs[key] = jobs.get(key, 0) + number
+            for name, number in foreign.items():
+                one = (label("class", name),)
+                strangers[one] = strangers.get(one, 0) + number
+            for name, seconds in durations.items():
+                histogram(DURATION, (label("class", name),)).observe(seconds)
 
     def describe(self) -> list[Metric]:
         return []  # unchecked: nothing is collected, and no callable called, before the first scrape
@@ -79,3 +100,11 @@ class Metrics(Collector):
         yield GaugeMetricFamily("pykiq_in_flight", "Jobs claimed and not settled.", value=self._in_flight())
         yield GaugeMetricFamily("pykiq_rss_bytes", "Resident memory.", value=rss_kb() * 1024)
         yield GaugeMetricFamily("pykiq_concurrency", "Jobs it can run at once.", value=self._concurrency)
+
+
+def _add(lists: dict[str, list[float]], key: str, number: float) -> None:
+    found = lists.get(key)
+    if found is None:
+        lists[key] = [number]
+    else:
+        found.append(number)

@@ -60,9 +60,12 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
+    def observe(self, seconds: Sequence[float]) -> None:
+        """Add some observations."""
+        bounds, counts = self.bounds, self.counts
+        for one in seconds:
+            counts[bisect_left(bounds, one)] += 1
+        self.total += sum(seconds)
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative, as Prometheus wants them, `+Inf` last."""

@@ -33,8 +33,11 @@ def settle_call(berth: Berth, outcomes: Sequence[Outcome], now: float, config: C
     for outcome in writes:
         claimed = outcome.claimed
         pair = queues.setdefault(claimed.queue, len(queues) + 1)
-        op, score, entry = _operation(outcome)
-        args += (pair, op, claimed.raw, claimed.queue, score, entry)
+        if isinstance(outcome.write, Acknowledge):
+            args += (pair, b"done", claimed.raw)
+        else:
+            op, score, entry = _operation(outcome.write)
+            args += (pair, op, claimed.raw, claimed.queue, score, entry)
     pairs = [key for queue in queues for key in (berth.inflight(queue), keys.queue(queue))]
     return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args, before)
 
@@ -72,10 +75,8 @@ def _in_order(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]
     return removals, writes + back
 
 
-def _operation(outcome: Outcome) -> tuple[str, float | str, bytes]:
-    match outcome.write:
-        case Acknowledge():
-            return "done", "", b""
+def _operation(write: Later | Bury | PutBack) -> tuple[str, float | str, bytes]:
+    match write:
         case Later(key=key, at=at, entry=entry):
             return ("retry" if key == keys.RETRY else "schedule"), at, entry
         case Bury(entry=entry):

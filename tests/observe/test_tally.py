@@ -22,7 +22,7 @@ def samples(tally: Tally) -> dict[tuple[str, ...], float]:
 def counted(jobs: int = 1, name: str = "A") -> Tally:
     tally = Tally()
     tally.counter(JOBS)[name, "default", "done"] = jobs
-    tally.histogram(DURATION, (name,)).observe(0.3)
+    tally.histogram(DURATION, (name,)).observe([0.3])
     return tally
 
 
@@ -47,7 +47,7 @@ def test_what_was_taken_can_be_given_back() -> None:
 def test_buckets_are_added_up() -> None:
     one, other = Tally(), Tally()
     for tally, seconds in ((one, 0.001), (one, 0.2), (other, 0.2), (other, 99_999)):
-        tally.histogram(WAIT, ("low",)).observe(seconds)
+        tally.histogram(WAIT, ("low",)).observe([seconds])
     one.add(other.take())
     buckets = {
         sample.labels["le"]: sample.value
@@ -77,7 +77,7 @@ def test_a_datagram_holds_no_more_than_fits_whatever_the_names() -> None:
     for number in range(200):
         name = tally.label("class", f"{number:03}" + "\x01" * 197)
         tally.counter(JOBS)[name, tally.label("queue", "\x02" * 200), "handed_back"] = 1
-        tally.histogram(DURATION, (name,)).observe(0.3)
+        tally.histogram(DURATION, (name,)).observe([0.3])
     portions = [pack(portion) for portion in sendable(tally.take())]
     assert max(map(len, portions)) < 100_000  # a Unix socket takes twice that
     assert sum(len(unpack(portion)) for portion in portions) == 400

@@ -6,12 +6,13 @@
 --
 -- KEYS  1 retry set, 2 schedule set, 3 dead set, 4 set of queue names, then pairs: in-flight list, queue list
 -- ARGV  1 now (s), 2 dead set: drop entries older than this score, 3 dead set: size limit,
---       then per job: number of its pair (1..), operation, raw bytes, queue name, score, entry
+--       then per job: number of its pair (1..), operation, raw bytes and, but for `done`, queue name, score, entry
 --       operations: done | retry | schedule | dead | back (score and entry are empty where they mean nothing)
 -- returns one number per job: 1 settled, 0 it was not in flight any more
 local now, oldest, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local settled, buried = {}, false
-for i = 4, #ARGV, 6 do
+local i = 4
+while i <= #ARGV do
   local pair, op, raw = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local inflight, queue = KEYS[3 + 2 * pair], KEYS[4 + 2 * pair]
   local found = redis.call('LREM', inflight, -1, raw)
@@ -34,6 +35,7 @@ for i = 4, #ARGV, 6 do
     end
   end
   settled[#settled + 1] = found > 0 and 1 or 0
+  i = i + (op == 'done' and 3 or 6)
 end
 if buried then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', oldest)
