@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def test_a_label_marks_this_minute(redis: redis_py.Redis, command: Command) -> N
     assert command("mark", "v1.2").out.endswith("is marked already; nothing was written\n")
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
 def test_without_a_label_it_is_the_last_commit(
     redis: redis_py.Redis, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
