@@ -34,7 +34,7 @@ fetch() { # package...: install, with a fresh list of packages if the list at ha
 }
 
 has_sidekiq() { "$@" ruby -e 'require "sidekiq"; require "sidekiq/web"; require "rack"' >/dev/null 2>&1; }
-has_rails() { "$@" ruby -e 'require "rails"; require "active_job/railtie"' >/dev/null 2>&1; }
+has_rails() { "$@" ruby -e 'require "rails"; require "active_job/railtie"; require "action_mailer/railtie"' >/dev/null 2>&1; }
 
 release_of_host() { . /etc/os-release; echo "${VERSION_CODENAME:-unknown}"; }
 
@@ -42,7 +42,7 @@ install_on_host() {
   [ -x /usr/bin/redis-server ] || fetch redis-server
   [ -x /usr/bin/redis-server ] || die "redis-server was installed but /usr/bin/redis-server is not there"
   [ "$(release_of_host)" = bookworm ] || return 0
-  has_sidekiq env && has_rails env || fetch ruby ruby-sidekiq ruby-rack ruby-railties puma
+  has_sidekiq env && has_rails env || fetch ruby ruby-sidekiq ruby-rack ruby-railties ruby-actionmailer puma
 }
 
 fetch_promtool() { # the one program, not the server that Debian would start
