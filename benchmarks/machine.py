@@ -138,10 +138,13 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        members = [pid for process in self._processes for pid in family(process.pid)]
         for process in self._processes:
             os.killpg(process.pid, signal.SIGKILL)
         for process in self._processes:
             process.wait()
+        while any(Path(f"/proc/{pid}").exists() for pid in members):  # a child's connection may still take a job
+            time.sleep(0.01)
 
 
 def family(pid: int) -> Iterator[int]:
