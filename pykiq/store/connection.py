@@ -6,6 +6,9 @@ repeated, a push may not).
 
 from __future__ import annotations
 
+import socket
+import struct
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,14 +27,18 @@ from pykiq.store.pool import Pool, SentinelPool
 SENTINEL_PORT = 26379
 
 
-def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
-    """A client for `config.redis`. It connects at its first command; `timeout` (s) bounds connecting and answers."""
-    options: dict[str, Any] = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
+def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = None) -> redis.Redis:
+    """A client for `config.redis`. It connects at its first command.
+
+    `timeout` (s) bounds an answer; `connecting` (s, or the same) bounds connecting, and what the Sentinels answer.
+    """
+    connecting = timeout if connecting is None else connecting
+    options: dict[str, Any] = _options(timeout, connecting) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_pool(Pool.from_url(config.redis, **options))
     nodes, service, rest = _sentinel(config)
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-        nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
+        nodes, sentinel_kwargs=rest.pop("sentinel") | options | {"socket_timeout": connecting}, **rest, **options
     )
     master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis, connection_pool_class=SentinelPool)
     return master
@@ -39,7 +46,7 @@ def connect(config: Config, *, timeout: float = 5.0) -> redis.Redis:
 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    options: dict[str, Any] = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    options: dict[str, Any] = _options(timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.asyncio.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config)
@@ -72,6 +79,16 @@ def descriptor(connection: Any) -> int:
     return int(connection._sock.fileno())
 
 
+def forget(connection: Any) -> None:
+    """Make a connection that is about to be closed drop what has not reached the server.
+
+    The system would otherwise go on sending it, for minutes after a partition: a BLMOVE that nobody waits for any more.
+    """
+    if connection._sock is not None:
+        with suppress(OSError):  # it is gone already
+            connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def _sentinels(client: Any) -> list[Any]:
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return list(manager.sentinels) if manager else []
@@ -89,11 +106,11 @@ def probe(client: redis.Redis, config: Config) -> None:
         ) from error
 
 
-def _options(timeout: float) -> dict[str, Any]:
+def _options(timeout: float, connecting: float) -> dict[str, Any]:
     return {
         "protocol": 2,
         "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "socket_connect_timeout": connecting,
         "socket_keepalive": True,
         "decode_responses": False,
     }

@@ -60,7 +60,8 @@ def _again(claimed: Claimed, job: ActiveJob, verdict: Verdict, at: float, config
     passed = finish(new, chain=client_middleware, strict=False)  # its arguments came from a queue, as they are
     if passed is None:
         return None
-    at = passed.pop("at", at)
+    wanted = passed.pop("at", None)  # a middleware that takes it away wants the job now
+    at = now if wanted is None else wanted
     if dialect.strips_enqueued_at:
         passed.pop("enqueued_at", None)
     return Later(keys.SCHEDULE, at, dumps(passed, dialect))

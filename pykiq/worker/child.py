@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import structlog
@@ -70,7 +71,8 @@ class Link:
         quiet = self._process.is_quiet()  # before the count of jobs: what is quiet and idle stays idle
         busy = len(exchange.running())
         answered = self._process.is_answered()
-        how = Report(*(exchange.turned_at, rss_kb(), busy, exchange.in_flight()), quiet, answered, stopped)
+        turned = exchange.turned_at if self._process.started.is_set() else time.monotonic()  # `startup` hooks take long
+        how = Report(*(turned, rss_kb(), busy, exchange.in_flight()), quiet, answered, stopped)
         self._board.report(self._row, how)
         if self._counting:
             self._send()

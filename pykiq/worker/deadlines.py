@@ -95,8 +95,9 @@ class Deadlines:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="pykiq-deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name="pykiq-deadlines", daemon=True)
+                thread.start()  # raises when the system has no thread left: the next job with a deadline tries again
+                self._thread = thread
 
     def _watch(self) -> None:
         while not self._closed:

@@ -15,12 +15,13 @@ import redis
 
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
-from pykiq.store.connection import close, descriptor
+from pykiq.store.connection import close, descriptor, forget
 from pykiq.wire import keys
 from pykiq.worker.inbox import Inbox
 
 BLOCK = 5.0  # seconds of one BLMOVE: how long a wrong connection can go unnoticed
 MARGIN = 3.0  # seconds the answer may come late before the connection counts as lost
+CONNECTING = 1.0  # seconds: the exchange waits meanwhile
 REST = 0.2  # seconds before a doorbell whose connection was lost tries again
 
 
@@ -91,8 +92,9 @@ class Doorbell:
                 self._connection_id, self._connection = int(waiter.client_id()), waiter.connection
             self._overdue = time.monotonic() + self._block + MARGIN
             self._connection.send_command("BLMOVE", self._source, self._target, "RIGHT", "LEFT", self._block)
-            self._watched = descriptor(self._connection)
-            self._inbox.watch(self._watched, self._hear)
+            watched = descriptor(self._connection)
+            self._inbox.watch(watched, self._hear)
+            self._watched = watched
         except (redis.RedisError, OSError):
             self._lose()
 
@@ -112,6 +114,8 @@ class Doorbell:
             self._wait()
 
     def _lose(self) -> None:
+        if self._connection is not None:
+            forget(self._connection)
         self._hang_up()
         self.armed = False
         self._rest_until = time.monotonic() + REST

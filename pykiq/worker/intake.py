@@ -90,6 +90,8 @@ class Intake:
         for door in self._doors:
             if waiting and door.queue not in self.selective and door.queue not in self._paused:
                 door.arm()
+                if not door.armed:
+                    break  # its connection could not be had: another one, which may take seconds, is for another turn
             elif door.armed or (insist and not door.parked):
                 try:
                     door.disarm(through)

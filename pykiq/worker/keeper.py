@@ -67,6 +67,7 @@ class Keeper:
         self._failing = Failing(config, lambda: self._fleet, hooks)
         self._breath = min(BREATH, config.lease_ttl / 4)
         self._renew_at = 0.0
+        self._gone: set[int] = set()  # pids of children that had ended before there was a handle
         self._handles: dict[int, int] = {}  # pid → what is readable when that process has ended, where the system can
 
     def run(self) -> None:
@@ -140,8 +141,12 @@ class Keeper:
         """Have a handle of every child: without its parent nobody else can tell it from a later one of that number."""
         alive = {row.post.pid for row in self._board.in_state(ALIVE)}
         for pid in alive - set(self._handles):
-            with contextlib.suppress(OSError, AttributeError):  # ended just now; not Linux
+            try:
                 self._handles[pid] = os.pidfd_open(pid)
+            except ProcessLookupError:
+                self._gone.add(pid)
+            except (OSError, AttributeError):
+                pass  # none to be had: not Linux, an old kernel, a sandbox, no descriptor left. It may well be alive
         for pid in set(self._handles) - alive:
             os.close(self._handles.pop(pid))
 
@@ -149,10 +154,15 @@ class Keeper:
         """Do for the children what the parent did: see who has ended, and what is to be taken over."""
         for row in self._board.in_state(ALIVE):
             handle = self._handles.get(row.post.pid)
-            if row.report.stopped or not hasattr(os, "pidfd_open"):
-                self._board.mark(row.number, FREE)  # elsewhere the lease, no longer renewed, decides
-            elif handle is None or select.select([handle], [], [], 0)[0]:
+            if row.report.stopped:
+                self._board.mark(row.number, FREE)
+            elif row.post.pid in self._gone:
+                self._board.mark(row.number, DEAD)
+            elif handle is None:
+                self._board.mark(row.number, FREE)  # nobody can tell: its lease, which only it renews now, decides
+            elif select.select([handle], [], [], 0)[0]:
                 self._board.mark(row.number, DEAD)
             elif kill:
                 log.error("child_killed", pid=row.post.pid, next="its jobs are taken over")
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)

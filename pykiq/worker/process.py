@@ -41,7 +41,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
 from pykiq.worker import signals
-from pykiq.worker.doorbell import BLOCK, MARGIN
+from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
 from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
 from pykiq.worker.failing import Failing
@@ -260,4 +260,4 @@ class Process:
         return self._alive() and self.is_answered() and not self._quiet.is_set()
 
     def _door_client(self) -> redis.Redis:
-        return connect(self.config, timeout=BLOCK + MARGIN)
+        return connect(self.config, timeout=BLOCK + MARGIN, connecting=CONNECTING)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
-from pykiq.store.connection import aconnect, connect, probe
+from pykiq.store.connection import aconnect, connect, forget, probe
 from tests.servers import free_port
 
 
@@ -90,3 +91,15 @@ def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
 def test_a_sentinel_url_without_a_service_is_refused() -> None:
     with pytest.raises(ConfigError, match="NAME"):
         connect(Config.of(redis="redis+sentinel://host:26379"))
+
+
+def test_a_forgotten_connection_is_reset_when_it_is_closed() -> None:
+    """That is how the system says that it has thrown away what was not sent; it would go on sending for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+        forget(SimpleNamespace(_sock=ours))
+        ours.close()
+        with theirs, pytest.raises(ConnectionResetError):
+            theirs.recv(1)
+    forget(SimpleNamespace(_sock=None))

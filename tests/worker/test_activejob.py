@@ -394,6 +394,16 @@ def test_client_middleware_is_asked_about_a_retry_inside_of_the_job(monkeypatch:
     assert seen == [("43d063a8411b7a513804036e", True, "InvoiceJob")] * 2
 
 
+def test_a_client_middleware_that_takes_the_time_away_wants_the_retry_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hurries(job: dict[str, Any], call_next: Any) -> Any:
+        return call_next({**job, "at": None})
+
+    monkeypatch.setattr(pykiq.client_middleware, "entries", (hurries,))
+    outcome = ran(envelope(), handling(failing("def", ValueError("x")), rescue=RetryOn(ValueError, wait=60)))
+    assert isinstance(outcome.write, Later)
+    assert outcome.write.at <= time.time()
+
+
 def test_a_client_middleware_that_raises_makes_the_job_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(job: Any, call_next: Any) -> Any:
         raise RuntimeError("no push today")

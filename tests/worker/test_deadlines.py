@@ -182,6 +182,20 @@ def test_nobody_watches_before_there_is_a_deadline() -> None:
     assert watchers() == []
 
 
+def test_a_watcher_that_could_not_be_started_is_started_for_the_next(
+    deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            deadlines.within(0.02, spin)
+    with pytest.raises(JobTimeout):
+        deadlines.within(0.02, spin)
+
+
 def test_nothing_of_the_handler_is_kept_alive(deadlines: Deadlines) -> None:
     class Precious:
         pass

@@ -73,6 +73,15 @@ def test_after_a_full_claim_it_claims_again() -> None:
     assert door.told == []
 
 
+def test_after_a_bell_that_could_not_be_armed_the_others_are_for_another_turn() -> None:
+    """Each may take a second to find out that Redis is away, and the exchange would turn no more meanwhile."""
+    made, doors = intake("a", "b", "c")
+    made.read(sent(made), [])
+    doors[1].arm = lambda: doors[1].told.append("failed")  # type: ignore[method-assign]
+    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    assert [door.told for door in doors] == [["arm"], ["failed"], []]
+
+
 def test_without_a_free_slot_the_bells_are_taken_down() -> None:
     made, doors = intake("a", "b")
     made.read(sent(made), [])

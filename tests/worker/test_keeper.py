@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -107,6 +108,26 @@ def test_what_children_have_counted_is_added_up(charge: Charge) -> None:
     charge.keeper._keep()
     (jobs, *_) = charge.merged.tally.collect()
     assert [sample.value for sample in jobs.samples if sample.name == "pykiq_jobs_total"] == [6]
+
+
+@pytest.mark.parametrize("why", [OSError(errno.ENOSYS, "no such call"), OSError(errno.EMFILE, "no file left")])
+def test_a_child_of_which_no_handle_can_be_had_is_left_to_its_lease(
+    redis: redis_py.Redis, charge: Charge, monkeypatch: pytest.MonkeyPatch, why: OSError
+) -> None:
+    def refuse(pid: int) -> int:
+        raise why
+
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    _, berth = charge.child(sleeper.pid)
+    push(redis, raw("Job", 1))
+    run(redis, claim_call(berth, [("default",)], 1))
+    charge.keeper._keep()
+    charge.keeper._outlive()
+    assert redis.lrange(berth.inflight("default"), 0, -1) == [raw("Job", 1)], "it may well be running"
+    assert sleeper.poll() is None
+    sleeper.kill()
+    sleeper.wait()
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
