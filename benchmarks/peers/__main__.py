@@ -24,13 +24,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round each: shows that it works")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these systems beside pykiq and Sidekiq")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everybody's turn comes (3)")
     given = parser.parse_args()
     known = {peer.name: peer for peer in PEERS}
     if unknown := set(given.only or ()) - set(known):
         parser.error(f"--only: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     peers = [known[name] for name in given.only or known]
     try:
-        around, rounds = run(peers, quick=given.quick)
+        around, rounds = run(peers, 1 if given.quick else given.rounds, quick=given.quick)
     except BenchmarkError as error:
         say(f"error: {error}")
         return 1
@@ -43,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def run(peers: list[Peer], *, quick: bool) -> tuple[dict[str, object], Rounds]:
+def run(peers: list[Peer], times: int, *, quick: bool) -> tuple[dict[str, object], Rounds]:
     """All measurements of all systems, in turns: what slows the machine for a while slows everybody."""
     for peer in peers:
         say(f"{peer.name}: installing")
@@ -54,7 +55,7 @@ def run(peers: list[Peer], *, quick: bool) -> tuple[dict[str, object], Rounds]:
         systems += peers
         around = surroundings(bench) | {system.name: system.version for system in systems}
         for kind, figures in FIGURES.items():
-            for number in range(1 if quick else 3):
+            for number in range(times):
                 for system in systems:
                     taken = measure(kind, bench, system, quick=quick)
                     rounds[kind].setdefault(system.name, []).append(taken)

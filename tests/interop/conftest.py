@@ -188,6 +188,7 @@ class Scene:
 
     fleet: Fleet
     python: rubies.Program
+    begun: float  # before anything else; the tests that look may come minutes later
     retry_at: float  # when the retry was due; it is put off for the tests to see it
     busy: str  # jids
     retry: str
@@ -198,6 +199,7 @@ class Scene:
 @pytest.fixture(scope="session")
 def scene(real_redis: Server, home: rubies.Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("scene")
+    begun = time.time()
     with fleet_on(real_redis, home, 2, folder) as fleet:
         fleet.ruby("-q", "ruby", "-c", "1", POLL="5")
         push = "Sidekiq::Client.push({'class' => klass, 'queue' => 'python', 'args' => [arg]}.merge(more))"
@@ -216,4 +218,4 @@ def scene(real_redis: Server, home: rubies.Home, tmp_path_factory: pytest.TempPa
         fleet.wait(lambda: fleet.redis.zcard("dead") == 1, what="the dead entry")
         fleet.wait(lambda: [w for w in fleet.ask("work") if w["payload"]["jid"] == busy], 25, "the work record")
         fleet.wait(lambda: fleet.ask("stats")["failed"] == 2, 25, "the counters of a heartbeat")
-        yield Scene(fleet, python, retry_at, busy, retry, dead, scheduled)
+        yield Scene(fleet, python, begun, retry_at, busy, retry, dead, scheduled)
