@@ -118,6 +118,11 @@ class Exchange:
         """Whether Redis may yet move a job to this process, for a connection that broke a moment ago."""
         return time.monotonic() < self._doubt_until
 
+    @property
+    def parked(self) -> bool:
+        """Whether no doorbell can bring anything now. Once the loop is quiet, it stays so."""
+        return all(pool.intake.parked() for pool in self._pools.values())
+
     def in_flight(self) -> int:
         """How many jobs are claimed and not settled. May be called from any thread."""
         return len(self._flight)
@@ -250,10 +255,11 @@ class Exchange:
             return self._line.backoff
         welcome = not self._quiet and not self._uncertain
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._line.client, open_to_work=welcome and pool.has_free_slot)
+            open_to_work = welcome and pool.has_free_slot
+            pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
         if self._flight.unsettled:
             return 0.0
-        if self._uncertain:
+        if self._uncertain or (self._quiet and not self.parked):
             return PARKING
         if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
@@ -271,7 +277,7 @@ class Exchange:
         """
         for pool in self._pools.values():
             pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
-        if not all(pool.intake.parked() for pool in self._pools.values()):
+        if not self.parked:
             return False
         self._collect(0.0)
         held = self._line.ask(self._berth.held)

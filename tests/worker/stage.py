@@ -25,6 +25,7 @@ from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
+from tests.servers import wait_until
 
 ME = "me:1:aaaaaaaaaaaa"
 
@@ -144,6 +145,13 @@ class Stage:
         if self.error is not None:
             raise self.error
         return self.clean
+
+    def quiet_turn(self) -> None:
+        """Wait for a whole quiet turn that begins after this call: the second to end, for one may be under way."""
+        for _ in range(2):
+            ended = self.exchange.turned_at
+            self.exchange.quiet()  # wakes it
+            wait_until(lambda ended=ended: self.exchange.turned_at > ended)
 
     @property
     def alive(self) -> bool:
