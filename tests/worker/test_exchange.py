@@ -563,7 +563,7 @@ def test_an_idle_stop_takes_no_time(redis: redis_py.Redis, redis_url: str) -> No
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 3)
         began = time.monotonic()
         assert stage.stop() is True
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < BLOCK
 
 
 def test_doorbells_that_were_cut_off_while_idle_do_not_delay_the_stop(
@@ -578,7 +578,7 @@ def test_doorbells_that_were_cut_off_while_idle_do_not_delay_the_stop(
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
         began = time.monotonic()
         assert stage.stop() is True
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < BLOCK
 
 
 # Reports.
