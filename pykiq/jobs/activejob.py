@@ -238,7 +238,10 @@ async def _finished(returned: Any) -> None:
 
 
 def _rescued(job: ActiveJob, error: BaseException) -> bool:
-    """Ask the declarations, the last one first, about the error, then about what caused it."""
+    """Ask the declarations, the last one first, about the error, then about what caused it.
+
+    False leaves the error to Sidekiq. A RetryOn that has no attempt left raises the error that it was asked about.
+    """
     seen: list[int] = []
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -247,7 +250,12 @@ def _rescued(job: ActiveJob, error: BaseException) -> bool:
                 if rescue.rescue(job, cause):
                     return True
                 job.run_after_discard(cause)
-                return False
+                if cause is error:
+                    return False
+                try:
+                    raise cause
+                finally:
+                    del cause, error  # its traceback holds this frame
         seen.append(id(cause))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     job.run_after_discard(error)

@@ -139,7 +139,10 @@ class Rules(NamedTuple):
 def taken(
     options: Mapping[str, Any], whose: str, inherited: Rules | None = None
 ) -> tuple[Rules | None, dict[str, Any]]:
-    """The rules among `options` (None for a plain job), and the other options. Raises RegistrationError."""
+    """The rules among `options` (None for a plain job), and the other options. Raises RegistrationError.
+
+    A subclass adds to what it inherits, as in Rails, where `ApplicationJob` declares for all; `queue_as` replaces it.
+    """
     given = {name: value for name, value in options.items() if name in Rules._fields}
     rest = {name: value for name, value in options.items() if name not in given and name != "active_job"}
     wanted = options.get("active_job", inherited is not None)
@@ -153,6 +156,9 @@ def taken(
     checks |= {"rescue": _rescues, "queue_as": _queue_as, "after_discard": _plain_hooks}
     checked = {name: checks[name](f"{whose}: {name}", value) for name, value in given.items()}
     rules = Rules() if inherited is None else inherited
+    for name, value in checked.items():
+        if name != "queue_as":
+            checked[name] = (*getattr(rules, name), *value)
     return rules._replace(**checked), rest
 
 
