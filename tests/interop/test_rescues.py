@@ -193,12 +193,12 @@ def test_a_subclass_adds_its_declarations_to_those_above_it(fleet: Fleet) -> Non
 @pytest.mark.parametrize("where", HOOKS)
 def test_callbacks_run_in_the_order_of_rails(fleet: Fleet, where: str, mood: str) -> None:
     hooks = [(kind, mood if kind == where else "goes on") for kind in HOOKS]
-    levels = ([], [DECLARED[0]], [DECLARED[4]])
+    levels: list[list[dict[str, Any]]] = [[], [DECLARED[0]], [DECLARED[5]]]
     compare(fleet, [([level], chain, FRESH, hooks) for level in levels for chain in ([], ["Child"])])
 
 
 def test_discard_in_a_before_is_throw_abort_but_goes_through_the_arounds_as_an_error_does(fleet: Fleet) -> None:
-    case = ([[DECLARED[4]]], [], FRESH, [(kind, "halts" if kind == "before" else "goes on") for kind in HOOKS])
+    case: Case = ([[DECLARED[5]]], [], FRESH, [(kind, "halts" if kind == "before" else "goes on") for kind in HOOKS])
     (theirs,) = asked(fleet, [case])
     here = outcome_here(*case)
     assert here == {"told": [["around outer"], ["around inner"], ["before"]], "raised": None}
