@@ -287,6 +287,15 @@ def test_a_look_ends_early_when_what_it_takes_is_deep_in_the_queue(redis: redis_
     assert raws(first.claimed + second.claimed) == jobs[15_000:15_004]
 
 
+def test_a_look_that_may_not_write_loses_nothing(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", raw(1, "Mine"))
+    redis.set(place.inflight("default"), "not a list")
+    with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+        claim_known(redis, place, "default", 5, "Mine")
+    assert waiting(redis) == [raw(1, "Mine")]
+
+
 def test_a_look_that_filled_its_room_says_how_far_it_came(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Ruby"), raw(2, "Mine"), raw(3, "Ruby"), raw(4, "Mine"))
     looked = claim_known(redis, berth(), "default", 1, "Mine")

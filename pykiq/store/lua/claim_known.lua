@@ -78,8 +78,8 @@ while goes_on() do
     local older = place <= total - place
     looked, bytes = looked + 1, bytes + #entry
     if not name or known[name] then
+      redis.call('LPUSH', KEYS[4], entry) -- first: if it is refused, nothing is lost
       redis.call('LREM', queue, older and -1 or 1, entry)
-      redis.call('LPUSH', KEYS[4], entry)
       claimed[#claimed + 1] = entry
       passed = passed + math.min(place, total - place)
       total = total - 1
