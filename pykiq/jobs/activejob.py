@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pykiq.client.envelope import split
 from pykiq.client.times import Delay, Moment, number
 from pykiq.errors import DeserializationError, Interrupted, PykiqError, RegistrationError, Signal, SignatureMismatch
-from pykiq.jobs.ajrules import RetryOn, Rules
+from pykiq.jobs.ajrules import RetryOn, Rules, plain
 from pykiq.jobs.context import current_job
 from pykiq.jobs.handler import Handler
 from pykiq.middleware.around import arun_server, run_server
@@ -142,11 +142,13 @@ def locator(model: str) -> Callable[[Callable[[GlobalID], Any]], Callable[[Globa
         def person(record: GlobalID) -> Person:
             return Person.objects.get(pk=record.id)
 
-    What it raises becomes a DeserializationError, which `DiscardOn(DeserializationError)` is for.
-    Raises RegistrationError for a model that has one already.
+    What it raises becomes a DeserializationError, which `DiscardOn(DeserializationError)` is for. It is a plain
+    function also for `async def` handlers, on whose event loop it runs: what takes long the handler had better do.
+    Raises RegistrationError for a model that has one already, and for what is no plain function of one argument.
     """
 
     def add(function: Callable[[GlobalID], Any]) -> Callable[[GlobalID], Any]:
+        plain(f"the locator of `{model}`", function, "(record)")
         if _locators.get(model, function) is not function:
             raise RegistrationError(f"records of `{model}` are located by {_locators[model]!r} already")
         _locators[model] = function

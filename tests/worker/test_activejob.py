@@ -331,6 +331,14 @@ def test_a_missing_record_can_be_discarded(monkeypatch: pytest.MonkeyPatch) -> N
         locator("Person")(lambda record: None)
 
 
+@pytest.mark.parametrize("bad", [5, asyncio.sleep, lambda: None])
+def test_a_locator_is_a_plain_function_of_the_record(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activejob, "_locators", {})
+    with pytest.raises(RegistrationError, match="the locator of `Person` is "):
+        locator("Person")(bad)
+    assert activejob._locators == {}
+
+
 # callbacks
 
 
