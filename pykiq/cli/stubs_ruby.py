@@ -68,7 +68,7 @@ class {name} < ActiveJob::Base
   def perform(*)
     raise NotImplementedError, "{name} runs in Python"
   end
-end
+end unless defined?({name}) # one that Rails has itself stays as it is
 """
 
 _MODULE = "module {0}; end unless defined?({0})\n"

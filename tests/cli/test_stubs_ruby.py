@@ -54,6 +54,7 @@ def test_an_active_job_becomes_one_and_is_handed_over_by_the_class_in_its_wrappe
     assert 'class Mail::InvoiceJob < ActiveJob::Base\n  queue_as "low"\n' in text
     assert 'require "sidekiq"\nrequire "active_job"\n\nmodule' in text
     assert 'job["wrapped"] || job["class"]' in text
+    assert "\nend unless defined?(Mail::InvoiceJob)" in text
 
 
 def test_an_active_job_says_its_priority_and_its_other_options_where_sidekiq_gives_it_some() -> None:
