@@ -28,6 +28,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "timeout": ("timeout", "--timeout"),
     "tag": ("tag", "--tag"),
     "wire": ("wire", "--wire"),
+    "rails": ("rails", "--rails"),
     "foreign": ("foreign", "--foreign"),
     "processes": ("processes", "--processes"),
     "max_rss": ("max_rss", "--max-rss"),

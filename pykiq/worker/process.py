@@ -48,7 +48,7 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
-from pykiq.worker.reporter import Reporter
+from pykiq.worker.reporter import Observer, Reporter
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
@@ -105,7 +105,9 @@ class Process:
             poison_entry=failing.poison_entry,
             tally=self.metrics.tally,
         )
-        self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
+        joblog = JobLog()
+        observers: list[Observer] = [self._poller, self._counters, self._history, self.metrics, joblog]
+        self._reporter = Reporter(observers, hooks, [self.metrics, joblog])
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )

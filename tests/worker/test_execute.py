@@ -307,7 +307,7 @@ def test_a_foreign_job_is_left_by_default() -> None:
 @pytest.mark.parametrize(("setting", "write"), [("retry", Later), ("dead", Bury)])
 def test_a_foreign_job_fails_where_the_setting_says_so(setting: str, write: type) -> None:
     outcome = ran("def", raw("Ruby::Job"), config=Config.of(foreign=setting))
-    assert (outcome.word, type(outcome.write)) == (Word.FAILED, write)
+    assert (outcome.word, type(outcome.write)) == (Word.FOREIGN, write)
     assert outcome.error_class == "pykiq.errors.UnknownClass"
     assert outcome.error_message is not None
     assert "Ruby::Job" in outcome.error_message
