@@ -16,13 +16,13 @@ from pykiq.cli import showing
 from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
+from pykiq.cli.words import VERBS, found, parted, show_jobs
 from pykiq.client.sync import Client
-from pykiq.config.settings import did_you_mean
-from pykiq.errors import ConfigError, PykiqError
+from pykiq.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,6 @@ class Kind:
     empty: str
 
 
-# Each action, and how it is told of: before and after.
-VERBS: Mapping[str, tuple[str, str]] = {
-    "retry": ("push now", "pushed"),
-    "kill": ("kill", "killed"),
-    "delete": ("delete", "deleted"),
-    "reschedule": ("reschedule", "rescheduled"),
-    "clear": ("delete", "deleted"),
-}
-
-
 def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     @click.command(name, context_settings=HELP, help=help_text)
     @click.argument("words", nargs=-1, metavar=f"[{'|'.join(kind.actions)}] [JID]...")
@@ -56,19 +46,19 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     @click.option("--in", "delay", metavar="SECONDS", help="For reschedule: due that many seconds from now.")
     @click.option("--at", "moment", metavar="TIME", help="For reschedule: due then; epoch seconds or ISO 8601.")
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show, or act on, at most so many.")
+    @limit_option("Show, or act on, at most so many.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
     @connection_options
     def command(words: tuple[str, ...], **parameters: Any) -> int:
-        action, jids = (words[0], words[1:]) if words and words[0] in kind.actions else (None, words)
         wanted = chosen(parameters)
+        action, jids = parted(name, kind.actions, words, wanted, parameters)
         config = loaded(parameters).config
         with connected(config) as connection, Client(config, redis=connection) as client:
             jobs = kind.make(client)
             if action is not None:
                 return _act(kind, jobs, action, jids, wanted, parameters)
             if jids:
-                return _show_jobs(kind, jobs, jids, as_json=parameters["as_json"])
+                return show_jobs(jobs, kind.actions, jids, as_json=parameters["as_json"])
             now = time.time()
             showing.show(
                 _filtered(kind, jobs, wanted),
@@ -91,19 +81,6 @@ def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]
     return (entry for entry in source if wanted.passes(entry, kind.since))
 
 
-def _show_jobs(kind: Kind, jobs: JobSet, jids: Sequence[str], *, as_json: bool) -> int:
-    missing = 0
-    for jid in jids:
-        entry = jobs.find_job(jid)
-        if entry is None:
-            near = did_you_mean(jid, kind.actions)
-            click.echo(f"pykiq: no job {jid} in {jobs.name}{near}", err=True)
-            missing += 1
-        else:
-            click.echo(showing.line(entry) if as_json else showing.details(entry))
-    return 1 if missing else 0
-
-
 def _act(
     kind: Kind, jobs: JobSet, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]
 ) -> int:
@@ -115,7 +92,7 @@ def _act(
         raise ConfigError(f"{action} which jobs? Give JIDs, or filters such as --class, or --all")
     before, after = VERBS[action]
     if jids:
-        entries: Iterable[SortedEntry] = _found(jobs, jids)
+        entries: Iterable[SortedEntry] = found(jobs, jids)
     else:
         size = jobs.size
 
@@ -135,15 +112,6 @@ def _act(
             return report(Tally(done=size), after, as_json=parameters["as_json"])
         entries = meant(before)
     return report(tally(_changes(jobs, action, entries, at)), after, as_json=parameters["as_json"])
-
-
-def _found(jobs: JobSet, jids: Sequence[str]) -> list[SortedEntry]:
-    """The entries of these JIDs. Raises PykiqError when one is not there."""
-    found = [(jid, jobs.find_job(jid)) for jid in jids]
-    missing = [jid for jid, entry in found if entry is None]
-    if missing:
-        raise PykiqError(f"no job {', '.join(missing)} in {jobs.name}; nothing was changed")
-    return [entry for _, entry in found if entry is not None]
 
 
 def _moment(action: str, parameters: Mapping[str, Any]) -> float:

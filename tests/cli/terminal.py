@@ -17,6 +17,10 @@ from types import TracebackType
 from tests.cli.command import environment
 
 
+def _own_terminal() -> None:
+    ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`with Terminal("top", cwd=…) as terminal:`; `terminal.shown` grows while it is looked at."""
 
@@ -31,6 +35,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            preexec_fn=_own_terminal,  # for Ctrl-C and a new size to reach it as signals
         )
         os.close(theirs)
         self.shown = ""

@@ -10,8 +10,9 @@ import click
 from pykiq import admin
 from pykiq.cli.doctor import checks
 from pykiq.cli.filters import filter_options
-from pykiq.cli.jobs import DEAD, RETRIES, SCHEDULED, VERBS
+from pykiq.cli.jobs import DEAD, RETRIES, SCHEDULED
 from pykiq.cli.main import COMMANDS
+from pykiq.cli.words import VERBS
 from tests.test_docs import PAGES, ROOT, code, table
 
 PAGE = "docs/operating.md"

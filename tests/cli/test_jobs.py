@@ -133,7 +133,7 @@ def test_jobs_are_retried_killed_deleted_and_rescheduled_by_jid_without_asking(
 
 def test_a_whole_set_is_rescheduled_and_no_job_is_counted_twice(redis: redis_py.Redis, command: Command) -> None:
     redis.zadd("retry", {failed(n): 1_900_000_000 + n for n in range(250)})
-    for at in ("1900000200.25", "2000000000", "1"):
+    for at in ("1900000200.25", "2000000000", "1000000000"):
         assert command("retries", "reschedule", "--all", "--at", at, "--yes").out == "rescheduled 250\n"
         assert {score for _, score in redis.zrange("retry", 0, -1, withscores=True)} == {float(at)}
 
@@ -202,7 +202,17 @@ def test_a_yes_is_enough(filled: redis_py.Redis, command: Command, answer: list[
         (["retries", "reschedule", "--all", "--yes"], "reschedule to when? Give --in SECONDS or --at TIME"),
         (["retries", "kill", "--all", "--in", "5"], "--in and --at are for reschedule; kill happens now"),
         (["retries", "--since", "soon"], '--since is "soon"; expected how long ago'),
-        (["retries", "--limit", "0"], "invalid value for '--limit'"),
+        (["retries", "--limit", "0"], '--limit is "0"; expected a whole number, 1 or more'),
+        (["retries", "--limit", "x"], '--limit is "x"; expected a whole number, 1 or more'),
+        (["retries", "reschedule", "--all", "--at", "15", "--yes"], '--at is "15"; expected epoch seconds or a time'),
+        (["dead", "kill", "--all", "--yes"], "kill is no action on dead; expected retry, delete or clear\n"),
+        (["dead", "--all"], "--all is given and no action on dead; expected retry, delete or clear\n"),
+        (
+            ["retries", "retyr", "--class", "A", "--yes"],
+            "--yes is given and no action on retries; expected retry, kill, delete, reschedule or clear; did you",
+        ),
+        (["scheduled", "--in", "5"], "--in is given and no action on scheduled; expected retry, kill, delete, resch"),
+        (["dead", "abc", "--class", "A"], "JIDs and filters are both given; expected one of them\n"),
     ],
 )
 def test_what_is_not_clear_is_refused(command: Command, arguments: list[str], message: str) -> None:
