@@ -17,7 +17,7 @@ Exit codes, of every subcommand:
     queues.py    `queues`, `pause`, `resume`
     fleet.py     `processes`, `busy`, `quiet`, `stop`
     stats.py doctor/   the numbers; what is wrong
-    top.py       `top`; frame.py makes one frame of it, without any I/O
+    top.py       `top`; frame.py makes one frame of it, without any I/O; screen.py is the terminal
     stubs*.py mark.py  declarations for the other language; deploy marks
 
     words.py     actions and JIDs
