@@ -12,7 +12,7 @@ import pytest
 
 import pykiq
 from pykiq import admin
-from tests.interop.conftest import Entries, Fleet, Scene
+from tests.interop.conftest import Entries, Fleet, Scene, restore
 
 pytestmark = pytest.mark.interop
 
@@ -31,21 +31,6 @@ def client(fleet: Fleet) -> Iterator[pykiq.Client]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def ruby_entries(lasting_fleet: Fleet) -> Entries:
-    """Two entries of `retry` and one each of `dead` and `schedule` with their scores, written by this Ruby's worker."""
-    fleet = lasting_fleet
-    fleet.redis.flushdb()
-    fleet.ruby("-q", "shared", "-c", "1", POLL="60")
-    fleet.ask("2.times { |n| Shared::Flaky.perform_async('größe ✓', n, 1.5e-07, {'z' => [nil, 2**70]}) }")
-    fleet.ask("Shared::Flaky.set(retry: 0).perform_async('dead')")
-    fleet.ask("Shared::Flaky.perform_in(3600, 'later')")
-    fleet.wait(lambda: [fleet.redis.zcard(key) for key in SETS] == [2, 1, 1], what="all entries")
-    written = {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in SETS}
-    fleet.kill_all()
-    return written
-
-
 @pytest.fixture(params=["ruby_entries", "python_entries"], ids=["ruby's", "python's"])
 def entries(request: pytest.FixtureRequest, fleet: Fleet) -> Entries:
     """All three sets as one side wrote them."""
@@ -53,11 +38,6 @@ def entries(request: pytest.FixtureRequest, fleet: Fleet) -> Entries:
     fleet.redis.flushdb()
     restore(fleet, written)
     return written
-
-
-def restore(fleet: Fleet, written: Entries) -> None:
-    for key, pairs in written.items():
-        fleet.redis.zadd(key, dict(pairs))
 
 
 def held(fleet: Fleet) -> dict[str, int]:
