@@ -15,7 +15,7 @@ from pykiq.admin.changes import Change, once
 from pykiq.cli import showing
 from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.connected import connected
-from pykiq.cli.filters import Filter, chosen, filter_options
+from pykiq.cli.filters import Command, Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
@@ -43,8 +43,7 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     @click.argument("words", nargs=-1, metavar=f"[{'|'.join(kind.actions)}] [JID]...")
     @filter_options()
     @click.option("--all", "everything", is_flag=True, help="Act on every job of the set.")
-    @click.option("--in", "delay", metavar="SECONDS", help="For reschedule: due that many seconds from now.")
-    @click.option("--at", "moment", metavar="TIME", help="For reschedule: due then; epoch seconds or ISO 8601.")
+    @_times(kind)
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     @limit_option("Show, or act on, at most so many.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
@@ -71,6 +70,21 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
         return 0
 
     return command
+
+
+def _times(kind: Kind) -> Callable[[Command], Command]:
+    """The flags of `reschedule`, where there is one."""
+
+    def decorate(command: Command) -> Command:
+        if "reschedule" in kind.actions:
+            for name, parameter, metavar, help_text in (
+                ("--at", "moment", "TIME", "For reschedule: due then; epoch seconds or ISO 8601."),
+                ("--in", "delay", "SECONDS", "For reschedule: due that many seconds from now."),
+            ):
+                command = click.option(name, parameter, metavar=metavar, help=help_text)(command)
+        return command
+
+    return decorate
 
 
 def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]:
@@ -115,7 +129,7 @@ def _act(
 
 
 def _moment(action: str, parameters: Mapping[str, Any]) -> float:
-    at = when(parameters["delay"], parameters["moment"], time.time())
+    at = when(parameters.get("delay"), parameters.get("moment"), time.time())
     if action != "reschedule":
         if at is not None:
             raise ConfigError(f"--in and --at are for reschedule; {action} happens now")
