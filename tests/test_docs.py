@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 
-from pykiq import Config
+import pykiq
+from pykiq import Config, admin, testing
 from pykiq.cli.main import FAILED, MISUSED, STOPPED, UNREAD
 from pykiq.cli.run import run
 from pykiq.config import erb
@@ -81,6 +83,15 @@ def test_every_python_block_runs(redis_url: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, f"{ran.stdout.splitlines()[-1:]}: {ran.stderr}"
+
+
+@pytest.mark.parametrize(
+    "module", [pykiq, pykiq.errors, admin, testing, pykiq.activejob], ids=lambda module: module.__name__
+)
+def test_the_public_names_are_those_of_the_page(module: ModuleType) -> None:
+    documented = [name for row in table("docs/names.md", f"## {module.__name__}") for name in code(row[0])]
+    public = getattr(module, "__all__", [name for name in vars(module) if name[0].isupper()])
+    assert sorted(documented) == sorted(public)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
