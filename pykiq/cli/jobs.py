@@ -117,7 +117,8 @@ def _act(
             count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
             if count == 0:
                 click.echo("nothing matches", err=True)
-            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?" if count else None
+            lost = _too_many(jobs, count) if action == "kill" else ""
+            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?{lost}" if count else None
 
         if not confirm(question, yes=parameters["yes"]):
             return 0
@@ -126,6 +127,14 @@ def _act(
             return report(Tally(done=size), after, as_json=parameters["as_json"])
         entries = meant(before)
     return report(tally(_changes(jobs, action, entries, at)), after, as_json=parameters["as_json"])
+
+
+def _too_many(jobs: JobSet, count: int) -> str:
+    """What a question has to add when the dead set does not hold so many more."""
+    most, there = jobs.access.config.dead_max_jobs, DeadSet(jobs.access.client).size
+    return (
+        f" The dead set keeps {most:,} and has {there:,}: the oldest will be dropped." if count + there > most else ""
+    )
 
 
 def _moment(action: str, parameters: Mapping[str, Any]) -> float:

@@ -219,3 +219,18 @@ def test_what_is_not_clear_is_refused(command: Command, arguments: list[str], me
     ran = command(*arguments)
     assert ran.code == 2
     assert ran.err.startswith(f"pykiq: {message}")
+
+
+def test_a_question_says_when_the_dead_set_cannot_hold_so_many(
+    redis: redis_py.Redis, command: Command, answer: list[str]
+) -> None:
+    answer.append("no")
+    now = time.time()
+    redis.zadd("dead", {packed(n): now + n for n in range(9_900)})
+    redis.zadd("retry", {failed(n): now + n for n in range(200)})
+    command("retries", "kill", "--all")
+    command("retries", "kill", "--all", "--limit", "50")
+    assert answer[1:] == [
+        "kill 200 of 200 jobs in retry? The dead set keeps 10,000 and has 9,900: the oldest will be dropped.",
+        "kill 50 of 200 jobs in retry?",
+    ]
