@@ -166,7 +166,7 @@ def _seconds(job: JobRecord, *names: str) -> float | None:
     return next((moment.timestamp() for moment in moments if moment is not None), None)
 
 
-_WHAT = (Column("jid"), Column("queue", soft=True), Column("class", soft=True), Column("args", soft=True))
+_WHAT = (Column("jid"), Column("queue", soft=True), Column("class", soft=True, tail=True), Column("args", soft=True))
 _ERROR = Column("error", soft=True)
 
 

@@ -28,7 +28,12 @@ from pykiq.store.stats import QueueStats
 ACTIONS = ("delete", "clear")
 BATCH = 100  # jobs deleted in one round trip
 _COLUMNS = (Column("queue", soft=True), Column("size", right=True), Column("latency", right=True), Column(""))
-_JOB_COLUMNS = (Column("waiting", right=True), Column("jid"), Column("class", soft=True), Column("args", soft=True))
+_JOB_COLUMNS = (
+    Column("waiting", right=True),
+    Column("jid"),
+    Column("class", soft=True, tail=True),
+    Column("args", soft=True),
+)
 
 
 @click.command(context_settings=HELP)

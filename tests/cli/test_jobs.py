@@ -42,6 +42,13 @@ def test_retries_are_a_table_with_the_next_one_first(filled: redis_py.Redis, com
     assert "card\\x1b[31m declined" in rows[2]
 
 
+def test_an_error_s_class_is_told_without_its_modules(redis: redis_py.Redis, command: Command) -> None:
+    redis.zadd("dead", {failed(1, error_class="app.billing.errors.CardError", error_message="declined."): 1})
+    assert command("dead").out.splitlines()[1].endswith("  CardError: declined.")
+    assert command("dead", "--error", "billing.errors", "--json").lines
+    assert "app.billing.errors.CardError" in command("dead", f"{1:024x}").out
+
+
 def test_scheduled_and_dead_jobs_are_tables_too(filled: redis_py.Redis, command: Command) -> None:
     scheduled = command("scheduled").out.splitlines()
     assert scheduled[0].split() == ["due", "jid", "queue", "class", "args"]
