@@ -106,12 +106,12 @@ def _act(
         raise ConfigError(f"{action} which jobs? Give JIDs, or filters such as --class, or --all")
     before, after = VERBS[action]
     if jids:
-        entries: Iterable[SortedEntry] = found(jobs, jids)
+        entries: Iterator[SortedEntry] = iter(found(jobs, jids))
     else:
         size = jobs.size
 
         def meant(label: str) -> Iterator[SortedEntry]:
-            return islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
+            yield from islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
 
         def question() -> str | None:
             count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
@@ -126,7 +126,8 @@ def _act(
             jobs.clear()
             return report(Tally(done=size), after, as_json=parameters["as_json"])
         entries = meant(before)
-    return report(tally(_changes(jobs, action, entries, at)), after, as_json=parameters["as_json"])
+    ends = ((change.done, change.error) for change in _changes(jobs, action, entries, at))
+    return report(tally(ends, entries, after), after, as_json=parameters["as_json"])
 
 
 def _too_many(jobs: JobSet, count: int) -> str:

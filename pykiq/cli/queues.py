@@ -12,7 +12,7 @@ import click
 
 from pykiq.admin import JobRecord, ProcessSet, Queue, Stats
 from pykiq.cli import showing
-from pykiq.cli.bulk import Tally, confirm, report
+from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, limit_option, loaded
@@ -144,10 +144,10 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
     if sum((bool(jids), bool(wanted), everything)) != 1:
         raise ConfigError("delete which jobs? Give JIDs, or filters such as --class, or --all")
     if jids:
-        return report(_delete(queue, iter(found(queue, jids))), "deleted", as_json=as_json)
+        return _delete(queue, iter(found(queue, jids)), as_json=as_json)
 
     def meant(label: str) -> Iterator[JobRecord]:
-        return islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
+        yield from islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
 
     def question() -> str | None:
         count = sum(1 for _ in meant("looking"))
@@ -157,16 +157,17 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
 
     if not confirm(question, yes=parameters["yes"]):
         return 0
-    return report(_delete(queue, meant("delete")), "deleted", as_json=as_json)
+    return _delete(queue, meant("delete"), as_json=as_json)
 
 
-def _delete(queue: Queue, jobs: Iterator[JobRecord]) -> Tally:
-    done = gone = 0
+def _delete(queue: Queue, jobs: Iterator[JobRecord], *, as_json: bool) -> int:
+    return report(tally(_deleted(queue, jobs), jobs, "deleted"), "deleted", as_json=as_json)
+
+
+def _deleted(queue: Queue, jobs: Iterator[JobRecord]) -> Iterator[End]:
     while batch := list(islice(jobs, BATCH)):
-        removed = queue.delete_jobs(batch)
-        done += sum(removed)
-        gone += len(batch) - sum(removed)
-    return Tally(done, gone)
+        for removed in queue.delete_jobs(batch):
+            yield removed, None
 
 
 def _since(job: JobRecord) -> float | None:
