@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,6 +14,7 @@ import pytest
 import pykiq
 from pykiq import admin
 from tests.interop.conftest import Entries, Fleet, Scene, restore
+from tests.test_docs import code, table
 
 pytestmark = pytest.mark.interop
 
@@ -212,6 +214,30 @@ def test_both_read_the_same_fleet_and_the_same_numbers(scene: Scene) -> None:
         for place, work in python_work.items():
             assert (work.queue, work.payload) == (ruby_work[place]["queue"], ruby_work[place]["payload"])
             assert seconds(work.run_at) == ruby_work[place]["run_at"]
+
+
+NAMES = """
+    %w[Stats Queue Job JobRecord SortedEntry SortedSet JobSet ScheduledSet RetrySet DeadSet ProcessSet Process Workers
+       WorkSet Work].to_h do |name|
+      found = Sidekiq.const_defined?(name) ? Sidekiq.const_get(name) : nil
+      [name, found.is_a?(Class) ? found.public_instance_methods(false) + found.singleton_methods(false) : []]
+    end
+"""
+
+
+def test_every_name_of_ruby_s_api_is_here_or_said_to_be_called_otherwise(fleet: Fleet) -> None:
+    otherwise = table("docs/operating.md", "A few names of Ruby's are called otherwise, or are not here:\n")
+    told = {word for row in otherwise for name in code(row[0]) for word in re.findall(r"[\w?!💣]+|\[\]", name)}
+    told |= {"pop_each", "[]"}
+    pythons = {"Job": "JobRecord", "SortedSet": "JobSet", "Workers": "WorkSet"}
+    asked = 0
+    for name, methods in fleet.ask(NAMES).items():
+        python = getattr(admin, pythons.get(name, name))
+        has = {*dir(python), *python.__init__.__code__.co_names, *getattr(python, "__annotations__", ())}
+        for method in methods:
+            assert method.rstrip("?!") in has or method in told, f"{name}.{method}"
+        asked += len(methods)
+    assert asked > 80
 
 
 def test_ruby_sees_a_queue_that_python_paused(fleet: Fleet, client: pykiq.Client) -> None:
