@@ -72,6 +72,16 @@ def lease(identity: str) -> str:
     return f"pykiq:lease:{identity}"
 
 
+def backlog(group: str) -> str:
+    """What waits, as one process has read it for all that serve the same group of queues."""
+    return f"pykiq:backlog:{group}"
+
+
+def backlog_reader(group: str) -> str:
+    """The key that says that one has just read it, or is about to."""
+    return f"pykiq:backlog:{group}:reader"
+
+
 def takeovers(jid: str) -> str:
     """The counter of how often a job was taken over from a process that died."""
     return f"pykiq:takeovers:{jid}"

@@ -70,6 +70,8 @@ def test_every_key_is_documented() -> None:
         "stat_failed": lambda: keys.stat_failed("YYYY-MM-DD"),
         "inflight": lambda: keys.inflight("<identity>", "<queue>"),
         "lease": lambda: keys.lease("<identity>"),
+        "backlog": lambda: keys.backlog("<queues>"),
+        "backlog_reader": lambda: keys.backlog_reader("<queues>"),
         "takeovers": lambda: keys.takeovers("<jid>"),
     }
     functions = {
