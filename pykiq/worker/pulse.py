@@ -76,7 +76,10 @@ class Pulse:
         self._berth.renew(self.client)
         self._look_for_paused()
         self.fleet = fleet.read(self.client)
-        self._send()
+        try:
+            self._send()
+        except redis.ResponseError as error:  # a server that is full refuses it, and needs workers more than ever
+            log.warning("heartbeat_failed", error=str(error))
         for thread in self._threads:
             thread.start()
 

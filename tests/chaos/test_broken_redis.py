@@ -182,3 +182,17 @@ def test_a_worker_outlives_a_redis_that_refuses_every_write_for_a_while(
         store.execute_command("REPLICAOF", "NO", "ONE")
     push(store, [payload(number) for number in range(200, 300)])
     settle_down(store, crew, say, "out of memory 3 times, demoted 3 times", jobs=300)
+
+
+def test_a_redis_that_is_full_is_worked_off_also_by_a_worker_that_starts_now(
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    """Else it would stay full."""
+    push(store, mixed(200, rng))
+    store.config_set("maxmemory", 1)
+    crew.start("-c", "5")
+    wait_until(lambda: len(crew.ledger.count()) == 200, 30, "every job run")
+    finish(store, 30)
+    wait_until(lambda: not in_flight(store), 10, "every job settled")
+    store.config_set("maxmemory", 0)
+    settle_down(store, crew, say, "full from before the start", jobs=200)

@@ -11,7 +11,9 @@
 --       7 entries to look at, 8… names of the classes
 -- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place or '',
 --          then the raw bytes of each job claimed
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+-- PEXPIRE goes first: a server that is full refuses SET and LMOVE, but not what follows a script's first write. Its
+-- queues must be worked off then of all times.
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 local wrapper = {
   ['ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper'] = true,
