@@ -185,4 +185,4 @@ def repush(
 
 def _bury(member: bytes, why: str) -> Move:
     log.error("due_job_unusable", reason=why, next="dead, with its bytes")
-    return Move("dead", member, entry=member)
+    return Move("dead", member, entry=payload.legible(member))
