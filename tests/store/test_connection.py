@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import aconnect, connect, forget, probe
-from tests.servers import free_port
+from tests.servers import Server, free_port
 
 
 def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redis_url: str) -> None:
@@ -19,6 +21,34 @@ def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redi
         client.set("key", b"\xff")
         assert client.get("key") == b"\xff"
         assert client.client_info()["resp"] == "2"
+
+
+@pytest.fixture
+def socket_url(tmp_path: Path) -> Iterator[str]:
+    """A server that listens at a socket of the file system too."""
+    running = Server(options=("--unixsocket", str(tmp_path / "redis.sock"))).start()
+    yield f"unix://{tmp_path}/redis.sock?db=2"
+    running.stop()
+
+
+async def test_a_socket_in_the_file_system_is_as_good_as_a_port(socket_url: str) -> None:
+    with connect(Config.of(redis=socket_url)) as client:
+        client.set("key", 1)
+        assert client.client_info()["db"] == 2
+    other = aconnect(Config.of(redis=socket_url))
+    assert await other.get("key") == b"1"
+    await other.aclose()
+
+
+async def test_sentinels_that_know_no_master_are_told_in_one_line() -> None:
+    config = Config.of(redis=f"redis+sentinel://:secret@127.0.0.1:{free_port()},127.0.0.1:{free_port()}/main")
+    with connect(config) as client, pytest.raises(StoreError) as refused:
+        probe(client, config)
+    assert "(no Sentinel names a master called `main`: network:ConnectionError)" in str(refused.value)
+    other = aconnect(config)
+    with pytest.raises(redis_py.ConnectionError, match=r"^no Sentinel names a master called `main`"):
+        await other.ping()
+    await other.aclose()
 
 
 async def test_asyncio_answers_bytes_too(redis: redis_py.Redis, redis_url: str) -> None:
