@@ -48,6 +48,25 @@ def test_no_acknowledged_push_is_lost_when_redis_is_killed_and_restarted_under_l
     settle_down(store, crew, say, f"Redis killed 5 times, {pusher.repeated} pushes repeated")
 
 
+@pytest.mark.parametrize("victim", [True], indirect=True, ids=["aof"])
+def test_no_job_runs_twice_because_redis_was_away_for_longer_than_the_leases_last(
+    crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    """All leases have run out when it comes back, and all processes live."""
+    for _ in range(4):
+        crew.start("-c", "2", settings={"lease_ttl": 4.0, "sweep_interval": 0.2, "poll_interval": 0.2})
+    for worker in crew.workers:
+        worker.ready()
+    push(store, [payload(number, "QuickJob", 12.0) for number in range(8)])
+    wait_until(lambda: not store.llen("queue:default"), 10, "every job running")
+    victim.kill()
+    time.sleep(rng.uniform(5.0, 6.0))
+    victim.start()
+    settle_down(store, crew, say, "Redis away for longer than the leases last", jobs=8)
+    assert [worker.told("took_over") for worker in crew.workers] == [[]] * 4
+    assert max(crew.ledger.count().values()) == 1
+
+
 @pytest.fixture
 def proxy(victim: Server) -> Iterator[Proxy]:
     made = Proxy(victim.port)

@@ -410,7 +410,7 @@ def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Ca
 def test_two_processes_share_the_work_and_one_takes_over_from_the_other(
     redis: redis_py.Redis, running: Callable[..., Running]
 ) -> None:
-    first, second = running(sweep_interval=1), running(sweep_interval=1)
+    first, second = running(sweep_interval=0.5, lease_ttl=1), running(sweep_interval=0.5, lease_ttl=1)
     gone = "gone:1:cccccccccccc"
     redis.hset("pykiq:owners", gone, json.dumps(["default"]))
     redis.lpush(f"pykiq:inflight:{gone}:default", raw("Job"))
