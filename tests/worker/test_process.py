@@ -101,6 +101,21 @@ def test_events_fire_in_rubys_order(running: Callable[..., Running]) -> None:
     assert [event for event in one.events[3:] if event != "beat"] == ["quiet", "shutdown", "exit"]
 
 
+@pytest.mark.parametrize("event", ["quiet", "shutdown"])
+def test_a_hook_that_hangs_does_not_keep_running_jobs_from_being_put_back(
+    redis: redis_py.Redis, running: Callable[..., Running], event: str
+) -> None:
+    go_on = threading.Event()
+    one = running(registry(Slow=lambda: go_on.wait(30)), timeout=0.2)
+    one.hooks.on(event)(lambda: go_on.wait(30))
+    push(redis, raw("Slow"))
+    wait_until(lambda: len(one.process.exchange.running()) == 1)
+    one.process.command("TERM")
+    wait_until(lambda: waiting(redis) == [raw("Slow")], 10, "the job back in its queue")
+    go_on.set()
+    assert one.stop() == 0
+
+
 def test_quiet_comes_once_although_a_stop_follows(running: Callable[..., Running]) -> None:
     one = running()
     one.process.command("TSTP")
