@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -18,6 +19,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -26,6 +28,8 @@ from pykiq.errors import ConfigError, StoreError
 from pykiq.store.pool import Pool, SentinelPool
 
 SENTINEL_PORT = 26379
+
+_TYPED: dict[str, Any] = {"ssl": to_bool, **URL_QUERY_ARGUMENT_PARSERS}
 
 
 def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = None) -> redis.Redis:
@@ -161,9 +165,22 @@ def _sentinel(config: Config) -> tuple[list[tuple[str, int]], str, dict[str, Any
     if login:
         user, _, password = login.partition(":")
         rest |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    for name, value in parse_qs(parts.query).items():
-        if name.startswith("sentinel_"):
-            rest["sentinel"][name.removeprefix("sentinel_")] = value[0]
+    own, shared = _parameters(parts.query)
     if parts.scheme.startswith("rediss"):
-        rest["ssl"] = True
-    return nodes, service, rest
+        # Whose certificates are trusted is the same question for both; `sentinel_ssl=false` is for Sentinels without.
+        tls = {name: value for name, value in shared.items() if name.startswith("ssl")}
+        own = {"ssl": True, **tls, **own}
+        shared["ssl"] = True
+    return nodes, service, rest | {"sentinel": own} | shared
+
+
+def _parameters(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those that begin with `sentinel_`, without that, for the Sentinels' connections; the others for the servers'."""
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in parse_qsl(query):
+        of_sentinels = name.startswith("sentinel_")
+        plain = name.removeprefix("sentinel_")
+        parser: Callable[[str], Any] = _TYPED.get(plain, str)
+        (own if of_sentinels else others)[plain] = parser(value)
+    return own, others

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -104,7 +105,7 @@ def test_the_probe_says_in_one_line_which_server_does_not_answer_and_keeps_the_p
 
 
 def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
-    config = Config.of(redis="redis+sentinel://user:s%40fe@one:26380,two/mymaster/2?sentinel_password=other")
+    config = Config.of(redis="redis+sentinel://user:s%40fe@one:26380,two/mymaster/2?sentinel_password=100%2541%2F")
     client = connect(config)
     pool = client.connection_pool
     assert [
@@ -115,7 +116,25 @@ def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
     assert pool.connection_kwargs["db"] == 2
     assert pool.connection_kwargs["username"] == "user"
     assert pool.connection_kwargs["password"] == "s@fe"
-    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "other"
+    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "100%41/"
+
+
+@pytest.mark.parametrize(("parameter", "theirs"), [("", True), ("&sentinel_ssl=false", False)])
+def test_a_sentinel_url_over_tls_is_so_for_both_with_the_same_certificates(parameter: str, theirs: bool) -> None:
+    url = f"rediss+sentinel://one/main?ssl_ca_certs=/ca.pem&socket_read_size=512{parameter}"
+    pool: Any = connect(Config.of(redis=url)).connection_pool
+    servers = pool.connection_kwargs
+    assert issubclass(pool.connection_class, redis_py.SSLConnection)
+    assert (servers["ssl_ca_certs"], servers["socket_read_size"]) == ("/ca.pem", 512)
+    (node,) = pool.sentinel_manager.sentinels
+    assert issubclass(node.connection_pool.connection_class, redis_py.SSLConnection) is theirs
+    if theirs:
+        assert node.connection_pool.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+
+
+def test_a_sentinel_url_with_a_parameter_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        connect(Config.of(redis="redis+sentinel://one/main?nonsense=1")).ping()
 
 
 def test_a_sentinel_url_without_a_service_is_refused() -> None:
