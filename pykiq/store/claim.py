@@ -44,14 +44,11 @@ class Berth:
 
     def renew(self, client: redis.Redis) -> None:
         """Extend the lease, and be findable by whoever would take over."""
-        pipeline = client.pipeline(transaction=True)
-        pipeline.set(self.lease, self.identity, px=self.owner_args[1])
-        pipeline.hset(keys.OWNERS, self.identity, self.owner_args[2])
-        pipeline.execute()
+        run(client, Call(script("lease"), [self.lease, keys.OWNERS], self.owner_args))
 
     def held(self, client: redis.Redis) -> list[Claimed]:
         """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue."""
-        pipeline = client.pipeline(transaction=True)
+        pipeline = client.pipeline(transaction=False)  # a server that is full refuses even reads in a MULTI
         for queue in self.queues:
             pipeline.lrange(self.inflight(queue), 0, -1)
         answers = pipeline.execute()
@@ -63,7 +60,7 @@ class Berth:
 
     def count(self, client: redis.Redis) -> int:
         """How many jobs are in flight in this process's lists as Redis has it."""
-        pipeline = client.pipeline(transaction=True)
+        pipeline = client.pipeline(transaction=False)
         for queue in self.queues:
             pipeline.llen(self.inflight(queue))
         return sum(pipeline.execute())

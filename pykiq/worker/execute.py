@@ -250,7 +250,7 @@ def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
     return Outcome(
         claimed,
         Word.UNREADABLE,
-        Bury(claimed.raw),
+        Bury(payload.legible(claimed.raw)),
         error_class=error_class,
         error_message=message,
         started_at=time.time(),

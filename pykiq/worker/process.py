@@ -216,21 +216,30 @@ class Process:
                 log.warning("unknown_signal", name=name)
 
     def _be_quiet(self) -> None:
-        if not self._quiet.is_set():
-            self._quiet.set()
-            log.info("quiet", next="no more jobs are taken; TERM stops the process")
-            self.exchange.quiet()
-            self._pulse.hurry()
-            self._poller.stop()
+        if self._take_no_more():
             self._hooks.fire("quiet")
+
+    def _take_no_more(self) -> bool:
+        """Whether it took jobs until now."""
+        if self._quiet.is_set():
+            return False
+        self._quiet.set()
+        log.info("quiet", next="no more jobs are taken; TERM stops the process")
+        self.exchange.quiet()
+        self._pulse.hurry()
+        self._poller.stop()
+        return True
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
-            self._be_quiet()
+            until_now = self._take_no_more()
             self._stopping.set()
             self._systemd.stopping()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
+            # Hooks come last: one that hangs must not keep the jobs that run from being put back.
+            if until_now:
+                self._hooks.fire("quiet")
             self._hooks.fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
@@ -320,3 +321,35 @@ def test_of_two_equal_payloads_the_older_one_is_taken(redis: redis_py.Redis) -> 
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     assert raws(claim_known(redis, berth(), "default", 1, "Mine").claimed) == [raw(1, "Mine")]
     assert waiting(redis) == [raw(2, "Ruby"), raw(1, "Mine")]
+
+
+@pytest.fixture
+def fill(redis: redis_py.Redis) -> Iterator[Callable[[], None]]:
+    """What leaves the server without memory for more."""
+
+    def fill() -> None:
+        redis.config_set("maxmemory", 1)
+
+    yield fill
+    redis.config_set("maxmemory", 0)
+
+
+def test_a_server_that_is_full_still_gives_jobs_away(redis: redis_py.Redis, fill: Callable[[], None]) -> None:
+    place = berth()
+    push(redis, "default", raw(1), raw(2), raw(3))
+    fill()
+    assert raws(claim(redis, place, 1)) == [raw(1)]
+    assert redis.pttl(place.lease) > 0
+    assert raws(claim_known(redis, place, "default", 1, "Job").claimed) == [raw(2)]
+    assert raws(place.held(redis)) == [raw(1), raw(2)]
+    assert place.count(redis) == 2
+
+
+def test_a_server_that_is_full_still_renews_the_lease(redis: redis_py.Redis, fill: Callable[[], None]) -> None:
+    place = berth()
+    fill()
+    for _ in range(2):
+        place.renew(redis)
+        assert 11_000 < redis.pttl(place.lease) <= 12_000
+        redis.pexpire(place.lease, 5000)
+    assert redis.hexists("pykiq:owners", place.identity)

@@ -126,6 +126,7 @@ def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, w
         claim(redis, gone, 1)
         redis.delete(gone.lease)
         reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}")
+    place.renew(redis)
     assert place.leave(redis) is False
     assert list(sets.pages(redis, "dead"))
     assert set(watched.ran) == EVERY

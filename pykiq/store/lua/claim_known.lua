@@ -14,12 +14,14 @@
 -- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place or '',
 --          the place behind which the next look begins, then two lists: the classes of what was left in place, each
 --          followed by how many, and the raw bytes of the jobs claimed
+-- PEXPIRE goes first: a server that is full refuses SET and LMOVE, but not what follows a script's first write. Its
+-- queues must be worked off then of all times.
 local NEAR = 1000      -- entries that others may have taken between two looks of one walk
 local FAR = 20000      -- entries from the new end among which one is sought that was seen long ago
 local BYTES = 131072   -- of entries looked at: 1 to 2 ms of reading
 local REACH = 20000    -- entries to pass, from the nearer end, to the jobs taken out: 1 to 2 ms
 local queue = KEYS[3]
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 local wrapper = {
   ['ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper'] = true,
