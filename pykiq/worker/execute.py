@@ -25,7 +25,6 @@ from pykiq.errors import (
     UnknownClass,
     Unreadable,
 )
-from pykiq.jobs.activejob import active
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.registry import Registry
@@ -103,6 +102,8 @@ class Executor:
         if handler is None:
             return None
         if handler not in self._active:
+            from pykiq.jobs.activejob import active  # as in jobs.declare
+
             self._active[handler] = active(handler)
         return self._active[handler]
 
