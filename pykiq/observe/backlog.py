@@ -6,15 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis as redis_py
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from pykiq.errors import Unreadable
 from pykiq.wire import keys
 from pykiq.wire.payload import latency, parse
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 DUE = (keys.RETRY, keys.SCHEDULE)
 
@@ -77,8 +78,8 @@ def oldest_latency(oldest: object, now: float) -> float | None:
         return None
 
 
-class Backlog(Collector):
-    """The collector: at most one reading under way, its result shared for `fresh` seconds.
+class Backlog:
+    """Its metrics: at most one reading under way, its result shared for `fresh` seconds.
 
     Redis is asked on a thread of its own and waited for `patience` seconds, so that a scrape ends in time whatever
     hangs (a connection into nowhere, a name that does not resolve): `pykiq_redis_up 0` and no sizes, rather than no
@@ -105,10 +106,10 @@ class Backlog(Collector):
         self._reading = Reading(up=False)
         self._read_at: float | None = None  # monotonic
 
-    def describe(self) -> list[Metric]:
-        return []  # unchecked: registering must not ask Redis
-
     def collect(self) -> Iterator[Metric]:
+        """All of them, from one reading."""
+        from pykiq.observe.exposition import GaugeMetricFamily
+
         reading = self.reading()
         size = GaugeMetricFamily("pykiq_queue_size", "Jobs waiting.", labels=["queue"])
         for queue, jobs in reading.sizes.items():
