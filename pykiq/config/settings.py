@@ -6,6 +6,7 @@ with what was expected. Text is accepted wherever a number is, because flags, va
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -61,8 +62,6 @@ def shown(value: object) -> str:
 
 def did_you_mean(name: str, valid: Iterable[str], *, cutoff: float = 0.6) -> str:
     """` Did you mean …?` with the nearest of `valid`, or nothing when none is near."""
-    import difflib  # as long as nothing is misspelled nobody needs it
-
     nearest = difflib.get_close_matches(name, list(valid), n=1, cutoff=cutoff)
     return f"; did you mean `{nearest[0]}`?" if nearest else ""
 

@@ -14,6 +14,7 @@ A hook that raises is reported to the log and to the error handlers; it never st
 from __future__ import annotations
 
 import asyncio
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -43,8 +44,6 @@ class Lifecycle:
     def on(self, event: str) -> Callable[[Hook], Hook]:
         """Decorator: call the function, without arguments, at `event`. Raises ConfigError for an unknown event."""
         if event not in self._hooks:
-            import difflib  # as in config.settings
-
             near = difflib.get_close_matches(str(event), EVENTS, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(EVENTS)}"
             raise ConfigError(f"{event!r} is not an event; {hint}")

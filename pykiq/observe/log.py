@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import re
@@ -260,8 +261,6 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 def _unknown(what: str, given: object, known: Iterable[str] | Mapping[str, object]) -> str:
-    import difflib  # as in config.settings
-
     names = list(known)
     near = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
