@@ -11,6 +11,7 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import aconnect, connect, forget, probe
+from pykiq.version import __version__
 from tests.servers import free_port
 
 
@@ -19,6 +20,20 @@ def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redi
         client.set("key", b"\xff")
         assert client.get("key") == b"\xff"
         assert client.client_info()["resp"] == "2"
+
+
+@pytest.mark.skipif(not hasattr(redis_py, "DriverInfo"), reason="this release of redis-py introduces itself alone")
+async def test_a_connection_says_whose_it_is(redis: redis_py.Redis, redis_url: str) -> None:
+    wanted = (f"redis-py(pykiq_v{__version__})", redis_py.__version__)
+    with connect(Config.of(redis=redis_url)) as client:
+        told = client.client_info()
+        if "lib-name" not in told:
+            pytest.skip("this server is older than 7.2 and does not ask")
+        assert (told["lib-name"], told["lib-ver"]) == wanted
+    other = aconnect(Config.of(redis=redis_url))
+    told = await other.client_info()
+    assert (told["lib-name"], told["lib-ver"]) == wanted
+    await other.aclose()
 
 
 async def test_asyncio_answers_bytes_too(redis: redis_py.Redis, redis_url: str) -> None:
