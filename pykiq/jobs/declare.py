@@ -142,8 +142,10 @@ def envelope_of(rules: ajrules.Rules | None) -> Envelope | None:
     """How pushes of a class with these rules are wrapped; None for a plain class."""
     if rules is None:
         return None
-    # Imported here: Rails' types of arguments are a megabyte that programs without ActiveJobs need not have.
+    # Imported here: Rails' types of arguments are a megabyte that programs without ActiveJobs need not have. What runs
+    # such jobs is loaded with it, not with the first of them: an upgrade may have changed the files by then.
     from pykiq.client.envelope import Envelope
+    from pykiq.jobs import activejob  # noqa: F401
 
     return Envelope(rules.queue_as)
 
