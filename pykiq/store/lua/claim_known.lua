@@ -4,8 +4,8 @@
 --
 -- A look begins behind an entry that an earlier one has seen. Its place, counted from the old end, was known then;
 -- others take from the old end meanwhile, so it is sought a little nearer to it. Nothing here walks through the whole
--- list, which would hold Redis for as long as the queue is: a look ends early when its entries are large, or when
--- taking jobs out of the middle has cost enough.
+-- list, which would hold Redis for as long as the queue is, but to take jobs out of the middle; and a look ends early
+-- when its entries are large.
 --
 -- KEYS  1 lease, 2 hash of owners, 3 queue list, 4 in-flight list
 -- ARGV  1 identity, 2 lease in ms, 3 this process's queues as JSON, 4 how many jobs at most,
@@ -17,7 +17,7 @@
 local NEAR = 1000      -- entries that others may have taken between two looks of one walk
 local FAR = 20000      -- entries from the new end among which one is sought that was seen long ago
 local BYTES = 131072   -- of entries looked at: 1 to 2 ms of reading
-local REACH = 20000    -- entries to pass, from the nearer end, to the jobs taken out: 1 to 2 ms
+local TAKEN = 'pykiq:taken'  -- stands for an entry until the end of this script
 local queue = KEYS[3]
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
@@ -62,27 +62,24 @@ local known = {}
 for i = 9, #ARGV do known[ARGV[i]] = true end
 local most, window = tonumber(ARGV[4]), tonumber(ARGV[8])
 local place = place_of(ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1')
-local looked, bytes, passed, at_once, newest = 0, 0, 0, 8, ''
+local behind, looked, bytes, at_once, newest = place, 0, 0, 8, ''
 local claimed, left, counts = {}, {}, {}
 local function goes_on()
-  return #claimed < most and looked < window and bytes < BYTES and passed < REACH
+  return #claimed < most and looked < window and bytes < BYTES
 end
 while goes_on() do
-  local seen = redis.call('LRANGE', queue, -(place + math.min(at_once, window - looked)), -(place + 1))
+  local seen = redis.call('LRANGE', queue, -(behind + looked + math.min(at_once, window - looked)), -(behind + looked + 1))
   if #seen == 0 then break end
   at_once = at_once * 2
   for i = #seen, 1, -1 do
     if not goes_on() then break end
     local entry = seen[i]
     local name = class_of(entry)
-    local older = place <= total - place
     looked, bytes = looked + 1, bytes + #entry
     if not name or known[name] then
       redis.call('LPUSH', KEYS[4], entry) -- first: if it is refused, nothing is lost
-      redis.call('LREM', queue, older and -1 or 1, entry)
+      redis.call('LSET', queue, -(behind + looked), TAKEN)
       claimed[#claimed + 1] = entry
-      passed = passed + math.min(place, total - place)
-      total = total - 1
     else
       newest, place = entry, place + 1
       if not counts[name] then left[#left + 1] = name end
@@ -90,9 +87,14 @@ while goes_on() do
     end
   end
 end
+-- A list gives up an entry in its middle only by a search from one end: one for all of them.
+if #claimed > 0 then
+  local from_old_end = behind <= total - behind
+  redis.call('LREM', queue, from_old_end and -#claimed or #claimed, TAKEN)
+end
 local told = {}
 for _, name in ipairs(left) do
   told[#told + 1] = name
   told[#told + 1] = counts[name]
 end
-return { looked, place >= total and 1 or 0, newest, place, told, claimed }
+return { looked, behind + looked >= total and 1 or 0, newest, place, told, claimed }
