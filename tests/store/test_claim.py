@@ -211,6 +211,15 @@ def test_an_active_job_is_known_by_the_class_inside_of_its_wrapper(redis: redis_
     assert waiting(redis, "default") == [other, *odd]
 
 
+def test_a_wrapper_without_a_class_inside_is_foreign_by_its_own_name_unless_that_has_a_handler(
+    redis: redis_py.Redis,
+) -> None:
+    wrapper = "Sidekiq::ActiveJob::Wrapper"
+    push(redis, "default", raw(1, wrapper, wrapped="AjOk"), raw(2, wrapper))
+    assert claim_known(redis, berth(), "default", 9, "Mine").left == {"AjOk": 1, wrapper: 1}
+    assert len(claim_known(redis, berth(), "default", 9, wrapper).claimed) == 2
+
+
 def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     place = berth()

@@ -14,7 +14,7 @@
 -- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place or '',
 --          the place behind which the next look begins, then two lists: the classes of what was left in place, each
 --          followed by how many, and the raw bytes of the jobs claimed
-local NEAR = 1000      -- entries that others may have taken between two looks of one walk
+local NEAR = 1000      -- entries that others may have taken between two looks of one walk; fewer large ones
 local FAR = 20000      -- entries from the new end among which one is sought that was seen long ago
 local BYTES = 131072   -- of entries looked at: 1 to 2 ms of reading
 local TAKEN = 'pykiq:taken'  -- stands for an entry until the end of this script
@@ -34,12 +34,15 @@ local function wrapped(job)
   if type(name) ~= 'string' or bare(name) == '' then name = job.wrapped end
   return type(name) == 'string' and bare(name) or ''
 end
+local known = {}
+for i = 9, #ARGV do known[ARGV[i]] = true end
 -- The class to go by, or nil for what is no job.
 local function class_of(entry)
   local ok, job = pcall(cjson.decode, entry)
   if not ok or type(job) ~= 'table' or type(job.class) ~= 'string' then return nil end
   local name = bare(job.class)
-  return wrapper[name] and wrapped(job) or name
+  local inside = wrapper[name] and not known[name] and wrapped(job) or ''
+  return inside ~= '' and inside or name
 end
 local total = redis.call('LLEN', queue)
 -- How many entries are as old as that one or older.
@@ -47,9 +50,12 @@ local function place_of(entry, place, long_ago)
   if entry == '' then return 0 end
   place = math.min(place, total)
   if place > 0 and redis.call('LINDEX', queue, -place) == entry then return place end
-  local near = place > 0 and redis.call('LRANGE', queue, -place, -math.max(place - NEAR, 1)) or {}
-  for i, one in ipairs(near) do
-    if one == entry then return place - i + 1 end
+  local passed, bytes = 0, 0
+  while passed < math.min(NEAR, place) and bytes < 8 * BYTES do
+    for _, one in ipairs(redis.call('LRANGE', queue, passed - place, math.min(passed - place + 49, -1))) do
+      if one == entry then return place - passed end
+      passed, bytes = passed + 1, bytes + #one
+    end
   end
   if long_ago then
     local newer = redis.call('LPOS', queue, entry, 'MAXLEN', FAR)
@@ -58,8 +64,6 @@ local function place_of(entry, place, long_ago)
   end
   return math.max(place - NEAR, 0)
 end
-local known = {}
-for i = 9, #ARGV do known[ARGV[i]] = true end
 local most, window = tonumber(ARGV[4]), tonumber(ARGV[8])
 local place = place_of(ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1')
 local behind, looked, bytes, at_once, newest = place, 0, 0, 8, ''
