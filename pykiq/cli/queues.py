@@ -15,7 +15,7 @@ from pykiq.cli import showing
 from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, limit_option, loaded
+from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.cli.words import found, parted, show_jobs
@@ -86,7 +86,7 @@ def pause(names: tuple[str, ...], **parameters: Any) -> None:
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         processes, known = list(ProcessSet(client)), store.names(connection)
-        for name in names:
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
             if name not in known and not any(name in one.queues for one in processes):
                 click.echo(f"  nobody pushes to it or serves it yet{did_you_mean(name, known)}", err=True)
@@ -107,7 +107,7 @@ def resume(names: tuple[str, ...], **parameters: Any) -> None:
     """Let jobs be taken from paused queues again."""
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
-        for name in names:
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
 
 
