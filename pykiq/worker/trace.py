@@ -17,16 +17,18 @@ def trace(error: BaseException) -> str:
     """
     try:
         described = traceback.TracebackException(type(error), error, error.__traceback__, limit=-FRAMES, compact=True)
-        _cut(described)
+        if not _cut(described):
+            return ""
         text = "".join(described.format()).rstrip()
     except BaseException:  # one that exits or interrupts from __str__ must not take the worker with it
         return ""
     return text if len(text) <= LENGTH else f"…{text[-LENGTH:]}"
 
 
-def _cut(described: traceback.TracebackException) -> None:
-    """Take the frames that lead to the handler out."""
+def _cut(described: traceback.TracebackException) -> bool:
+    """Take the frames that lead to the handler out; False when nothing else is left."""
     own = list(described.stack)
     while own and own[0].filename.startswith(FOLDER):
         del own[0]
     described.stack = traceback.StackSummary.from_list(own)
+    return bool(own) or described.__cause__ is not None
