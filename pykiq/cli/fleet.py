@@ -25,7 +25,7 @@ _PROCESSES = (
 )
 _BUSY = (
     *(Column("running", right=True), Column("process", soft=True), Column("queue", soft=True), Column("jid")),
-    *(Column("class", soft=True), Column("args", soft=True)),
+    *(Column("class", soft=True, tail=True), Column("args", soft=True)),
 )
 
 

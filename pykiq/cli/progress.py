@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import click
 
+FRAMES = 200  # the bar is drawn that often at most, when it is known how long it will be
+
 Item = TypeVar("Item")
-REDRAWN = 0.1  # seconds; for every item it would be megabytes, and slower than the work over a slow line
 
 
 def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[Item]:
@@ -18,12 +18,8 @@ def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[
     if not sys.stderr.isatty():
         yield from items
         return
-    with click.progressbar(length=length, label=label, file=sys.stderr, show_pos=True) as bar:
-        since, drawn = 0, time.monotonic()
-        for item in items:
-            yield item
-            since += 1
-            if time.monotonic() - drawn >= REDRAWN:
-                bar.update(since)
-                since, drawn = 0, time.monotonic()
-        bar.update(since)
+    steps = max(1, (length or 0) // FRAMES)  # each item drawn, a terminal takes longer than Redis
+    with click.progressbar(
+        items, length=length, label=label, file=sys.stderr, show_pos=True, update_min_steps=steps
+    ) as bar:
+        yield from bar

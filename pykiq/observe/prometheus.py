@@ -5,6 +5,7 @@ Names and labels are promised in docs/metrics.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.memory import rss_kb
 from pykiq.observe.tally import DURATION, FOREIGN, JOBS, WAIT, Tally
-from pykiq.records import Assigned, Settled, Word
+from pykiq.records import Assigned, Foreign, Settled, Word
 from pykiq.wire.payload import latency
 
 # A tuple, the usual word first, and `_value_` below: an enum member hashes slower than all the rest here takes.
@@ -73,6 +74,13 @@ class Metrics(Collector):
             elif word is Word.FOREIGN:
                 foreign[name] = foreign.get(name, 0) + 1
         self._count(ends, foreign, durations)
+
+    def met(self, batch: Sequence[Foreign]) -> None:
+        """Foreign jobs that were passed over in a shared queue."""
+        counted: Counter[str] = Counter()
+        for foreign in batch:
+            counted.update(foreign.new)
+        self._count({}, counted, {})
 
     def _count(
         self, ends: dict[tuple[str, str, str], int], foreign: dict[str, int], durations: dict[str, list[float]]

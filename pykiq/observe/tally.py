@@ -33,7 +33,7 @@ class Family(NamedTuple):
 JOBS = Family("pykiq_jobs", "Jobs that ended, by what became of them.", ("class", "queue", "outcome"))
 DURATION = Family("pykiq_job_duration_seconds", "Execution time.", ("class",), DURATION_BUCKETS)
 WAIT = Family("pykiq_job_wait_seconds", "From enqueued to claimed.", ("queue",), WAIT_BUCKETS)
-FOREIGN = Family("pykiq_foreign_jobs", "Jobs claimed that have no handler in this process.", ("class",))
+FOREIGN = Family("pykiq_foreign_jobs", "Jobs met that have no handler in this process.", ("class",))
 TAKEOVERS = Family("pykiq_takeovers", "Jobs taken over from processes that died.", ())
 POISON_PILLS = Family("pykiq_poison_pills", "Of those, jobs that went to the dead set: once too often.", ())
 

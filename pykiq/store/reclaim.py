@@ -14,12 +14,18 @@ from hashlib import sha1
 from typing import Any
 
 import redis
+import structlog
 
 from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.store.claim import Berth
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, payload
+
+STEP = 1000  # keys that one sweep looks at for lists without an owner
+WALK_TTL = 24 * 3600  # seconds
+
+log = structlog.get_logger("pykiq")
 
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3
@@ -46,13 +52,37 @@ def sweep(
     lock = max(1, int(config.sweep_interval * 750))
     if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
         return []
+    list_unlisted(client)
     taken: list[Takeover] = []
     for owner, queues in _without_lease(client, berth.identity):
-        for queue in queues:
-            taken += _take_over(client, owner, queue, config, poison_entry)
-        lists = [keys.inflight(owner, queue) for queue in queues]
-        run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+        try:
+            for queue in queues:
+                taken += _take_over(client, owner, queue, config, poison_entry)
+            lists = [keys.inflight(owner, queue) for queue in queues]
+            run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+        except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
+            log.error("not_taken_over", identity=owner, error=str(error))
     return taken
+
+
+def list_unlisted(client: redis.Redis) -> None:
+    """Look at a few more of all keys for in-flight lists of processes that nobody knows, and list those again.
+
+    A second net: whatever moves a job in flight lists its owner, but for the BLMOVE of a process that was frozen until
+    it was forgotten and is killed just when it wakes; and somebody may delete the hash of owners. One step of a SCAN
+    for each sweep of the fleet costs the same however many keys there are, and in the end sees all of them.
+    """
+    try:
+        begun: Any = client.get(keys.WALK)
+        answer: Any = client.scan(int(begun or 0), match=keys.inflight("*", "*"), count=STEP)
+        cursor, found = answer
+        client.set(keys.WALK, cursor, ex=WALK_TTL)
+        for key in found:
+            owner, queue = keys.owner_and_queue(key.decode("utf-8", "replace")) or ("", "")
+            if owner and client.hsetnx(keys.OWNERS, owner, json.dumps([queue])):
+                log.warning("owner_was_not_listed", identity=owner, queue=queue, next="its jobs are taken over")
+    except (redis.ResponseError, ValueError) as error:  # SCAN may be forbidden: the takeovers go on
+        log.debug("not_looked_for_unlisted", error=str(error))
 
 
 def take_over(

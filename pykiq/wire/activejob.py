@@ -79,9 +79,9 @@ def fresh(
         "exception_executions": {},
         "locale": locale,
         "timezone": timezone,
-        "enqueued_at": stamp(now, whole=dialect.major <= 6),
+        "enqueued_at": stamp(now, whole=dialect.rails == "6.1"),
     }
-    if dialect.major >= 7:
+    if dialect.rails != "6.1":
         data["scheduled_at"] = None if at is None else stamp(at, whole=False)
     return data
 

@@ -49,7 +49,8 @@ class TimeWithZone(Time):
     """An `ActiveSupport::TimeWithZone`: what `Time.current` and model attributes are.
 
     `zone` is the name in the tz database, such as `Europe/Paris`. Rails 6.1 does not write it: then it is None, and
-    `tzinfo` is only the offset. So it is for a zone that is not known here, but the name is kept.
+    `tzinfo` is only the offset. So it is for a zone that is not known here, and for a moment at which its clocks are
+    set otherwise here than for Ruby, as in years far off; but the name is kept.
     """
 
     zone: str | None
@@ -80,6 +81,8 @@ def read_with_zone(text: object, zone: object) -> TimeWithZone:
         raise ValueError(f"{zone!r:.60} is no name of a time zone such as 'Europe/Paris'")
     there = _zone(zone)
     local = moment if there is None else TimeWithZone.of(moment.astimezone(there))
+    if local.utcoffset() != moment.utcoffset() and moment.tzinfo is not UTC:
+        local = moment  # two tz databases, or Ruby's whole minutes of an offset with seconds: what came goes back
     local.nanosecond, local.zone = moment.nanosecond, zone
     return local
 

@@ -21,7 +21,7 @@ import redis
 import structlog
 
 from pykiq.config import Capsule, Config
-from pykiq.records import Assigned, Claimed, Outcome, Settled, Word
+from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell, Ring
@@ -66,7 +66,7 @@ class Exchange:
         door_client: Callable[[], redis.Redis],
         executor: Executor,
         loop: LoopThread,
-        report: Callable[[Sequence[Assigned], Sequence[Settled]], None],
+        report: Callable[[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]], None],
     ) -> None:
         self._config = config
         self._berth = berth
@@ -235,8 +235,8 @@ class Exchange:
             assigned = self._executor.assign(one)
             if isinstance(assigned, Outcome):
                 self._flight.unsettled.append(assigned)
-                if assigned.word is Word.FOREIGN:
-                    pool.intake.selective.found_foreign(one.queue)
+                if assigned.word is Word.FOREIGN and isinstance(assigned.write, PutBack):
+                    pool.intake.selective.found_foreign(one.queue, assigned.name)
                 continue
             self._flight.begin(pool, assigned)
             jobs.append(assigned)
@@ -244,10 +244,12 @@ class Exchange:
             pool.start(jobs)
 
     def _tell(self, settled: list[Settled]) -> None:
-        """Report what has started and what has been settled since the last turn."""
-        started = [assigned for pool in self._pools.values() for assigned in pool.take_started()]
-        if started or settled:
-            self._report(started, settled)
+        """Report what has started, what has been settled and which foreign jobs were met since the last turn."""
+        pools = self._pools.values()
+        started = [assigned for pool in pools for assigned in pool.take_started()]
+        met = [foreign for pool in pools for foreign in pool.intake.selective.take_met()]
+        if started or settled or met:
+            self._report(started, settled, met)
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""

@@ -118,7 +118,8 @@ class Executor:
                 f"--require loads, or leave the class to Ruby (--foreign leave)"
             )
         kill = wanted is not None and self._config.foreign == "dead"
-        return self._failing.outcome(claimed, None, error, name=name, jid=jid, started_at=now, kill=kill)
+        failed = self._failing.outcome(claimed, None, error, name=name, jid=jid, started_at=now, kill=kill)
+        return failed if wanted is None else failed._replace(word=Word.FOREIGN)
 
     def run(self, assigned: Assigned) -> Outcome:
         """Run a `def` handler in this thread."""
@@ -249,7 +250,7 @@ def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
     return Outcome(
         claimed,
         Word.UNREADABLE,
-        Bury(claimed.raw),
+        Bury(payload.legible(claimed.raw)),
         error_class=error_class,
         error_message=message,
         started_at=time.time(),

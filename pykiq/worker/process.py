@@ -48,7 +48,7 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
-from pykiq.worker.reporter import Reporter
+from pykiq.worker.reporter import Observer, Reporter
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
@@ -105,7 +105,9 @@ class Process:
             poison_entry=failing.poison_entry,
             tally=self.metrics.tally,
         )
-        self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
+        joblog = JobLog()
+        observers: list[Observer] = [self._poller, self._counters, self._history, self.metrics, joblog]
+        self._reporter = Reporter(observers, hooks, [self.metrics, joblog])
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
@@ -214,21 +216,30 @@ class Process:
                 log.warning("unknown_signal", name=name)
 
     def _be_quiet(self) -> None:
-        if not self._quiet.is_set():
-            self._quiet.set()
-            log.info("quiet", next="no more jobs are taken; TERM stops the process")
-            self.exchange.quiet()
-            self._pulse.hurry()
-            self._poller.stop()
+        if self._take_no_more():
             self._hooks.fire("quiet")
+
+    def _take_no_more(self) -> bool:
+        """Whether it took jobs until now."""
+        if self._quiet.is_set():
+            return False
+        self._quiet.set()
+        log.info("quiet", next="no more jobs are taken; TERM stops the process")
+        self.exchange.quiet()
+        self._pulse.hurry()
+        self._poller.stop()
+        return True
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
-            self._be_quiet()
+            until_now = self._take_no_more()
             self._stopping.set()
             self._systemd.stopping()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
+            # Hooks come last: one that hangs must not keep the jobs that run from being put back.
+            if until_now:
+                self._hooks.fire("quiet")
             self._hooks.fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:

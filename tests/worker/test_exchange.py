@@ -243,7 +243,7 @@ def test_a_quiet_process_does_not_spin_on_a_shared_queue(redis: redis_py.Redis, 
     stage = Stage(redis_url, registry(Job=lambda: None))
     [pool] = stage.exchange._pools.values()
     pool.intake.dry = True
-    pool.intake.selective.found_foreign("default")
+    pool.intake.selective.found_foreign("default", "Ruby::Job")
     assert stage.exchange._pause() == 0.0, "a look is due"
     stage.exchange.quiet()
     assert stage.exchange._pause() > 0.5

@@ -1,34 +1,24 @@
-"""docs/reference.md against the code: public names, what they have, commands with their flags, settings."""
+"""docs/names.md against the code: what the public names have, and the settings. tests/test_docs.py has the names."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import re
 from dataclasses import fields
-from typing import Any
 
-import click
 import pytest
 
 import pykiq
-from pykiq import activejob, errors, testing
-from pykiq.cli.main import COMMANDS
-from pykiq.cli.main import pykiq as group
+from pykiq import testing
 from pykiq.config import Capsule
 from pykiq.embedding import Embedded
 from pykiq.jobs.declare import JobFunction
 from pykiq.jobs.enqueue import Verbs
 from pykiq.middleware.chain import Chain
-from tests.test_docs import code, table, text
+from tests.test_docs import code, table
 
-PAGE = "docs/reference.md"
-SHARED = {"--redis", "-C", "--config", "-e", "--environment", "-h", "--help"}
+PAGE = "docs/names.md"
 VERBS = {name for name in dir(Verbs) if not name.startswith("_")}
-
-
-def first_cells(heading: str) -> list[str]:
-    return [name for row in table(PAGE, heading) for name in code(row[0])]
 
 
 def told(thing: str) -> set[str]:
@@ -40,24 +30,6 @@ def told(thing: str) -> set[str]:
 def public(kind: type) -> set[str]:
     own = {name for name in dir(kind) if not name.startswith("_")}
     return own | {name for name in inspect.get_annotations(kind) if not name.startswith("_")}
-
-
-def test_the_names_of_pykiq_are_all_there() -> None:
-    assert sorted(first_cells("## pykiq")) == sorted(pykiq.__all__)
-
-
-def test_the_errors_are_all_there() -> None:
-    known = [name for name, kind in vars(errors).items() if inspect.isclass(kind)]
-    assert sorted(first_cells("## pykiq.errors")) == sorted(known)
-
-
-def test_the_names_of_activejob_are_all_there() -> None:
-    assert sorted(first_cells("## pykiq.activejob")) == sorted(activejob.__all__)
-
-
-def test_the_names_of_testing_are_all_there() -> None:
-    sentence = text(PAGE).partition("`pykiq.testing`, with")[2].partition("([testing]")[0]
-    assert sorted(set(code(sentence)) - {"pykiq_jobs"}) == sorted(testing.__all__)
 
 
 @pytest.mark.parametrize("row", table(PAGE, "## pykiq.contrib"), ids=lambda row: row[0])
@@ -94,40 +66,6 @@ def test_attributes_of_instances_are_there_too() -> None:
     with pykiq.Client() as client:
         assert {name for name in vars(client) if not name.startswith("_")} <= told("Client")
     assert {name for name in vars(Embedded(pykiq.Config())) if not name.startswith("_")} <= told("what embed returns")
-
-
-def commands() -> dict[str, set[str]]:
-    """Every command there is, with its flags."""
-    found: dict[str, set[str]] = {}
-
-    def walk(path: str, command: click.Command) -> None:
-        context = click.Context(command, **command.context_settings)
-        if isinstance(command, click.Group):
-            for name in command.list_commands(context):
-                below: Any = command.get_command(context, name)
-                walk(f"{path} {name}", below)
-        else:
-            options = [option for option in command.get_params(context) if isinstance(option, click.Option)]
-            found[path] = {flag for option in options for flag in (*option.opts, *option.secondary_opts)}
-
-    walk("pykiq", group)
-    return found
-
-
-def test_every_command_is_there_with_every_flag() -> None:
-    known = commands()
-    rows = {
-        code(row[0])[0]: set(re.findall(r"(?<![\w-])--?[a-z-]+", " ".join(code(row[1]))))
-        for row in table(PAGE, "## Commands")
-    }
-    assert set(rows) == set(known)
-    assert {name.split()[1] for name in known} == set(COMMANDS)
-    for name, flags in known.items():
-        if name == "pykiq run":
-            continue  # tests/test_docs.py compares the table in docs/running.md
-        own = flags - SHARED
-        assert rows[name] == own, name
-        assert flags & SHARED == (SHARED if "stubs" not in name else {"-h", "--help"}), name
 
 
 def test_every_setting_is_there_with_its_default() -> None:
