@@ -102,6 +102,7 @@ class Outcome(NamedTuple):
     died: bool = False  # no retries left: death handlers run
     raised: Raised | None = None
     broken_hooks: tuple[tuple[str, BaseException], ...] = ()  # the job's own hooks that raised, by name
+    trace: str = ""  # the error's traceback, for the log
 
 
 class Fate(StrEnum):

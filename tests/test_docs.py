@@ -134,7 +134,9 @@ def test_the_defaults_of_the_flags_are_those_of_the_config() -> None:
 
 def test_the_variables_are_those_that_are_read() -> None:
     documented = [name for row in table("docs/running.md", "## Environment variables") for name in code(row[0])]
-    known = {*VARIABLES, FILE_VARIABLE, *SECTION_VARIABLES, "REDIS_URL", "REDIS_PROVIDER", "RAILS_MAX_THREADS"}
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "pykiq").rglob("*.py"))
+    named = re.findall(r'(?:known|environ)(?:\.get\(|\[)"([A-Z_]+)"', source)
+    known = {*VARIABLES, FILE_VARIABLE, *SECTION_VARIABLES, *named}
     assert sorted(documented) == sorted(known)
 
 

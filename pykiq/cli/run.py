@@ -115,7 +115,8 @@ def load_handlers(settings: Loaded, directory: Path) -> Loaded:
     try:
         load_all(settings.config.require, directory, lambda: len(registry))
     except HandlersFailed as error:
-        click.echo(error.details, err=True)
+        if error.details:
+            click.echo(error.details, err=True)
         raise
     if not len(registry):
         raise ConfigError(

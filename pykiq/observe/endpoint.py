@@ -25,9 +25,9 @@ _TEXT = "text/plain; charset=utf-8"
 class Endpoint:
     """The server, on a daemon thread of its own. It is bound when made, and answers from `start` to `stop`.
 
-    `alive` says whether the loop that moves jobs still turns, `ready` whether this process takes jobs: both are called
-    on server threads, and one that raises counts as no. `registry` is asked for at each scrape. `port` 0 takes a free
-    one: read `.port`.
+    `alive` says whether the loop that moves jobs still turns, `ready` whether this process takes jobs, or why not: both
+    are called on server threads, and one that raises counts as no. `registry` is asked for at each scrape. `port` 0
+    takes a free one: read `.port`.
     Raises ConfigError when the address cannot be bound.
     """
 
@@ -38,7 +38,7 @@ class Endpoint:
         *,
         registry: Callable[[], CollectorRegistry],
         alive: Callable[[], bool],
-        ready: Callable[[], bool],
+        ready: Callable[[], bool | str],
     ) -> None:
         try:
             self._server = _Server(host, port)
@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that never reads its answer must not keep the process from stopping
     registry: Callable[[], CollectorRegistry]
-    checks: dict[str, tuple[str, Callable[[], bool]]]
+    checks: dict[str, tuple[str, Callable[[], bool | str]]]
 
     def __init__(self, host: str, port: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -133,17 +133,19 @@ class _Request(BaseHTTPRequestHandler):
             return HTTPStatus.OK, kind, encode(self.server.registry())
         if path in self.server.checks:
             word, check = self.server.checks[path]
-            if _holds(check):
+            answer = _asked(check)
+            if answer is True:
                 return HTTPStatus.OK, _TEXT, f"{word}\n".encode()
-            return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"not {word}\n".encode()
+            why = f": {answer}" if answer else ""
+            return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"not {word}{why}\n".encode()
         return HTTPStatus.NOT_FOUND, _TEXT, b"there are /metrics, /live and /ready here\n"
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a line per scrape would bury the jobs."""
 
 
-def _holds(check: Callable[[], bool]) -> bool:
+def _asked(check: Callable[[], bool | str]) -> bool | str:
     try:
-        return bool(check())
+        return check()
     except Exception:
         return False

@@ -121,7 +121,7 @@ def start_line(assigned: Assigned) -> dict[str, Any]:
 
 
 def end_line(settled: Settled) -> dict[str, Any]:
-    """The line for a job that ended: `elapsed` in seconds, the error shortened, and `next` when it is not over."""
+    """The line for a job that ended: `elapsed` in seconds, the error shortened, `next` when it is not over."""
     outcome = settled.outcome
     line: dict[str, Any] = {
         "level": _LEVELS[settled.fate],
@@ -140,6 +140,8 @@ def end_line(settled: Settled) -> dict[str, Any]:
     following = what_next(settled)
     if following is not None:
         line["next"] = following
+    if outcome.trace:
+        line["exception"] = outcome.trace  # where structlog puts tracebacks; on a terminal it stands below the line
     return line
 
 

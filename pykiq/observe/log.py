@@ -233,12 +233,20 @@ def _pretty_renderer(colors: bool) -> Callable[[dict[str, Any]], str]:
     def render(event: dict[str, Any]) -> str:
         for key, value in event.items():
             # A job's error message is somebody else's text: no new lines and no terminal escapes from it.
-            if isinstance(value, str) and not value.isprintable() and key not in _MULTILINE:
-                event[key] = "".join(c if c.isprintable() else _picture(c) for c in value)
+            if not isinstance(value, str) or value.isprintable():
+                continue
+            if key == "exception":  # a job's traceback, which ends with such a message
+                event[key] = "\n".join(f"    {_printable(line)}" for line in value.split("\n"))
+            elif key not in _MULTILINE:
+                event[key] = _printable(value)
         rendered = console(None, str(event.get("level", "info")), event)
         return rendered if isinstance(rendered, str) else str(rendered)
 
     return render
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else _picture(c) for c in text)
 
 
 def _picture(character: str) -> str:

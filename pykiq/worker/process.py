@@ -272,8 +272,15 @@ class Process:
     def _alive(self) -> bool:
         return time.monotonic() - self.exchange.turned_at < STUCK
 
-    def _ready(self) -> bool:
-        return self._alive() and self.is_answered() and not self._quiet.is_set()
+    def _ready(self) -> bool | str:
+        """True, or why no jobs are taken."""
+        if not self.started.is_set():
+            return "starting"
+        if self._quiet.is_set():
+            return "quiet or stopping"
+        if not self._alive():
+            return "the loop that moves jobs does not turn"
+        return True if self.exchange.answering else "Redis does not answer"
 
     def _door_client(self) -> redis.Redis:
         return connect(self.config, timeout=BLOCK + MARGIN, connecting=CONNECTING)

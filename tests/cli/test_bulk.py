@@ -35,6 +35,7 @@ def test_a_bulk_push_shows_how_far_it_is(redis: redis_py.Redis, redis_url: str, 
         wait_until(lambda: terminal.shows("pushed 3,000"), 20, "the end")
         assert terminal.process.wait(10) == 0
     assert "3000/3000" in terminal.shown
+    assert terminal.shown.count("push  [") < 300, "drawn a few times a second, not for each job"
     assert redis.llen("queue:default") == 3000
 
 

@@ -27,7 +27,7 @@ def yes() -> bool:
 
 @contextmanager
 def serving(
-    registry: CollectorRegistry | None = None, alive: Callable[[], bool] = yes, ready: Callable[[], bool] = yes
+    registry: CollectorRegistry | None = None, alive: Callable[[], bool] = yes, ready: Callable[[], bool | str] = yes
 ) -> Iterator[Endpoint]:
     shown = registry or CollectorRegistry()
     with Endpoint("127.0.0.1", 0, registry=lambda: shown, alive=alive, ready=ready) as endpoint:
@@ -110,6 +110,11 @@ def test_live_and_ready_are_two_questions() -> None:
     with serving(alive=lambda: True, ready=lambda: False) as endpoint:
         assert ask(endpoint, "/live")[:3:2] == (200, b"alive\n")
         assert ask(endpoint, "/ready")[:3:2] == (503, b"not ready\n")
+
+
+def test_a_check_may_say_why() -> None:
+    with serving(ready=lambda: "quiet") as endpoint:
+        assert ask(endpoint, "/ready")[:3:2] == (503, b"not ready: quiet\n")
 
 
 def test_a_check_that_raises_is_a_no_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:

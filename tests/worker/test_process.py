@@ -271,7 +271,7 @@ def test_live_and_ready_tell_quiet_from_dead(redis: redis_py.Redis, running: Cal
     assert started.wait(5)
     one.process.command("TSTP")
     wait_until(lambda: "quiet" in one.events)
-    assert (get(port, "/live")[0], get(port, "/ready")[0]) == (200, 503)
+    assert (get(port, "/live")[0], get(port, "/ready")) == (200, (503, "not ready: quiet or stopping\n"))
     metrics = get(port, "/metrics")[1]
     assert "pykiq_quiet 1.0" in metrics
     assert "pykiq_busy 1.0" in metrics
@@ -298,7 +298,7 @@ def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
     assert get(port, "/live")[0] == 200
     one.process.exchange._turn = hangs  # type: ignore[method-assign]
     wait_until(lambda: get(port, "/live")[0] == 503, what="a bad health")
-    assert get(port, "/ready")[0] == 503
+    assert get(port, "/ready") == (503, "not ready: the loop that moves jobs does not turn\n")
     assert get(port, "/metrics")[0] == 200
     let_go.set()
     wait_until(lambda: get(port, "/live")[0] == 200, what="a good health again")
@@ -306,15 +306,15 @@ def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
 
 def test_a_worker_whose_startup_hooks_still_run_is_not_ready(redis_url: str) -> None:
     one = Running(redis_url, metrics_port=0, metrics_host="127.0.0.1")
-    seen: list[int] = []
+    seen: list[Any] = []
 
     @one.hooks.on("startup")
     def look() -> None:
         assert one.process._endpoint is not None
-        seen.extend(get(one.process._endpoint.port, path)[0] for path in ("/live", "/ready"))
+        seen.extend(get(one.process._endpoint.port, path) for path in ("/live", "/ready"))
 
     assert one.start().stop() == 0
-    assert seen == [200, 503]
+    assert seen == [(200, "alive\n"), (503, "not ready: starting\n")]
 
 
 def test_a_loop_that_no_longer_turns_stops_answering_the_watchdog(
