@@ -6,10 +6,10 @@ every child; how much memory each child has is told per place, of which there ar
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 
-import orjson
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,12 +23,12 @@ from pykiq.observe.tally import Row, Tally
 
 def pack(rows: Iterable[Row]) -> bytes:
     """Rows of a tally as one datagram."""
-    return orjson.dumps([tuple(row) for row in rows])
+    return json.dumps([tuple(row) for row in rows], ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def unpack(datagram: bytes) -> list[Row]:
     """The rows of a datagram."""
-    return [Row(name, tuple(labels), total, tuple(counts)) for name, labels, total, counts in orjson.loads(datagram)]
+    return [Row(name, tuple(labels), total, tuple(counts)) for name, labels, total, counts in json.loads(datagram)]
 
 
 class Merged(Collector):
