@@ -33,8 +33,8 @@ fetch_in() { # root package...: with a fresh list of packages if the list at han
 }
 
 install_python() { # root: Python, and what some tests ask for
-  chroot "$1" sh -c 'python3 -m ensurepip --version && git --version && systemd-analyze --version' >/dev/null 2>&1 ||
-    fetch_in "$1" python3-venv git systemd
+  chroot "$1" sh -c 'python3 -m ensurepip --version && git --version && systemd-analyze --version && test -x /bin/kill' >/dev/null 2>&1 ||
+    fetch_in "$1" python3-venv git systemd procps
 }
 
 build_free_threaded() { # root: Python from the source of the release's own python3.13
@@ -133,7 +133,7 @@ for name in "$@"; do
   elif install_python "$root"; then
     test_release "$root" || failed=1
   else
-    skip "python3-venv, git and systemd cannot be installed there"
+    skip "python3-venv, git, systemd and procps cannot be installed there"
   fi
 done
 exit "$failed"

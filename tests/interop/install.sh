@@ -40,7 +40,8 @@ release_of_host() { . /etc/os-release; echo "${VERSION_CODENAME:-unknown}"; }
 
 install_on_host() {
   command -v git >/dev/null || fetch git
-  command -v systemd-analyze >/dev/null || fetch systemd # checks the unit in examples/deploy; nothing is started
+  # They check the unit in examples/deploy, which names kill; nothing is started.
+  command -v systemd-analyze >/dev/null && [ -x /bin/kill ] || fetch systemd procps
   [ -x /usr/bin/redis-server ] || fetch redis-server
   [ -x /usr/bin/redis-server ] || die "redis-server was installed but /usr/bin/redis-server is not there"
   [ "$(release_of_host)" = bookworm ] || return 0
