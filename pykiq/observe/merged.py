@@ -6,12 +6,11 @@ every child; how much memory each child has is told per place, of which there ar
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
-
-import orjson
 
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, Board
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
 
 def pack(rows: Iterable[Row]) -> bytes:
     """Rows of a tally as one datagram."""
-    return orjson.dumps([tuple(row) for row in rows])
+    return json.dumps([tuple(row) for row in rows], ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def unpack(datagram: bytes) -> list[Row]:
     """The rows of a datagram."""
-    return [Row(name, tuple(labels), total, tuple(counts)) for name, labels, total, counts in orjson.loads(datagram)]
+    return [Row(name, tuple(labels), total, tuple(counts)) for name, labels, total, counts in json.loads(datagram)]
 
 
 class Merged:

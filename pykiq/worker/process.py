@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -162,7 +163,9 @@ class Process:
         def exchange() -> None:
             nonlocal clean
             try:
-                clean = self.exchange.run()
+                # A thread of a free-threaded Python 3.14 begins with the variables of whoever started it, and so would
+                # every job: with the request, say, in which a web application has started its worker.
+                clean = Context().run(self.exchange.run)
             except BaseException:
                 log.critical("exchange_failed", exc_info=True, next="this process ends; its jobs are taken over")
             finally:
