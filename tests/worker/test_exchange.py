@@ -333,6 +333,24 @@ def test_a_redis_that_is_away_is_asked_less_and_less_often(redis: redis_py.Redis
         wait_until(lambda: stage.reports.fates == ["done"])
 
 
+def test_an_idle_exchange_that_is_cut_off_knows_it_until_redis_answers(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing to send, so no answer fails to come: it was ready again a turn after each failed audit."""
+    monkeypatch.setattr("pykiq.worker.exchange.AUDIT", 0.1)
+    client: list[Flaky] = []
+    with staged(redis_url, registry(), client=lambda real: client.append(Flaky(real)) or client[0]) as stage:
+        wait_until(lambda: client[0].executed > 3 and stage.exchange.answering, what="an idle exchange")
+        client[0].refused = 10**6
+        wait_until(lambda: not stage.exchange.answering, what="a failed audit")
+        seen = set()
+        until = client[0].dropped + 6
+        wait_until(lambda: seen.add(stage.exchange.answering) or client[0].dropped >= until, what="more failures")
+        assert seen == {False}
+        client[0].refused = 0
+        wait_until(lambda: stage.exchange.answering, what="an answer")
+
+
 def test_cut_connections_lose_nothing(redis: redis_py.Redis, redis_url: str) -> None:
     ran: list[int] = []
 
