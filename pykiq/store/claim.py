@@ -22,6 +22,9 @@ from pykiq.wire import keys
 # Entries of a shared queue that one selective claim looks at.
 WINDOW = 300
 
+LARGE = 4000
+"""Mean bytes of a job from which on a claim by transaction costs less than one by script."""
+
 
 @dataclass(frozen=True, slots=True)
 class Berth:
@@ -98,9 +101,35 @@ def claim_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
     return Call(script("claim"), [berth.lease, keys.OWNERS, *pairs], [*berth.owner_args, room, *spelled])
 
 
+def claim_firsts_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
+    """Claim up to `room` jobs; fetch k takes from the first queue of `order[k]`, or of the last one, or nothing.
+
+    For large jobs: a script copies each into Lua and out again, and Redis spends four times as long on one of 20 kB. A
+    transaction does not. But it cannot look into the next queue when one is empty, so a claim that comes back short
+    does not say that there are no more jobs.
+    """
+    identity, lease_ms, queues = berth.owner_args
+    renewal = [("SET", berth.lease, identity, "PX", lease_ms), ("HSET", keys.OWNERS, identity, queues)]
+    moves = [("LMOVE", keys.queue(name), berth.inflight(name), "RIGHT", "LEFT") for name in first_choices(order, room)]
+    return Call(None, [], [], [("MULTI",), *renewal, *moves, ("EXEC",)])
+
+
+def first_choices(order: Sequence[Sequence[str]], room: int) -> list[str]:
+    """The queue that each of `room` fetches tries first."""
+    firsts = [one[0] for one in order[:room]]
+    return firsts + firsts[-1:] * (room - len(firsts))
+
+
 def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
     """The jobs that a claim brought, in the order they were taken. `now` is in epoch seconds."""
     prefix = len(keys.queue(""))
+    if call.script is None:
+        moves, moved = call.before[3:-1], answer[-1][2:]  # without MULTI, the renewal and EXEC
+        return [
+            Claimed(str(move[1])[prefix:], raw, now)
+            for move, raw in zip(moves, moved, strict=True)
+            if isinstance(raw, bytes)  # not nil, nor the error of a key that is no list: the script raises it
+        ]
     queues = [str(key)[prefix:] for key in call.keys[2::2]]
     flat = iter(answer)
     return [Claimed(queues[pair - 1], raw, now) for pair, raw in zip(flat, flat, strict=True)]

@@ -201,6 +201,7 @@ class Exchange:
             if isinstance(answer, list):
                 self._accept(pool, pool.intake.read(claim, answer))
             else:
+                pool.intake.refused(claim)
                 self._uncertain = True  # a script that fails half-way keeps what it had moved by then
         ended = time.monotonic()
         for pool in self._pools.values():

@@ -12,19 +12,26 @@ import redis
 
 from pykiq.config import Capsule
 from pykiq.records import Claimed
-from pykiq.store.claim import Berth, claim_call, orders, read_claim
+from pykiq.store.claim import LARGE, Berth, claim_call, claim_firsts_call, first_choices, orders, read_claim
 from pykiq.store.scripts import Call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.selective import Selective
 
+MEMORY = 0.2  # weight of the newest claim in the mean size of a job
+REFUSAL = 60.0  # seconds for which scripts claim after a transaction was refused
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim on its way: the call, how many jobs it asks for, and the shared queue it looks through, if any."""
+    """One claim on its way: the call, how many jobs it asks for, and the shared queue it looks through, if any.
+
+    `order` is the order of the queues for each fetch from plain ones.
+    """
 
     call: Call
     room: int
     looks_at: str | None
+    order: Sequence[Sequence[str]] = ()
 
 
 class Intake:
@@ -37,6 +44,9 @@ class Intake:
         self._capsule = capsule
         self._berth = berth
         self._doors = doors
+        self.job_size = 0.0  # bytes of a job, mean of late
+        self._firsts_served = False  # large jobs, and most fetches of the last claim found one where they looked first
+        self._scripts_until = 0.0  # monotonic: a server that is full refuses transactions, but not our scripts
         self._looked = False  # the last claim was a look: the plain queues are next
         self._paused: frozenset[str] = frozenset()
 
@@ -66,16 +76,28 @@ class Intake:
         if not plain[0]:
             self.dry = True
             return None
-        return Claim(claim_call(self._berth, plain, room), room, None)
+        by_transaction = self._firsts_served and time.monotonic() >= self._scripts_until
+        call = claim_firsts_call if by_transaction else claim_call
+        return Claim(call(self._berth, plain, room), room, None, plain)
 
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
         now = time.time()
         if claim.looks_at is not None:
-            return self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
-        claimed = read_claim(claim.call, answer, now)
-        self.dry = len(claimed) < claim.room
+            claimed = self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
+        else:
+            claimed = read_claim(claim.call, answer, now)
+            self.dry = claim.call.script is not None and len(claimed) < claim.room
+            self._firsts_served = self.job_size >= LARGE and 2 * _at_first(claim, claimed) >= claim.room
+        if claimed:
+            mean = sum(len(one.raw) for one in claimed) / len(claimed)
+            self.job_size += (mean - self.job_size) * MEMORY
         return claimed
+
+    def refused(self, claim: Claim) -> None:
+        """Redis has answered a claim with an error."""
+        if claim.call.script is None:
+            self._scripts_until = time.monotonic() + REFUSAL
 
     def expects_jobs(self) -> bool:
         """Whether a claim may find something right now."""
@@ -106,3 +128,11 @@ class Intake:
         """Hang up the doorbells."""
         for door in self._doors:
             door.close()
+
+
+def _at_first(claim: Claim, claimed: Sequence[Claimed]) -> int:
+    """How many fetches of a claim found a job in the queue they tried first."""
+    if claim.call.script is None:
+        return len(claimed)
+    firsts = first_choices(claim.order, claim.room)
+    return sum(one.queue == first for one, first in zip(claimed, firsts, strict=False))

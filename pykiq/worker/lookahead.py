@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TRIPS = 2  # round trips that the look-ahead bridges
 MOST = 500  # jobs: more gains nothing measurable, and is more to hand back
+BYTES = 2_000_000  # of jobs: of ten times as many a third of all CPU time goes into fresh memory for them
 MEMORY = 0.2  # weight of the newest measurement
 
 
@@ -21,8 +22,11 @@ class Lookahead:
         self._rate = 0.0  # jobs finished per second
         self._counted_at = 0.0
 
-    def measured(self, now: float, finished: int, elapsed: float, trip: float) -> None:
-        """A turn has ended at `now` (monotonic s): `finished` jobs since the last, `elapsed` seconds together."""
+    def measured(self, now: float, finished: int, elapsed: float, trip: float, size: float) -> None:
+        """A turn has ended at `now` (monotonic s): `finished` jobs since the last, `elapsed` seconds together.
+
+        `size` is how many bytes a job has.
+        """
         self._trip += (trip - self._trip) * MEMORY
         since, self._counted_at = now - self._counted_at, now
         if not finished:
@@ -30,7 +34,8 @@ class Lookahead:
         self._elapsed += (elapsed / finished - self._elapsed) * MEMORY
         self._rate += (finished / max(since, 1e-6) - self._rate) * MEMORY
         horizon = TRIPS * self._trip
-        self.jobs = min(MOST, int(self._rate * horizon) + 1) if self._elapsed < horizon else 0
+        most = min(MOST, int(BYTES / max(size, 1)))
+        self.jobs = min(most, int(self._rate * horizon) + 1) if self._elapsed < horizon else 0
 
     def stalled(self) -> None:
         """The jobs under way take longer than expected: no look-ahead until they are measured quick again."""

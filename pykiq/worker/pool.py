@@ -81,7 +81,7 @@ class Pool:
 
     def turned(self, now: float, trip: float) -> None:
         """A round trip of `trip` seconds has ended at `now` (monotonic): measure, and fill what has become free."""
-        self.lookahead.measured(now, self._finished, self._elapsed, trip)
+        self.lookahead.measured(now, self._finished, self._elapsed, trip, self.intake.job_size)
         self._finished, self._elapsed = 0, 0.0
         self._fill()
 

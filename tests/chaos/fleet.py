@@ -37,13 +37,13 @@ def payload(
     return json.dumps(job | {"created_at": now, "enqueued_at": now} | keys, separators=(",", ":")).encode()
 
 
-def mixed(count: int, rng: random.Random) -> list[bytes]:
-    """Jobs 0 … count - 1: half of them quick, the others slow, failing, snoozing, asynchronous."""
+def mixed(count: int, rng: random.Random, **keys: object) -> list[bytes]:
+    """Jobs 0 … count - 1: half of them quick, the others slow, failing, snoozing, asynchronous. All have `keys` too."""
     kinds = ["QuickJob"] * 10 + ["AsyncJob"] * 4 + ["FlakyJob"] * 3 + ["SnoozingJob"] * 3
     jobs = []
     for number in range(count):
         name = kinds[number % len(kinds)]
-        jobs.append(payload(number, name, round(rng.uniform(0.0, 0.05), 3) if number % 2 else 0.0))
+        jobs.append(payload(number, name, round(rng.uniform(0.0, 0.05), 3) if number % 2 else 0.0, **keys))
     rng.shuffle(jobs)
     return jobs
 

@@ -7,18 +7,21 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
 import redis
 
+from pykiq.store.claim import LARGE
 from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
 from tests.servers import wait_until
 
 JOBS = 1000
 
 
+@pytest.mark.parametrize("note", ["", "x" * 2 * LARGE], ids=["small", "large"])
 def test_no_job_is_lost_when_the_only_worker_is_killed_again_and_again(
-    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None], note: str
 ) -> None:
-    push(store, mixed(JOBS, rng))
+    push(store, mixed(JOBS, rng, note=note))
     kills, moment = 0, moments(rng, 0.02, 0.8)
     while left(store) > 100 and kills < 12:
         worker = crew.start("-c", "5")

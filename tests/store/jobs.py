@@ -10,7 +10,16 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Claimed, Outcome, Word, Write
-from pykiq.store.claim import Berth, Look, Looked, claim_call, claim_known_call, read_claim, read_look
+from pykiq.store.claim import (
+    Berth,
+    Look,
+    Looked,
+    claim_call,
+    claim_firsts_call,
+    claim_known_call,
+    read_claim,
+    read_look,
+)
 from pykiq.store.scripts import run
 from pykiq.store.settle import read_settled, settle_call
 
@@ -35,6 +44,12 @@ def push(redis: redis_py.Redis, queue: str, *raws: bytes) -> None:
 
 def claim(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ...]) -> list[Claimed]:
     call = claim_call(place, orders or [place.queues], room)
+    return read_claim(call, run(redis, call), NOW)
+
+
+def claim_firsts(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ...]) -> list[Claimed]:
+    """The same by a transaction."""
+    call = claim_firsts_call(place, orders or [place.queues], room)
     return read_claim(call, run(redis, call), NOW)
 
 

@@ -12,10 +12,22 @@ import redis as redis_py
 from redis.exceptions import ResponseError
 
 from pykiq.config import Capsule
-from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, orders
+from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, claim_firsts_call, first_choices, orders
 from pykiq.store.scripts import run
 from tests import captures
-from tests.store.jobs import ANEW, berth, claim, claim_known, in_flight, push, raw, raws, waiting
+from tests.servers import Server
+from tests.store.jobs import (
+    ANEW,
+    berth,
+    claim,
+    claim_firsts,
+    claim_known,
+    in_flight,
+    push,
+    raw,
+    raws,
+    waiting,
+)
 
 STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
 WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
@@ -156,6 +168,74 @@ def test_leaving_with_jobs_in_flight_keeps_the_owner_findable(redis: redis_py.Re
     assert place.leave(redis) is False
     assert not redis.exists(place.lease)
     assert redis.hexists("pykiq:owners", place.identity)
+
+
+# Large jobs: a transaction that takes from the queues tried first.
+
+
+def test_a_transaction_takes_the_oldest_first_and_no_more_than_the_room(redis: redis_py.Redis) -> None:
+    push(redis, "a", *map(raw, range(5)))
+    place = berth("a", "b")
+    claimed = claim_firsts(redis, place, 3)
+    assert [(one.queue, one.raw) for one in claimed] == [("a", raw(n)) for n in range(3)]
+    assert in_flight(redis, place, "a") == [raw(0), raw(1), raw(2)]
+    assert waiting(redis, "a") == [raw(3), raw(4)]
+
+
+def test_a_transaction_renews_the_lease_and_lists_the_owner(redis: redis_py.Redis) -> None:
+    place = berth("a", "b", ttl=12.0)
+    redis.set(place.lease, place.identity, px=50)
+    push(redis, "a", raw())
+    assert len(claim_firsts(redis, place, 5)) == 1
+    assert redis.pttl(place.lease) > 11_000
+    assert redis.hgetall("pykiq:owners") == {place.identity.encode(): b'["a", "b"]'}
+
+
+def test_in_a_transaction_fetch_k_takes_from_the_first_queue_of_order_k_or_nothing(redis: redis_py.Redis) -> None:
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3), raw(4), raw(5))
+    place = berth("a", "b", "c")
+    claimed = claim_firsts(redis, place, 5, ("b", "a", "c"), ("c", "a", "b"), ("a", "b", "c"), ("b", "c", "a"))
+    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(4), raw(5)], "none for c, and the last order goes on"
+    assert waiting(redis, "a") == [raw(2)]
+
+
+def test_in_a_transaction_a_key_that_is_no_list_keeps_no_other_queue_from_being_served(redis: redis_py.Redis) -> None:
+    redis.set("queue:broken", "not a list")
+    push(redis, "good", raw(1), raw(2))
+    claimed = claim_firsts(redis, berth("good", "broken"), 3, ("broken", "good"), ("good", "broken"))
+    assert [(one.queue, one.raw) for one in claimed] == [("good", raw(1)), ("good", raw(2))]
+
+
+def test_a_transaction_that_may_not_renew_the_lease_takes_nothing(redis: redis_py.Redis, server: Server) -> None:
+    push(redis, "a", raw(1))
+    redis.execute_command("ACL", "SETUSER", "bound", "reset", "on", ">secret", "+@all", "-hset", "~*")
+    try:
+        user = redis_py.Redis(port=server.port, username="bound", password="secret", protocol=2)
+        with user, pytest.raises(ResponseError):
+            claim_firsts(user, berth("a"), 1)
+    finally:
+        redis.execute_command("ACL", "DELUSER", "bound")
+    assert waiting(redis, "a") == [raw(1)]
+
+
+def test_a_transaction_touches_the_keys_that_the_script_is_given() -> None:
+    place = berth("b", "a")
+    order = [("b", "a"), ("a", "b")]
+    commands = claim_firsts_call(place, order, 3).before
+    touched = {word for command in commands[1:-1] for word in command[1 : 3 if command[0] == "LMOVE" else 2]}
+    assert touched == set(claim_call(place, order, 3).keys)
+
+
+@pytest.mark.parametrize("empty", ["a", "b", "c"])
+def test_with_an_empty_queue_both_ways_share_the_others_alike(empty: str) -> None:
+    """Fetches that come back with nothing are drawn anew: what they leave is what trying the next queue gives."""
+    drawn = orders(WEIGHTED, 30_000, random.Random(11))
+    tried_next = Counter(next(name for name in order if name != empty) for order in drawn)
+    drawn_anew = Counter(first_choices(drawn, 30_000))
+    del drawn_anew[empty]
+    for queue, count in tried_next.items():
+        assert drawn_anew[queue] / drawn_anew.total() == pytest.approx(count / 30_000, abs=0.015)
 
 
 # A queue shared with other languages.

@@ -16,6 +16,7 @@ import redis as redis_py
 from pykiq.errors import Interrupted, Snooze
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.records import Assigned
+from pykiq.store.claim import LARGE
 from pykiq.wire.exactjson import loads
 from pykiq.worker.doorbell import BLOCK
 from pykiq.worker.reporter import Reporter
@@ -202,6 +203,19 @@ def test_each_capsule_has_its_own_slots_and_queues(redis: redis_py.Redis, redis_
         wait_until(lambda: (redis.llen("queue:default"), redis.llen("queue:single")) == (3, 4))
 
 
+def test_large_jobs_run_in_the_order_of_their_queues(redis: redis_py.Redis, redis_url: str) -> None:
+    ran: list[int] = []
+    note = "x" * 2 * LARGE
+    push(redis, *(raw("Job", number, note=note) for number in range(40)), queue="first")
+    push(redis, *(raw("Job", number, note=note) for number in range(40, 80)), queue="second")
+    before = redis.info("commandstats").get("cmdstat_exec", {"calls": 0})["calls"]
+    with staged(redis_url, registry(Job=ran.append), queues=["first", "second"], concurrency=1) as stage:
+        wait_until(lambda: len(stage.reports.settled) == 80)
+    assert ran == list(range(80))
+    assert redis.info("commandstats")["cmdstat_exec"]["calls"] > before + 5, "some were claimed by transactions"
+    assert left(redis) == []
+
+
 def test_a_queue_of_two_capsules_serves_both(redis: redis_py.Redis, redis_url: str, gate: Gate) -> None:
     capsules = {name: {"concurrency": 1, "queues": ["default"]} for name in ("default", "other")}
     with staged(redis_url, registry(Job=gate), capsules=capsules) as stage:
@@ -254,10 +268,13 @@ def test_a_quiet_process_does_not_spin_on_a_shared_queue(redis: redis_py.Redis, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_lost_answers_neither_lose_a_job_nor_run_one_twice(redis: redis_py.Redis, redis_url: str, seed: int) -> None:
+@pytest.mark.parametrize("note", ["", "x" * 2 * LARGE], ids=["small", "large"])
+def test_lost_answers_neither_lose_a_job_nor_run_one_twice(
+    redis: redis_py.Redis, redis_url: str, seed: int, note: str
+) -> None:
     rng = random.Random(seed)
     ran: list[int] = []
-    push(redis, *(raw("Job", number) for number in range(120)))
+    push(redis, *(raw("Job", number, note=note) for number in range(120)))
     flaky: list[Flaky] = []
 
     def client(real: redis_py.Redis) -> Flaky:
@@ -267,13 +284,13 @@ def test_lost_answers_neither_lose_a_job_nor_run_one_twice(redis: redis_py.Redis
     with staged(redis_url, registry(Job=ran.append), client=client, concurrency=3) as stage:
         for number in range(6):
             before = flaky[0].executed + flaky[0].dropped  # before the push: after it, its last trip may be over
-            push(redis, *(raw("Job", 1000 + 10 * number + one) for one in range(5)))
+            push(redis, *(raw("Job", 1000 + 10 * number + one, note=note) for one in range(5)))
             wait_until(lambda: flaky[0].executed + flaky[0].dropped > before + rng.randrange(3))  # noqa: B023
             if rng.random() < 0.7:
                 flaky[0].lost += 1
             else:
                 flaky[0].refused += 1
-        push(redis, raw("Job", 2000))
+        push(redis, raw("Job", 2000, note=note))
         wait_until(lambda: len(stage.reports.settled) >= 151, 20)
         assert stage.stop() is True
     assert flaky[0].dropped == 6

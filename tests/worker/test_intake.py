@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 from pykiq.config import Capsule
+from pykiq.records import Claimed
+from pykiq.store.claim import LARGE
 from pykiq.worker.intake import Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
@@ -98,6 +101,75 @@ def test_who_has_not_let_go_is_told_again_only_on_insistence() -> None:
     assert door.told == []
     made.arrange_doors(None, open_to_work=False, insist=True)  # type: ignore[arg-type]
     assert door.told == ["disarm"]
+
+
+def by_transaction(claim: Claim) -> bool:
+    return claim.call.script is None
+
+
+def script_answer(*jobs: tuple[int, bytes]) -> list[Any]:
+    """What the script returns for jobs, each from the queue with that number."""
+    return [part for job in jobs for part in job]
+
+
+def transaction_answer(claim: Claim, *jobs: bytes) -> list[Any]:
+    """What the transaction returns when it finds these jobs and then no more."""
+    nils = [None] * (claim.room - len(jobs))
+    return [b"OK", *[b"QUEUED"] * (claim.room + 2), [b"OK", 0, *jobs, *nils]]
+
+
+def large(*queues: str) -> Intake:
+    """An intake whose jobs have been large of late."""
+    made, _ = intake(*queues)
+    made.job_size = 2.0 * LARGE
+    return made
+
+
+JOB = b"x" * 2 * LARGE
+
+
+def test_small_jobs_are_claimed_by_the_script() -> None:
+    made, _ = intake("a")
+    for _ in range(30):
+        claim = sent(made, 2)
+        assert not by_transaction(claim)
+        made.read(claim, script_answer((1, b"{}"), (1, b"{}")))
+
+
+def test_once_jobs_are_large_a_transaction_claims_them_until_they_are_small_again() -> None:
+    made, _ = intake("a")
+    while not by_transaction(claim := sent(made, 2)):
+        made.read(claim, script_answer((1, JOB), (1, JOB)))
+    assert made.job_size > LARGE
+    while by_transaction(claim := sent(made, 2)):
+        assert made.read(claim, transaction_answer(claim, b"{}", b"{}")) == [Claimed("a", b"{}", ANY)] * 2
+    assert made.job_size < LARGE
+
+
+def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
+    made = large("a")
+    made.read(sent(made, 1), script_answer((1, JOB)))
+    claim = sent(made, 4)
+    made.read(claim, transaction_answer(claim, JOB, JOB))
+    assert not made.dry
+    claim = sent(made, 4)
+    assert by_transaction(claim)
+    made.read(claim, transaction_answer(claim, JOB))
+    assert not made.dry
+    claim = sent(made, 4)
+    assert not by_transaction(claim), "the script can tell whether another queue has jobs"
+    made.read(claim, script_answer((1, JOB)))
+    assert made.dry
+
+
+def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_others() -> None:
+    made = large("a", "b")
+    for _ in range(5):
+        claim = sent(made, 2)
+        assert not by_transaction(claim)
+        made.read(claim, script_answer((2, JOB), (2, JOB)))
+    made.read(sent(made, 2), script_answer((1, JOB), (2, JOB)))
+    assert by_transaction(sent(made, 2))
 
 
 def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:

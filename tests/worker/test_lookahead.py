@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pykiq.worker.lookahead import MOST, Lookahead
+from pykiq.worker.lookahead import BYTES, MOST, Lookahead
 
 
-def measured(elapsed: float, finished: int, trip: float = 0.001, turns: int = 100, period: float = 0.001) -> Lookahead:
+def measured(
+    elapsed: float, finished: int, trip: float = 0.001, turns: int = 100, period: float = 0.001, size: float = 200
+) -> Lookahead:
     made = Lookahead()
     for turn in range(1, turns + 1):
-        made.measured(turn * period, finished, elapsed * finished, trip)
+        made.measured(turn * period, finished, elapsed * finished, trip, size)
     return made
 
 
@@ -30,16 +32,22 @@ def test_it_has_a_limit() -> None:
     assert measured(elapsed=1e-7, finished=100_000).jobs == MOST
 
 
+def test_large_jobs_fill_a_bounded_memory() -> None:
+    assert measured(elapsed=1e-7, finished=100_000, size=BYTES / 20).jobs == 20
+    assert measured(elapsed=1e-7, finished=100_000, size=BYTES + 1).jobs == 0
+    assert measured(elapsed=0.00002, finished=20, size=BYTES / 400).jobs < 50, "and less when less is finished"
+
+
 def test_one_stall_ends_it_until_jobs_are_quick_again() -> None:
     made = measured(elapsed=0.00002, finished=20)
     made.stalled()
     assert made.jobs == 0
-    made.measured(10.0, 20, 0.0004, 0.001)
+    made.measured(10.0, 20, 0.0004, 0.001, 200)
     assert made.jobs == 0
 
 
 def test_a_turn_without_an_end_changes_nothing_but_the_trip() -> None:
     made = measured(elapsed=0.00002, finished=20)
     before = made.jobs
-    made.measured(5.0, 0, 0.0, 0.001)
+    made.measured(5.0, 0, 0.0, 0.001, 200)
     assert made.jobs == before
