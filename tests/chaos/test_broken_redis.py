@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from pykiq.store.claim import LARGE
 from tests.chaos.fleet import Fleet, account, finish, in_flight, mixed, payload, push
 from tests.chaos.proxy import Proxy
 from tests.chaos.pusher import Pusher
@@ -203,11 +204,12 @@ def test_a_worker_outlives_a_redis_that_refuses_every_write_for_a_while(
     settle_down(store, crew, say, "out of memory 3 times, demoted 3 times", jobs=300)
 
 
+@pytest.mark.parametrize("note", ["", "x" * 2 * LARGE], ids=["small", "large"])
 def test_a_redis_that_is_full_is_worked_off_also_by_a_worker_that_starts_now(
-    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None], note: str
 ) -> None:
-    """Else it would stay full."""
-    push(store, mixed(200, rng))
+    """Else it would stay full. It refuses the transactions that claim large jobs, but not our scripts."""
+    push(store, mixed(200, rng, note=note))
     store.config_set("maxmemory", 1)
     crew.start("-c", "5")
     wait_until(lambda: len(crew.ledger.count()) == 200, 30, "every job run")
