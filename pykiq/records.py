@@ -102,6 +102,7 @@ class Outcome(NamedTuple):
     died: bool = False  # no retries left: death handlers run
     raised: Raised | None = None
     broken_hooks: tuple[tuple[str, BaseException], ...] = ()  # the job's own hooks that raised, by name
+    trace: str = ""  # the error's traceback, for the log
 
 
 class Fate(StrEnum):
@@ -115,6 +116,17 @@ class Fate(StrEnum):
     REQUEUED = "requeued"
     HANDED_BACK = "handed_back"
     TAKEN_OVER = "taken_over"  # the in-flight entry was gone: another process has the job, nothing was written
+
+
+class Foreign(NamedTuple):
+    """Jobs without a handler here that a walk through a shared queue has left in place, by class.
+
+    `new` are those of them that no walk of this process had met before.
+    """
+
+    queue: str
+    jobs: Mapping[str, int]
+    new: Mapping[str, int]
 
 
 class Settled(NamedTuple):

@@ -1,5 +1,11 @@
-"""The version of pykiq, in one place."""
+"""The version of pykiq, in one place; and where it is installed."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 __version__ = "0.1.0"
+
+FOLDER = f"{Path(__file__).parent}{os.sep}"
+"""Where this package is: tells its frames in a traceback from the user's."""

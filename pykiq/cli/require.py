@@ -13,10 +13,14 @@ from types import ModuleType
 
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
+from pykiq.version import FOLDER
 
 
 class HandlersFailed(PykiqError):
-    """A user's module raised while it was loaded. `details` is its traceback, from its first own line on."""
+    """A user's module raised while it was loaded. `details` is its traceback, from its first own line on.
+
+    There is none for what pykiq itself refuses: the message says it all.
+    """
 
     def __init__(self, message: str, details: str) -> None:
         super().__init__(message)
@@ -162,11 +166,14 @@ def _failed(spec: str, error: BaseException) -> HandlersFailed:
     described = traceback.TracebackException.from_exception(error)
     own = [frame for frame in described.stack if not _is_machinery(frame.filename)]
     described.stack = traceback.StackSummary.from_list(own)
+    refused = isinstance(error, PykiqError)
+    if refused:
+        own = [frame for frame in own if not frame.filename.startswith(FOLDER)]
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     reason = " ".join(str(error).split()) or "no message"
     return HandlersFailed(
         f"--require {spec} could not be loaded: {type(error).__name__}: {reason}{where}",
-        "".join(described.format()).rstrip(),
+        "" if refused else "".join(described.format()).rstrip(),
     )
 
 

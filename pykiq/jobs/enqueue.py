@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from pykiq.client import default
-from pykiq.client.envelope import Envelope
 from pykiq.client.times import Delay, Moment, due
 from pykiq.errors import PayloadError, UnknownClass
 from pykiq.jobs import inline
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.options import checked_for_push
-from pykiq.wire.ajvalues import Keywords
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 P = ParamSpec("P")
 
@@ -30,7 +31,8 @@ class Verbs(Generic[P]):
     """Everything that can be done with a class of jobs but running it.
 
     Each returns the jid, or None when a client middleware stopped the push, and raises PayloadError or ArgumentsError
-    for a job that is refused, redis.RedisError when Redis cannot be reached. Keyword arguments are turned into
+    for a job that is refused, SignatureMismatch when the handler takes another number of arguments, redis.RedisError
+    when Redis cannot be reached. Keyword arguments are turned into
     positional ones, for handlers whose signature is known here; jobs have no others. ActiveJobs have, and keep them.
     """
 
@@ -144,7 +146,7 @@ class Verbs(Generic[P]):
     def _bulk(
         self, args: Iterable[Any], at: When | Iterable[When] | None, spread_interval: Delay | None
     ) -> dict[str, Any]:
-        item: dict[str, Any] = {**self._without_waits(), "class": self, "args": args}
+        item: dict[str, Any] = {**self._without_waits(), "class": self, "args": self._fitting(args)}
         if at is not None:
             now = time.time()
             if isinstance(at, Iterable):
@@ -157,15 +159,30 @@ class Verbs(Generic[P]):
             item["spread_interval"] = spread_interval
         return item
 
+    def _fitting(self, jobs: Iterable[Any]) -> Iterable[Any]:
+        """The jobs of a bulk: of a list all are looked at before the first is written, anything else as it is read."""
+        handler = self._handler
+        if handler is None or self.job_envelope is not None:
+            return jobs
+
+        def checked(args: Any) -> Any:
+            if isinstance(args, (list, tuple)):  # what is neither is refused by the client
+                handler.check(args)
+            return args
+
+        return [checked(args) for args in jobs] if isinstance(jobs, (list, tuple)) else map(checked, jobs)
+
     def _without_waits(self) -> dict[str, Any]:
         overrides = self._overrides or {}
         return {name: value for name, value in overrides.items() if name not in ("wait", "wait_until")}
 
     def _positional(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         if not kwargs:
+            if self._handler is not None and self.job_envelope is None:
+                self._handler.check(args)
             return args
         if self.job_envelope is not None:
-            return (*args, Keywords(**kwargs))
+            return self.job_envelope.arguments(args, kwargs)
         if self._handler is None:
             raise PayloadError(
                 f"{self.job_name} was given the keyword {next(iter(kwargs))!r}; jobs have positional arguments only"

@@ -15,6 +15,7 @@ from pykiq.jobs.hooks import RetriesExhausted, RetryIn
 from pykiq.jobs.signatures import (
     UNBOUNDED,
     check_constructor,
+    check_no_method,
     code_of,
     place_of,
     positional_bounds,
@@ -96,6 +97,7 @@ def for_function(
     called = short_name(target)
     code = code_of(target)
     signature = _signature(target, called, code)
+    check_no_method(signature, called)
     at_least, at_most = positional_bounds(signature, called, keywords=active_job is not None)
     is_async = inspect.iscoroutinefunction(code)
     ajrules.check_hooks(active_job or ajrules.Rules(), name, is_async=is_async)

@@ -11,13 +11,18 @@ any other      whatever JSON can hold; Ruby middleware and gems find their own t
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from pykiq.client.build import retry_for
 from pykiq.client.times import number
+from pykiq.config.settings import did_you_mean
 from pykiq.errors import PayloadError, RegistrationError
+from pykiq.version import FOLDER
 from pykiq.wire.arguments import check_arguments
 
 OF_ONE_JOB = frozenset({
@@ -25,6 +30,9 @@ OF_ONE_JOB = frozenset({
     "error_class", "error_message", "error_backtrace", "discarded_at",
 })  # fmt: skip
 """Keys of a payload that a class cannot decide for all of its jobs."""
+
+_ELSEWHERE = {"retries": "retry", "max_retries": "retry"}  # what other job systems call them
+_NEAR = 0.75  # gems' own options are further away: `lock_timeout` of sidekiq-unique-jobs is 0.74 of `timeout`
 
 
 def checked(options: Mapping[str, Any], whose: str) -> dict[str, Any]:
@@ -48,6 +56,11 @@ def _checked(name: str, value: Any) -> Any:
         raise PayloadError(f"`{name}` belongs to one job and is not an option; leave it out")
     if name == "sync":
         raise PayloadError("`sync` is not an option here; call perform_inline to run a job at once")
+    meant = _meant(name)
+    if meant:
+        warnings.warn(
+            f"the option `{name}` is kept on the payload and means nothing to pykiq{meant}", stacklevel=_user()
+        )
     if isinstance(value, timedelta):
         return _whole(value.total_seconds())
     try:
@@ -55,6 +68,23 @@ def _checked(name: str, value: Any) -> Any:
     except PayloadError as error:
         raise PayloadError(f"option {str(error).replace('args[0]', name, 1)}") from None
     return value
+
+
+@lru_cache(maxsize=256)
+def _meant(name: str) -> str:
+    """The option that an unknown one is probably meant to be, as the end of a sentence."""
+    if name in _ELSEWHERE:
+        return f"; did you mean `{_ELSEWHERE[name]}`?"
+    return did_you_mean(name, OPTIONS, cutoff=_NEAR)
+
+
+def _user() -> int:
+    """The stack level, for a warning, of the nearest caller outside of this package."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(FOLDER):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _queue(name: str, value: Any) -> str:
@@ -116,3 +146,6 @@ _RULES: Mapping[str, Callable[[str, Any], Any]] = {
     "expires_in": _seconds,
     "unique_for": _seconds,
 }
+
+OPTIONS = frozenset(_RULES)
+"""The options that mean something here; any other is kept for somebody else."""

@@ -73,6 +73,16 @@ def positional_bounds(signature: inspect.Signature, called: str, *, keywords: bo
     return at_least, UNBOUNDED if unbounded else at_most
 
 
+def check_no_method(signature: inspect.Signature, called: str) -> None:
+    """Raise RegistrationError for a method of a class: its `self` would be the job's first argument."""
+    first = next(iter(signature.parameters), None)
+    if first in ("self", "cls"):
+        raise RegistrationError(
+            f"{called} takes `{first}`, and a job has no object to be called on; make it a function,"
+            " or the method `perform` of a class that derives from pykiq.Job"
+        )
+
+
 def place_of(target: Any, code: Any) -> tuple[str, int, str] | None:
     """File, line and name, to tell one file loaded under two module names from two handlers with one name.
 

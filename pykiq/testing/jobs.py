@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from types import TracebackType
 from typing import Any
 
 from pykiq.errors import PykiqError
@@ -12,12 +14,13 @@ from pykiq.records import Assigned, Outcome, PutBack
 from pykiq.store.due import SETS
 from pykiq.store.settle import fate
 from pykiq.testing.expected import ANY, Wanted, check
-from pykiq.testing.memory import Memory, StoredJob
+from pykiq.testing.memory import Memory, StoredJob, score
 from pykiq.testing.pipeline import Pipeline, fatal
+from pykiq.version import FOLDER
 from pykiq.wire import keys
 from pykiq.worker.loopslots import LoopThread
 
-LIMIT = 1000  # executions in one drain
+LIMIT = 10_000  # executions in one drain, beside those of the jobs that wait when it begins
 
 
 class Jobs:
@@ -66,7 +69,7 @@ class Jobs:
         """Forget all of these jobs."""
         self._memory.keep(lambda job: not self._selects(job))
 
-    def drain(self, *, raise_errors: bool = True, limit: int = LIMIT) -> dict[str, int]:
+    def drain(self, *, raise_errors: bool = True, limit: int | None = None) -> dict[str, int]:
         """Run jobs until nothing waits, what they push, retries and scheduled ones too; returns how they ended.
 
         `{"done": 2, "retry": 1}`: the words are those of the log and of the metrics. Jobs run as in a worker: one after
@@ -74,12 +77,15 @@ class Jobs:
         handler in this program stay. `def` handlers run in this thread, `async def` on an event loop in another.
 
         Raises the error of a job that has no retries left, unless `raise_errors` is False or it was `pykiq.Kill`;
-        the rest waits then. Raises PykiqError after `limit` executions: a job that pushes itself has no end.
+        the rest waits then. Raises PykiqError after `limit` executions, as a job that pushes itself has no end; by
+        default 10,000 more than jobs wait at the beginning.
         """
+        __tracebackhide__ = True
         return self._drain(_Draining(self, raise_errors=raise_errors, limit=limit))
 
-    async def adrain(self, *, raise_errors: bool = True, limit: int = LIMIT) -> dict[str, int]:
+    async def adrain(self, *, raise_errors: bool = True, limit: int | None = None) -> dict[str, int]:
         """`drain` for asyncio: `async def` handlers run on the running event loop, `def` handlers on a thread."""
+        __tracebackhide__ = True
         return await self._adrain(_Draining(self, raise_errors=raise_errors, limit=limit))
 
     def perform_one(self) -> dict[str, int]:
@@ -87,11 +93,11 @@ class Jobs:
 
         A job that fails is in `retries` or `dead` then: to look at one try at a time.
         """
-        return self._drain(_Draining(self, raise_errors=False, limit=LIMIT, once=True))
+        return self._drain(_Draining(self, raise_errors=False, once=True))
 
     async def aperform_one(self) -> dict[str, int]:
         """`perform_one` for asyncio."""
-        return await self._adrain(_Draining(self, raise_errors=False, limit=LIMIT, once=True))
+        return await self._adrain(_Draining(self, raise_errors=False, once=True))
 
     def assert_enqueued(
         self,
@@ -126,12 +132,14 @@ class Jobs:
         return f"<{len(self)} waiting, {len(self.retries)} to retry, {len(self.dead)} dead>"
 
     def _drain(self, draining: _Draining) -> dict[str, int]:
+        __tracebackhide__ = True
         with closing(draining.pipeline):
             for assigned in draining:
                 draining.ended(draining.pipeline.run(assigned))
         return dict(draining.counts)
 
     async def _adrain(self, draining: _Draining) -> dict[str, int]:
+        __tracebackhide__ = True
         with closing(draining.pipeline):
             for assigned in draining:
                 draining.ended(await draining.pipeline.arun(assigned))
@@ -147,13 +155,13 @@ class Jobs:
 class _Draining:
     """One drain: iterate over the jobs to run, and say of each how it `ended` before the next one is taken."""
 
-    def __init__(self, jobs: Jobs, *, raise_errors: bool, limit: int, once: bool = False) -> None:
+    def __init__(self, jobs: Jobs, *, raise_errors: bool, limit: int | None = None, once: bool = False) -> None:
         self.pipeline = Pipeline(jobs._loop)
         self.counts: Counter[str] = Counter()
         self._jobs = jobs
         self._memory = jobs._memory
         self._raise_errors = raise_errors
-        self._limit = limit
+        self._limit = LIMIT + len(jobs) + len(jobs.retries) if limit is None else limit
         self._once = once
 
     def __iter__(self) -> Iterator[Assigned]:
@@ -164,21 +172,21 @@ class _Draining:
 
     def ended(self, outcome: Outcome) -> None:
         """Write what the job left, tell the hooks, and raise what must be."""
+        __tracebackhide__ = True
         self._memory.settle(outcome)
         self.pipeline.tell(outcome)
         self.counts[fate(outcome).value] += 1
         error = fatal(outcome, deaths=self._raise_errors)
         if error is not None:
             error.add_note(f"raised by the job {outcome.name} {outcome.jid}, which pykiq.testing ran")
-            raise error
+            raise error.with_traceback(_own(error.__traceback__))
 
     def _next(self) -> Assigned | None:
         """The next job with a handler here, taken out of its queue: due ones when the queues are empty."""
         while True:
-            for job in self._jobs._mine(list(self._memory.queued)):
-                found = self.pipeline.assign(job)
-                if isinstance(found, Outcome) and isinstance(found.write, PutBack):
-                    continue  # a class for somebody else
+            waiting = self._first()
+            if waiting is not None:
+                job, found = waiting
                 if self.counts.total() >= self._limit:
                     raise PykiqError(
                         f"{self._limit} jobs have run and {job.job_class} is next; a job that pushes or snoozes itself"
@@ -188,17 +196,31 @@ class _Draining:
                 if isinstance(found, Assigned):
                     return found
                 self.ended(found)
-            if not self._move_one_due():
+            elif not self._move_one_due():
                 return None
 
+    def _first(self) -> tuple[StoredJob, Assigned | Outcome] | None:
+        """The first job of the queues that is not for somebody else."""
+        for job in filter(self._jobs._selects, self._memory.queued):
+            found = self.pipeline.assign(job)
+            if isinstance(found, Assigned) or not isinstance(found.write, PutBack):
+                return job, found
+        return None
+
     def _move_one_due(self) -> bool:
-        waiting = [(job, key) for key in SETS for job in self._jobs._mine(self._memory.scheduled(key))]
-        known = [(job, key) for job, key in waiting if isinstance(self.pipeline.assign(job), Assigned)]
-        if not known:
-            return False
-        job, key = min(known, key=lambda pair: pair[0].at or 0.0)
-        self._memory.move(key, job, self.pipeline.repush(job))
-        return True
+        sets = [[(job, key) for job in self._memory.due[key]] for key in SETS]
+        for job, key in heapq.merge(*sets, key=lambda pair: score(pair[0])):
+            if self._jobs._selects(job) and isinstance(self.pipeline.assign(job), Assigned):
+                self._memory.move(key, job, self.pipeline.repush(job))
+                return True
+        return False
+
+
+def _own(traceback: TracebackType | None) -> TracebackType | None:
+    """A job's traceback from its first own line on."""
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(FOLDER):
+        traceback = traceback.tb_next
+    return traceback
 
 
 def _name(job_class: object) -> str:

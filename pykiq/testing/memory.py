@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,11 @@ class StoredJob(NamedTuple):
         return str(self.payload.get("jid", ""))
 
 
+def score(job: StoredJob) -> float:
+    """When a job is due, for sorting."""
+    return job.at or 0.0
+
+
 def stored(raw: bytes, queue: str = "", at: float | None = None) -> StoredJob:
     """The record of these bytes; the queue is their own unless one is given."""
     job = payload.parse(raw)
@@ -59,7 +65,7 @@ class Memory:
         """Forget everything."""
         self.pushed: list[StoredJob] = []
         self.queued: list[StoredJob] = []  # those of all queues, the oldest push first
-        self.due: dict[str, list[StoredJob]] = {keys.SCHEDULE: [], keys.RETRY: []}
+        self.due: dict[str, list[StoredJob]] = {keys.SCHEDULE: [], keys.RETRY: []}  # by their scores
         self.dead: list[StoredJob] = []
 
     def keep(self, selects: Callable[[StoredJob], bool]) -> None:
@@ -78,12 +84,19 @@ class Memory:
         with self._lock:
             self.pushed += new
             for job in new:
-                (self.queued if job.at is None else self.due[keys.SCHEDULE]).append(job)
+                if job.at is None:
+                    self.queued.append(job)
+                else:
+                    self._add(keys.SCHEDULE, job)
         return new
+
+    def _add(self, key: str, job: StoredJob) -> None:
+        insort(self.due[key], job, key=score)
 
     def scheduled(self, key: str) -> list[StoredJob]:
         """The jobs in `schedule` or `retry`, the earliest first."""
-        return sorted(self.due[key], key=lambda job: job.at or 0.0)
+        with self._lock:
+            return list(self.due[key])
 
     def take(self, job: StoredJob) -> None:
         """Take a job out of its queue, or out of `schedule`."""
@@ -98,9 +111,9 @@ class Memory:
                 case "push":
                     self.queued.append(stored(what.entry, what.queue))
                 case "schedule":
-                    self.due[keys.SCHEDULE].append(stored(what.entry, at=what.at))
+                    self._add(keys.SCHEDULE, stored(what.entry, at=what.at))
                 case "later":
-                    self.due[key].append(stored(what.entry, at=what.at))
+                    self._add(key, stored(what.entry, at=what.at))
                 case "dead":
                     self.dead.append(stored(what.entry))
 
@@ -111,7 +124,7 @@ class Memory:
                 case Acknowledge():
                     pass
                 case Later(key=key, at=at, entry=entry):
-                    self.due[key].append(stored(entry, at=at))
+                    self._add(key, stored(entry, at=at))
                 case Bury(entry=entry):
                     self.dead.append(stored(entry))
                 case PutBack():

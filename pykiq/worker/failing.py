@@ -33,6 +33,7 @@ from pykiq.wire.failure import (
     retry_limit,
     wants_death_entry,
 )
+from pykiq.worker.trace import trace
 
 # Exceptions that may wait with all their locals until they are settled and told: a hundred jobs that fail within one
 # turn, each with a megabyte in a variable, are a hundred megabytes.
@@ -92,6 +93,7 @@ class Failing:
             elapsed,
             error_class=failure.error_class,
             error_message=failure.message,
+            trace=trace(error),
         )
         try:
             job = payload.parse(claimed.raw)
@@ -130,7 +132,7 @@ class Failing:
             record_failure(job, failure, queue=queue, now=now, dialect=self.dialect(job), default_retry=True)
             return dumps(job, self.dialect(job))
         except Unreadable:
-            return raw
+            return payload.legible(raw)
         except Exception:
             log.error("failure_not_recorded", exc_info=True, next="dead, with its bytes")
             return raw

@@ -17,6 +17,7 @@ from pykiq.store.scripts import Call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.selective import Selective
 
+SCRIPTS = 60.0  # seconds without transactions after one that was refused: a server that is full takes none
 MEMORY = 0.2  # weight of the newest claim in the mean size of a job
 
 
@@ -45,6 +46,7 @@ class Intake:
         self._doors = doors
         self.job_size = 0.0  # bytes of a job, mean of late
         self._firsts_served = False  # large jobs, and most fetches of the last claim found one where they looked first
+        self._scripts_until = 0.0  # monotonic: no transaction before
         self._looked = False  # the last claim was a look: the plain queues are next
         self._paused: frozenset[str] = frozenset()
 
@@ -74,8 +76,11 @@ class Intake:
         if not plain[0]:
             self.dry = True
             return None
-        call = claim_firsts_call if self._firsts_served else claim_call
-        return Claim(call(self._berth, plain, room), room, None, plain)
+        now = time.monotonic()
+        if self._firsts_served and now >= self._scripts_until:
+            self._scripts_until = now + SCRIPTS  # until it is answered
+            return Claim(claim_firsts_call(self._berth, plain, room), room, None, plain)
+        return Claim(claim_call(self._berth, plain, room), room, None, plain)
 
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
@@ -84,7 +89,9 @@ class Intake:
             claimed = self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
         else:
             claimed = read_claim(claim.call, answer, now)
-            self.dry = claim.call.script is not None and len(claimed) < claim.room
+            by_script = claim.call.script is not None
+            self.dry = by_script and len(claimed) < claim.room
+            self._scripts_until = self._scripts_until if by_script else 0.0
             self._firsts_served = self.job_size >= LARGE and 2 * _at_first(claim, claimed) >= claim.room
         if claimed:
             mean = sum(len(one.raw) for one in claimed) / len(claimed)

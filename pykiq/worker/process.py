@@ -19,7 +19,9 @@ import os
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 import redis
 import structlog
@@ -31,8 +33,7 @@ from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, cl
 from pykiq.observe import heartbeat
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
-from pykiq.observe.endpoint import STUCK, Endpoint
-from pykiq.observe.heartbeat import Beat
+from pykiq.observe.heartbeat import STUCK, Beat
 from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
@@ -48,7 +49,10 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
-from pykiq.worker.reporter import Reporter
+from pykiq.worker.reporter import Observer, Reporter
+
+if TYPE_CHECKING:
+    from pykiq.observe.endpoint import Endpoint
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
@@ -105,7 +109,9 @@ class Process:
             poison_entry=failing.poison_entry,
             tally=self.metrics.tally,
         )
-        self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
+        joblog = JobLog()
+        observers: list[Observer] = [self._poller, self._counters, self._history, self.metrics, joblog]
+        self._reporter = Reporter(observers, hooks, [self.metrics, joblog])
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
@@ -157,7 +163,9 @@ class Process:
         def exchange() -> None:
             nonlocal clean
             try:
-                clean = self.exchange.run()
+                # A thread of a free-threaded Python 3.14 begins with the variables of whoever started it, and so would
+                # every job: with the request, say, in which a web application has started its worker.
+                clean = Context().run(self.exchange.run)
             except BaseException:
                 log.critical("exchange_failed", exc_info=True, next="this process ends; its jobs are taken over")
             finally:
@@ -176,10 +184,12 @@ class Process:
     def _start(self) -> bool:
         probe(self._pulse.client, self.config)
         if self.config.metrics_port is not None:
+            from pykiq.observe.endpoint import Endpoint  # a megabyte, for those who serve metrics
+
             self._endpoint = Endpoint(
                 self.config.metrics_host,
                 self.config.metrics_port,
-                registry=self.metrics.registry,
+                registry=lambda: self.metrics.registry,
                 alive=self._alive,
                 ready=self._ready,
             ).start()
@@ -214,21 +224,30 @@ class Process:
                 log.warning("unknown_signal", name=name)
 
     def _be_quiet(self) -> None:
-        if not self._quiet.is_set():
-            self._quiet.set()
-            log.info("quiet", next="no more jobs are taken; TERM stops the process")
-            self.exchange.quiet()
-            self._pulse.hurry()
-            self._poller.stop()
+        if self._take_no_more():
             self._hooks.fire("quiet")
+
+    def _take_no_more(self) -> bool:
+        """Whether it took jobs until now."""
+        if self._quiet.is_set():
+            return False
+        self._quiet.set()
+        log.info("quiet", next="no more jobs are taken; TERM stops the process")
+        self.exchange.quiet()
+        self._pulse.hurry()
+        self._poller.stop()
+        return True
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
-            self._be_quiet()
+            until_now = self._take_no_more()
             self._stopping.set()
             self._systemd.stopping()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
+            # Hooks come last: one that hangs must not keep the jobs that run from being put back.
+            if until_now:
+                self._hooks.fire("quiet")
             self._hooks.fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:
@@ -256,8 +275,15 @@ class Process:
     def _alive(self) -> bool:
         return time.monotonic() - self.exchange.turned_at < STUCK
 
-    def _ready(self) -> bool:
-        return self._alive() and self.is_answered() and not self._quiet.is_set()
+    def _ready(self) -> bool | str:
+        """True, or why no jobs are taken."""
+        if not self.started.is_set():
+            return "starting"
+        if self._quiet.is_set():
+            return "quiet or stopping"
+        if not self._alive():
+            return "the loop that moves jobs does not turn"
+        return True if self.exchange.answering else "Redis does not answer"
 
     def _door_client(self) -> redis.Redis:
         return connect(self.config, timeout=BLOCK + MARGIN, connecting=CONNECTING)

@@ -19,6 +19,7 @@ import structlog
 
 from pykiq.errors import Interrupted
 from pykiq.records import Assigned, Outcome
+from pykiq.worker import fork
 
 log = structlog.get_logger("pykiq")
 
@@ -37,9 +38,11 @@ class ThreadSlots:
         self.started: deque[Assigned] = deque()
         self.idle: deque[threading.Lock] = deque()
         self.closed = False
+        self.forked = False  # this is a process that a handler has forked
         self._size = size
         self._name = name
         self._slots: list[Slot] = []
+        fork.watch(self)
 
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Give jobs to idle threads or to new ones; those beyond `size` wait."""
@@ -125,6 +128,8 @@ class Slot:
                     break
                 started(assigned)
                 outcome = fresh().run(run, assigned)
+                if slots.forked:
+                    fork.leave(outcome)
                 self._current = None
                 done(outcome)
                 del outcome, assigned  # an idle thread must not keep the last job's payload alive

@@ -130,6 +130,16 @@ def test_what_is_not_there_is_refused_with_the_nearest_there_is(write: Write, sp
     assert text.endswith(message)
 
 
+@pytest.mark.parametrize("spec", ["req_bad", "req_bad.py", "req-bad.py"])
+def test_what_pykiq_refuses_is_one_line_with_the_users_place(write: Write, spec: str) -> None:
+    write(f"{Path(spec).stem}.py", "import pykiq\n\n@pykiq.job('no constant')\ndef f(): ...")
+    with pytest.raises(
+        HandlersFailed, match=r"RegistrationError: the class name 'no constant' .*bad\.py:5\)$"
+    ) as failed:
+        load(spec)
+    assert failed.value.details == ""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

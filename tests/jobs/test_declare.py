@@ -93,6 +93,15 @@ def test_a_class_given_to_the_decorator_is_sent_to_the_base_class() -> None:
         pykiq.job(Order)
 
 
+def test_a_method_is_no_handler() -> None:
+    """Its `self` would be the job's first argument."""
+    with pytest.raises(RegistrationError, match=r"work takes `self`.* the method `perform` of a class"):
+
+        class Worker:
+            @pykiq.job
+            def work(self, order_id: int) -> None: ...
+
+
 def test_hooks_are_given_as_options_or_by_decorators() -> None:
     def exhausted(job: Any, error: BaseException) -> None: ...
 

@@ -12,7 +12,7 @@ import pytest
 import redis as redis_py
 
 import pykiq
-from pykiq.errors import ArgumentsError, PayloadError, UnknownClass
+from pykiq.errors import ArgumentsError, PayloadError, SignatureMismatch, UnknownClass
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -204,6 +204,23 @@ def test_keywords_become_positional_where_the_signature_is_known(declare: Any, r
 def test_keywords_that_no_job_could_carry_are_refused(declare: Any, keywords: Any, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
         declare().perform_async(**keywords)
+
+
+@pytest.mark.parametrize("declare", [declare_function, declare_class])
+@pytest.mark.parametrize("bulk", [list, iter])
+async def test_arguments_that_the_handler_could_not_take_are_refused(
+    declare: Any, bulk: Any, redis: redis_py.Redis
+) -> None:
+    charge = declare()
+    with pytest.raises(SignatureMismatch, match=r"it was given 0 arguments, takes 1 to 2"):
+        charge.perform_async()
+    with pytest.raises(SignatureMismatch, match=r"it was given 3 arguments, takes 1 to 2"):
+        charge.set(queue="low").perform_in(60, 1, "note", 3)
+    with pytest.raises(SignatureMismatch):
+        await charge.aperform_async()
+    with pytest.raises(SignatureMismatch):
+        charge.perform_bulk(bulk([[1], [1, "note"], []]))
+    assert redis.keys() == []
 
 
 def test_keywords_for_a_remote_class_are_refused() -> None:

@@ -61,3 +61,23 @@ def test_a_bad_option_is_refused_at_declaration_naming_the_class(options: Any, m
 def test_a_bad_option_is_refused_by_set_where_it_is_written(options: Any, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
         pykiq.remote("HardJob").set(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("quue", "queue"), ("que", "queue"), ("tag", "tags"), ("retries", "retry"), ("max_retries", "retry")],
+)
+def test_an_option_that_looks_like_another_is_kept_with_a_warning_where_it_was_written(given: str, meant: str) -> None:
+    warned = f"the option `{given}` is kept on the payload and means nothing to pykiq; did you mean `{meant}`"
+    with pytest.warns(UserWarning, match=warned) as caught:
+        job = pykiq.remote("A", **{given: 1})
+    assert caught[0].filename == __file__
+    assert job.job_options[given] == 1
+    with pytest.warns(UserWarning, match=warned) as caught:
+        job.set(**{given: 2})
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["lock", "lock_timeout", "unique_until", "on_conflict", "expiration", "pool"])
+def test_options_of_ruby_gems_are_kept_without_a_word(name: str) -> None:
+    assert checked({name: 1}, "A") == {name: 1}

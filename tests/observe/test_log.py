@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import select
 from collections.abc import Iterator
 from typing import Any
@@ -127,6 +128,20 @@ def test_an_exception_is_written_with_its_traceback_and_without_local_variables(
     assert "hunter2" not in written
 
 
+def test_a_jobs_traceback_on_a_terminal_stands_below_its_line_without_escapes_from_its_message() -> None:
+    stream = io.StringIO()
+    trace = "Traceback (most recent call last):\n  File ...\nValueError: \x1b[2J two\nlines\t\r"
+    log.configure("pretty", "info", stream).lines([{"level": "error", "event": "fail", "exception": trace}])
+    first, *below = stream.getvalue().splitlines()
+    assert "fail" in first
+    assert below == [
+        "    Traceback (most recent call last):",
+        "      File ...",
+        "    ValueError: ␛[2J two",
+        "    lines␉␍",
+    ]
+
+
 def test_what_json_cannot_say_is_still_one_line_of_json() -> None:
     class Rude:
         def __repr__(self) -> str:
@@ -186,7 +201,7 @@ def test_an_ascii_stream_gets_escapes_instead_of_an_error() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
     log.configure("json", "info", stream)
     structlog.get_logger().info("Zoë")
-    assert b"Zo\\xeb" in raw.getvalue()
+    assert re.search(rb"Zo\\(xeb|u00eb)", raw.getvalue()), "the second is JSON's own, where there is no orjson"
 
 
 def test_several_lines_are_one_write() -> None:

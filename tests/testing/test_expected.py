@@ -45,8 +45,9 @@ def test_it_returns_the_pushes_that_are_meant(pykiq_jobs: Jobs) -> None:
         {"at": None},
         {"at": 3600},
         {"at": timedelta(hours=1)},
+        {"args": [43], "at": ANY},
     ],
-    ids=["tuples", "mock-any", "queue-and-key", "now", "interval", "timedelta"],
+    ids=["tuples", "mock-any", "queue-and-key", "now", "interval", "timedelta", "any-time"],
 )
 def test_one_push_is_like_this(pykiq_jobs: Jobs, wanted: dict[str, Any]) -> None:
     assert pykiq_jobs.assert_enqueued(ChargeJob, **wanted)
@@ -69,7 +70,8 @@ def test_the_nearest_push_is_shown_with_what_differs(pykiq_jobs: Jobs) -> None:
     created = pykiq_jobs.pushed[1].payload["created_at"]
     at = pykiq_jobs.pushed[1].at
     assert at is not None
-    shown = f"{at:.3f} (in {at - created:g} s)"
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown = f"{moment} (in {at - created:g} s)"
     assert refused(pykiq_jobs, ChargeJob, args=[44], queue="low", at=60, tags=["x"]) == [
         "expected a push of Billing::ChargeJob args=[44] queue='low' at=60 tags=['x']; there were none",
         f"the nearest of 3 other pushes is Billing::ChargeJob args=[43] queue='critical' at={shown}",
@@ -113,3 +115,45 @@ def test_a_view_asserts_about_its_part(pykiq_jobs: Jobs) -> None:
 def test_long_values_are_cut(pykiq_jobs: Jobs) -> None:
     MailJob.perform_async("x" * 10_000)
     assert max(map(len, refused(pykiq_jobs, MailJob, args=["y" * 10_000]))) < 1000
+
+
+def test_of_large_arguments_the_places_that_differ_are_shown(pykiq_jobs: Jobs) -> None:
+    def order(**changed: Any) -> dict[str, Any]:
+        items: list[dict[str, Any]] = [{"id": n, "name": f"item {n}"} for n in range(40)]
+        items[27] |= changed
+        return {"items": items, "text": "long " * 50 + changed.get("name", "end")}
+
+    pykiq_jobs.clear()
+    MailJob.perform_async(order(), 1)
+    assert refused(pykiq_jobs, MailJob, args=[order(name="other", more=1), 1, 2])[2:] == [
+        "    args: expected a list of 3, pushed one of 2",
+        "    args[0]['items'][27]['name']: expected 'other', pushed 'item 27'",
+        "    args[0]['items'][27]['more']: expected 1, pushed without",
+        "    args[0]['text']: from character 250 on expected 'other', pushed 'end'",
+    ]
+    assert refused(pykiq_jobs, MailJob, args=[{}, 1])[2].startswith("    args[0]['items']: expected none, pushed [{")
+    pykiq_jobs.clear()
+    MailJob.perform_async(list(range(100)))
+    many = refused(pykiq_jobs, MailJob, args=[list(range(1, 101))])
+    assert many[2:4] == ["    args[0][0]: expected 1, pushed 0", "    args[0][1]: expected 2, pushed 1"]
+    assert many[-1] == "    args: more is different, further on"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"arg": [42]}, "was given arg=, a key that no push has; did you mean `args`?"),
+        ({"quue": "low"}, "did you mean `queue`?"),
+        ({"args": 42}, r"args is 42; expected the list of a job's arguments: \[42\]"),
+        ({"args": "hello"}, r"expected the list of a job's arguments: \['hello'\]"),
+    ],
+)
+def test_a_question_that_nothing_could_answer_is_refused(pykiq_jobs: Jobs, wanted: dict[str, Any], said: str) -> None:
+    """With `count=0` it would pass for ever."""
+    with pytest.raises(TypeError, match=said):
+        pykiq_jobs.assert_enqueued(MailJob, **wanted, count=0)
+
+
+def test_a_key_that_only_some_pushes_have_may_be_asked_for(pykiq_jobs: Jobs) -> None:
+    pykiq_jobs.assert_enqueued(ChargeJob, tags=["a"], count=0)
+    pykiq_jobs.assert_enqueued(ChargeJob, tenant="acme", count=0)

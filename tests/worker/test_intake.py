@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
+import pytest
+
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import LARGE
-from pykiq.worker.intake import Claim, Intake
+from pykiq.worker.intake import SCRIPTS, Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
 
@@ -138,11 +141,17 @@ def test_small_jobs_are_claimed_by_the_script() -> None:
 
 def test_once_jobs_are_large_a_transaction_claims_them_until_they_are_small_again() -> None:
     made, _ = intake("a")
-    while not by_transaction(claim := sent(made, 2)):
+    claim = sent(made, 2)
+    while not by_transaction(claim):
         made.read(claim, script_answer((1, JOB), (1, JOB)))
+        claim = sent(made, 2)
     assert made.job_size > LARGE
-    while by_transaction(claim := sent(made, 2)):
-        assert made.read(claim, transaction_answer(claim, b"{}", b"{}")) == [Claimed("a", b"{}", ANY)] * 2
+    assert made.read(claim, transaction_answer(claim, JOB, JOB)) == [Claimed("a", JOB, ANY)] * 2
+    claim = sent(made, 2)
+    assert by_transaction(claim)
+    while by_transaction(claim):
+        made.read(claim, transaction_answer(claim, b"{}", b"{}"))
+        claim = sent(made, 2)
     assert made.job_size < LARGE
 
 
@@ -162,6 +171,19 @@ def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
     assert made.dry
 
 
+def test_after_a_transaction_that_was_refused_the_script_claims_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = large("a")
+    made.read(sent(made, 1), script_answer((1, JOB)))
+    assert by_transaction(sent(made, 1))  # and nobody reads its answer
+    for _ in range(3):
+        claim = sent(made, 1)
+        assert not by_transaction(claim)
+        made.read(claim, script_answer((1, JOB)))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + SCRIPTS + 1)
+    assert by_transaction(sent(made, 1))
+
+
 def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_others() -> None:
     made = large("a", "b")
     for _ in range(5):
@@ -174,7 +196,7 @@ def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_ot
 
 def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
     made, _ = intake("a", "shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     claims = [sent(made) for _ in range(4)]
     assert [claim.looks_at for claim in claims] == ["shared", None, "shared", None]
     plain: Any = claims[1].call.keys
@@ -184,7 +206,7 @@ def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
 
 def test_a_shared_queue_has_no_bell() -> None:
     made, [plain, shared] = intake("a", "shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     made.dry = True
     made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
     assert (plain.armed, shared.armed) == (True, False)
@@ -192,7 +214,7 @@ def test_a_shared_queue_has_no_bell() -> None:
 
 def test_when_all_queues_are_shared_only_looks_are_sent() -> None:
     made, _ = intake("shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     assert sent(made).looks_at == "shared"
     assert made.claim(5, RNG) is None
     assert made.dry
@@ -224,7 +246,7 @@ def test_with_every_queue_paused_it_waits_until_one_is_not() -> None:
 
 def test_a_shared_queue_that_is_paused_is_not_looked_through() -> None:
     made, _ = intake("a", "b")
-    made.selective.found_foreign("a")
+    made.selective.found_foreign("a", "Ruby::Job")
     assert sent(made).looks_at == "a"
     made.pause(frozenset({"a"}))
     assert sent(made).looks_at is None

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,49 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.close()
 
 
+INHERITED: ContextVar[str] = ContextVar("inherited", default="nothing")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_jobs_begin_without_the_context_of_whoever_started_the_worker(
+    redis: redis_py.Redis, running: Callable[..., Running], kind: str
+) -> None:
+    seen: list[str] = []
+
+    async def look() -> None:
+        seen.append(INHERITED.get())
+
+    token = INHERITED.set("a request")
+    try:
+        running(registry(Job=look if kind == "async def" else lambda: seen.append(INHERITED.get())))
+    finally:
+        INHERITED.reset(token)
+    push(redis, raw("Job"))
+    wait_until(lambda: seen)
+    assert seen == ["nothing"]
+
+
 def test_events_fire_in_rubys_order(running: Callable[..., Running]) -> None:
     one = running()
     assert one.stop() == 0
     assert one.events[:3] == ["startup", "heartbeat", "beat"]
     # A beat may come at any time: the dashboards are told at once that it is quiet.
     assert [event for event in one.events[3:] if event != "beat"] == ["quiet", "shutdown", "exit"]
+
+
+@pytest.mark.parametrize("event", ["quiet", "shutdown"])
+def test_a_hook_that_hangs_does_not_keep_running_jobs_from_being_put_back(
+    redis: redis_py.Redis, running: Callable[..., Running], event: str
+) -> None:
+    go_on = threading.Event()
+    one = running(registry(Slow=lambda: go_on.wait(30)), timeout=0.2)
+    one.hooks.on(event)(lambda: go_on.wait(30))
+    push(redis, raw("Slow"))
+    wait_until(lambda: len(one.process.exchange.running()) == 1)
+    one.process.command("TERM")
+    wait_until(lambda: waiting(redis) == [raw("Slow")], 10, "the job back in its queue")
+    go_on.set()
+    assert one.stop() == 0
 
 
 def test_quiet_comes_once_although_a_stop_follows(running: Callable[..., Running]) -> None:
@@ -122,7 +160,10 @@ def test_a_stop_leaves_nothing_behind_but_what_ruby_leaves(
     left = set(redis.keys("*"))
     assert left >= {identity, b"stat:processed"}
     counts = (b"stat:", b"j|", b"h|Job-", b"Job-")
-    assert {key for key in left if not key.startswith((*counts, b"pykiq:sweep"))} <= {identity, b"process_cleanup"}
+    assert {key for key in left if not key.startswith((*counts, b"pykiq:sweep", b"pykiq:walk"))} <= {
+        identity,
+        b"process_cleanup",
+    }
     assert redis.ttl(identity) > 0
     assert redis.get("stat:processed") == b"5"
 
@@ -253,7 +294,7 @@ def test_live_and_ready_tell_quiet_from_dead(redis: redis_py.Redis, running: Cal
     assert started.wait(5)
     one.process.command("TSTP")
     wait_until(lambda: "quiet" in one.events)
-    assert (get(port, "/live")[0], get(port, "/ready")[0]) == (200, 503)
+    assert (get(port, "/live")[0], get(port, "/ready")) == (200, (503, "not ready: quiet or stopping\n"))
     metrics = get(port, "/metrics")[1]
     assert "pykiq_quiet 1.0" in metrics
     assert "pykiq_busy 1.0" in metrics
@@ -280,7 +321,7 @@ def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
     assert get(port, "/live")[0] == 200
     one.process.exchange._turn = hangs  # type: ignore[method-assign]
     wait_until(lambda: get(port, "/live")[0] == 503, what="a bad health")
-    assert get(port, "/ready")[0] == 503
+    assert get(port, "/ready") == (503, "not ready: the loop that moves jobs does not turn\n")
     assert get(port, "/metrics")[0] == 200
     let_go.set()
     wait_until(lambda: get(port, "/live")[0] == 200, what="a good health again")
@@ -288,15 +329,15 @@ def test_a_loop_that_no_longer_turns_is_not_alive_although_the_process_is(
 
 def test_a_worker_whose_startup_hooks_still_run_is_not_ready(redis_url: str) -> None:
     one = Running(redis_url, metrics_port=0, metrics_host="127.0.0.1")
-    seen: list[int] = []
+    seen: list[Any] = []
 
     @one.hooks.on("startup")
     def look() -> None:
         assert one.process._endpoint is not None
-        seen.extend(get(one.process._endpoint.port, path)[0] for path in ("/live", "/ready"))
+        seen.extend(get(one.process._endpoint.port, path) for path in ("/live", "/ready"))
 
     assert one.start().stop() == 0
-    assert seen == [200, 503]
+    assert seen == [(200, "alive\n"), (503, "not ready: starting\n")]
 
 
 def test_a_loop_that_no_longer_turns_stops_answering_the_watchdog(
@@ -407,7 +448,7 @@ def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Ca
 def test_two_processes_share_the_work_and_one_takes_over_from_the_other(
     redis: redis_py.Redis, running: Callable[..., Running]
 ) -> None:
-    first, second = running(sweep_interval=1), running(sweep_interval=1)
+    first, second = running(sweep_interval=0.5, lease_ttl=1), running(sweep_interval=0.5, lease_ttl=1)
     gone = "gone:1:cccccccccccc"
     redis.hset("pykiq:owners", gone, json.dumps(["default"]))
     redis.lpush(f"pykiq:inflight:{gone}:default", raw("Job"))
