@@ -186,8 +186,8 @@ class Exchange:
         claims = self._claims() if certain and not self._quiet else []
         batches = self._flight.batches()
         if not batches and not claims:
-            if not self._uncertain:
-                self._line.recovered()
+            if not self._uncertain and not self._stop:  # at a stop asking would only take time
+                self._line.look()
             return self._pause()
         now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
@@ -201,6 +201,7 @@ class Exchange:
             if isinstance(answer, list):
                 self._accept(pool, pool.intake.read(claim, answer))
             else:
+                pool.intake.refused(claim)
                 self._uncertain = True  # a script that fails half-way keeps what it had moved by then
         ended = time.monotonic()
         for pool in self._pools.values():

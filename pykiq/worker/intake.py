@@ -17,8 +17,8 @@ from pykiq.store.scripts import Call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.selective import Selective
 
-SCRIPTS = 60.0  # seconds without transactions after one that was refused: a server that is full takes none
 MEMORY = 0.2  # weight of the newest claim in the mean size of a job
+REFUSAL = 60.0  # seconds for which scripts claim after a transaction was refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Intake:
         self._doors = doors
         self.job_size = 0.0  # bytes of a job, mean of late
         self._firsts_served = False  # large jobs, and most fetches of the last claim found one where they looked first
-        self._scripts_until = 0.0  # monotonic: no transaction before
+        self._scripts_until = 0.0  # monotonic: a server that is full refuses transactions, but not our scripts
         self._looked = False  # the last claim was a look: the plain queues are next
         self._paused: frozenset[str] = frozenset()
 
@@ -76,11 +76,9 @@ class Intake:
         if not plain[0]:
             self.dry = True
             return None
-        now = time.monotonic()
-        if self._firsts_served and now >= self._scripts_until:
-            self._scripts_until = now + SCRIPTS  # until it is answered
-            return Claim(claim_firsts_call(self._berth, plain, room), room, None, plain)
-        return Claim(claim_call(self._berth, plain, room), room, None, plain)
+        by_transaction = self._firsts_served and time.monotonic() >= self._scripts_until
+        call = claim_firsts_call if by_transaction else claim_call
+        return Claim(call(self._berth, plain, room), room, None, plain)
 
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
@@ -89,14 +87,17 @@ class Intake:
             claimed = self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
         else:
             claimed = read_claim(claim.call, answer, now)
-            by_script = claim.call.script is not None
-            self.dry = by_script and len(claimed) < claim.room
-            self._scripts_until = self._scripts_until if by_script else 0.0
+            self.dry = claim.call.script is not None and len(claimed) < claim.room
             self._firsts_served = self.job_size >= LARGE and 2 * _at_first(claim, claimed) >= claim.room
         if claimed:
             mean = sum(len(one.raw) for one in claimed) / len(claimed)
             self.job_size += (mean - self.job_size) * MEMORY
         return claimed
+
+    def refused(self, claim: Claim) -> None:
+        """Redis has answered a claim with an error."""
+        if claim.call.script is None:
+            self._scripts_until = time.monotonic() + REFUSAL
 
     def expects_jobs(self) -> bool:
         """Whether a claim may find something right now."""

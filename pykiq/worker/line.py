@@ -43,7 +43,7 @@ class Line:
         if refused is not None:
             self._failed(refused)
         else:
-            self.recovered()
+            self._recovered()
         return answers
 
     def ask(self, question: Callable[[redis.Redis], T]) -> T | None:
@@ -54,8 +54,12 @@ class Line:
             self._failed(error)
             return None
 
-    def recovered(self) -> None:
-        """Redis answers, or there is nothing left to ask it for."""
+    def look(self) -> None:
+        """Ask whether Redis answers again, if it did not: for a turn that has nothing to send, and so cannot tell."""
+        if self._failures and self.ask(lambda client: client.ping()):
+            self._recovered()
+
+    def _recovered(self) -> None:
         if self._failures:
             log.info("redis_answers_again", failures=self._failures)
         self._failures = 0

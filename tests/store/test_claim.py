@@ -16,7 +16,18 @@ from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, claim_fir
 from pykiq.store.scripts import run
 from tests import captures
 from tests.servers import Server
-from tests.store.jobs import ANEW, berth, claim, claim_firsts, claim_known, in_flight, push, raw, raws, waiting
+from tests.store.jobs import (
+    ANEW,
+    berth,
+    claim,
+    claim_firsts,
+    claim_known,
+    in_flight,
+    push,
+    raw,
+    raws,
+    waiting,
+)
 
 STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
 WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))

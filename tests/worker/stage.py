@@ -192,6 +192,12 @@ class Flaky:
         self._client.connection_pool.release(connection)
         self._end()
 
+    def ping(self) -> Any:
+        self._begin()
+        answer = self._client.ping()
+        self._end()
+        return answer
+
     def pipeline(self, transaction: bool = True) -> Any:
         pipeline = self._client.pipeline(transaction=transaction)
         execute = pipeline.execute

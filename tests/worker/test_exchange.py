@@ -350,6 +350,24 @@ def test_a_redis_that_is_away_is_asked_less_and_less_often(redis: redis_py.Redis
         wait_until(lambda: stage.reports.fates == ["done"])
 
 
+def test_an_idle_exchange_that_is_cut_off_knows_it_until_redis_answers(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing to send, so no answer fails to come: it was ready again a turn after each failed audit."""
+    monkeypatch.setattr("pykiq.worker.exchange.AUDIT", 0.1)
+    client: list[Flaky] = []
+    with staged(redis_url, registry(), client=lambda real: client.append(Flaky(real)) or client[0]) as stage:
+        wait_until(lambda: client[0].executed > 3 and stage.exchange.answering, what="an idle exchange")
+        client[0].refused = 10**6
+        wait_until(lambda: not stage.exchange.answering, what="a failed audit")
+        seen = set()
+        until = client[0].dropped + 6
+        wait_until(lambda: seen.add(stage.exchange.answering) or client[0].dropped >= until, what="more failures")
+        assert seen == {False}
+        client[0].refused = 0
+        wait_until(lambda: stage.exchange.answering, what="an answer")
+
+
 def test_cut_connections_lose_nothing(redis: redis_py.Redis, redis_url: str) -> None:
     ran: list[int] = []
 
@@ -607,7 +625,7 @@ def test_a_start_is_reported_while_the_job_runs(redis: redis_py.Redis, redis_url
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
         push(redis, raw("Job", 1))
         wait_until(lambda: stage.reports.lines == [("start", "Job")], 3, "a start line")
-        assert gate.running
+        wait_until(lambda: gate.running)  # it is told of a moment before
 
 
 def test_a_start_that_comes_after_the_look_is_reported_soon(

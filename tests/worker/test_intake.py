@@ -13,7 +13,7 @@ import pytest
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import LARGE
-from pykiq.worker.intake import SCRIPTS, Claim, Intake
+from pykiq.worker.intake import REFUSAL, Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
 
@@ -174,13 +174,15 @@ def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
 def test_after_a_transaction_that_was_refused_the_script_claims_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     made = large("a")
     made.read(sent(made, 1), script_answer((1, JOB)))
-    assert by_transaction(sent(made, 1))  # and nobody reads its answer
+    claim = sent(made, 1)
+    assert by_transaction(claim)
+    made.refused(claim)
     for _ in range(3):
         claim = sent(made, 1)
         assert not by_transaction(claim)
         made.read(claim, script_answer((1, JOB)))
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + SCRIPTS + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + REFUSAL + 1)
     assert by_transaction(sent(made, 1))
 
 
