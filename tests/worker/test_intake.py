@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
+import pytest
+
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import LARGE
-from pykiq.worker.intake import Claim, Intake
+from pykiq.worker.intake import REFUSAL, Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
 
@@ -138,11 +141,17 @@ def test_small_jobs_are_claimed_by_the_script() -> None:
 
 def test_once_jobs_are_large_a_transaction_claims_them_until_they_are_small_again() -> None:
     made, _ = intake("a")
-    while not by_transaction(claim := sent(made, 2)):
+    claim = sent(made, 2)
+    while not by_transaction(claim):
         made.read(claim, script_answer((1, JOB), (1, JOB)))
+        claim = sent(made, 2)
     assert made.job_size > LARGE
-    while by_transaction(claim := sent(made, 2)):
-        assert made.read(claim, transaction_answer(claim, b"{}", b"{}")) == [Claimed("a", b"{}", ANY)] * 2
+    assert made.read(claim, transaction_answer(claim, JOB, JOB)) == [Claimed("a", JOB, ANY)] * 2
+    claim = sent(made, 2)
+    assert by_transaction(claim)
+    while by_transaction(claim):
+        made.read(claim, transaction_answer(claim, b"{}", b"{}"))
+        claim = sent(made, 2)
     assert made.job_size < LARGE
 
 
@@ -160,6 +169,21 @@ def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
     assert not by_transaction(claim), "the script can tell whether another queue has jobs"
     made.read(claim, script_answer((1, JOB)))
     assert made.dry
+
+
+def test_after_a_transaction_that_was_refused_the_script_claims_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = large("a")
+    made.read(sent(made, 1), script_answer((1, JOB)))
+    claim = sent(made, 1)
+    assert by_transaction(claim)
+    made.refused(claim)
+    for _ in range(3):
+        claim = sent(made, 1)
+        assert not by_transaction(claim)
+        made.read(claim, script_answer((1, JOB)))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + REFUSAL + 1)
+    assert by_transaction(sent(made, 1))
 
 
 def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_others() -> None:
