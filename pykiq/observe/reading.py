@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -38,6 +38,9 @@ class Reading:
     lateness: dict[str, float] = field(default_factory=dict)  # seconds, of `retry` and `schedule`
     paused: dict[str, bool] = field(default_factory=dict)
     seconds: float = 0.0  # that the round trip took
+
+
+_FIELDS = {one.name for one in fields(Reading)}
 
 
 def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
@@ -116,6 +119,6 @@ def unpacked(found: object) -> Reading | None:
         told = orjson.loads(found) if isinstance(found, bytes) else None
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(told, dict) or told.pop("format", None) != _FORMAT:
+    if not isinstance(told, dict) or told.pop("format", None) != _FORMAT or set(told) != _FIELDS:
         return None
     return Reading(**told)

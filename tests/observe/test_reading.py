@@ -79,7 +79,9 @@ def test_nobody_waits_for_a_reader_that_died(redis: redis_py.Redis, others: Read
 
 
 @pytest.mark.parametrize(
-    "left", [b"", b"\xff", b"[1]", b"null", b"{}", b'{"format":2,"sizes":[]}', b"x" * 1000], ids=repr
+    "left",
+    [b"", b"\xff", b"[1]", b"null", b"{}", b'{"format":2,"sizes":[]}', b'{"format":1}', b'{"format":1,"x":1}'],
+    ids=repr,
 )
 def test_what_this_version_does_not_know_is_not_read(redis: redis_py.Redis, others: Reading, left: bytes) -> None:
     (lease,) = redis.keys("pykiq:backlog:*:reader")
