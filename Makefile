@@ -69,12 +69,12 @@ bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, a quarter of an ho
 	$(BENCH_VENV)/bin/python -m benchmarks
 
 .PHONY: test-redis
-test-redis: $(STAMP) ## what talks to Redis, on Debian's redis-server instead of the wheel's Valkey
-	PYKIQ_TEST_SERVER=redis-server $(PYTEST) tests/store -n 2
+test-redis: $(STAMP) ## whatever talks to Redis, on Debian's redis-server instead of the wheel's Valkey
+	PYKIQ_TEST_SERVER=redis-server $(PYTEST) tests -m 'server and not interop and not chaos' -n 2
 
 .PHONY: test-pythons
-test-pythons: ## the fast tests on 3.13 and 3.14 of RELEASES="trixie forky" (root; `make ruby` once)
-	sh tests/pythons.sh $(RELEASES)
+test-pythons: ## the fast tests on 3.13, 3.14 and free-threaded 3.13 (root; `make ruby` once); PYTHONS=forky: one of them
+	sh tests/pythons.sh $(PYTHONS)
 
 .PHONY: soak
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,18 @@ import redis as redis_py
 from tests.servers import Server
 
 pytest_plugins = ["pykiq_pytest"]  # found by itself where the package is installed; here also where it is not
+
+_STARTERS = frozenset({"Server", "Sentinel"})  # of tests/servers.py and tests/sentinels.py
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `server` on what starts one, itself or through a fixture: `make test-redis` runs it on Redis too."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            definitions = item._fixtureinfo.name2fixturedefs.values()
+            functions = [item.function, *(definition.func for several in definitions for definition in several)]
+            if any(_STARTERS.intersection(inspect.unwrap(one).__code__.co_names) for one in functions):
+                item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
-from pykiq.cli.words import VERBS, found, parted, show_jobs
+from pykiq.cli.words import VERBS, Place, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
 
@@ -57,7 +57,7 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
             if action is not None:
                 return _act(kind, jobs, action, jids, wanted, parameters)
             if jids:
-                return show_jobs(jobs, kind.actions, jids, as_json=parameters["as_json"])
+                return show_jobs(_place(jobs), kind.actions, jids, as_json=parameters["as_json"])
             now = time.time()
             showing.show(
                 _filtered(kind, jobs, wanted),
@@ -95,6 +95,10 @@ def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]
     return (entry for entry in source if wanted.passes(entry, kind.since))
 
 
+def _place(jobs: JobSet) -> Place[SortedEntry]:
+    return Place(jobs.name, jobs, jobs.find_job)
+
+
 def _act(
     kind: Kind, jobs: JobSet, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]
 ) -> int:
@@ -106,7 +110,7 @@ def _act(
         raise ConfigError(f"{action} which jobs? Give JIDs, or filters such as --class, or --all")
     before, after = VERBS[action]
     if jids:
-        entries: Iterator[SortedEntry] = iter(found(jobs, jids))
+        entries: Iterator[SortedEntry] = iter(_place(jobs).all_of(jids))
     else:
         size = jobs.size
 

@@ -6,7 +6,7 @@ that a flag, a variable and a file are refused in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +15,7 @@ from pykiq.config.capsule import queue_rule
 from pykiq.config.environment import Given
 from pykiq.config.load import Loaded, load
 from pykiq.config.settings import checked, whole
+from pykiq.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,6 +58,13 @@ def limit_option(help_text: str) -> Callable[[Command], Command]:
         return None if text is None else checked(whole(1), text, "--limit")
 
     return click.option("--limit", metavar="N", callback=whole_number, help=help_text)
+
+
+def filled(names: Sequence[str], what: str) -> Sequence[str]:
+    """The names, none of which is empty. Raises ConfigError: an empty one is a shell's variable that is not set."""
+    if "" in names:
+        raise ConfigError(f'{what} is ""; expected a name')
+    return names
 
 
 def loaded(parameters: dict[str, Any]) -> Loaded:

@@ -15,10 +15,10 @@ from pykiq.cli import showing
 from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, limit_option, loaded
+from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column, counted, span, table, terminal_width
-from pykiq.cli.words import found, parted, show_jobs
+from pykiq.cli.words import Place, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
@@ -75,7 +75,7 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
                 empty="nothing matches" if wanted else "no jobs",
             )
             return 0
-        return show_jobs(queue, ACTIONS, jids, as_json=as_json)
+        return show_jobs(_place(queue), ACTIONS, jids, as_json=as_json)
 
 
 @click.command(context_settings=HELP)
@@ -86,7 +86,7 @@ def pause(names: tuple[str, ...], **parameters: Any) -> None:
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         processes, known = list(ProcessSet(client)), store.names(connection)
-        for name in names:
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
             if name not in known and not any(name in one.queues for one in processes):
                 click.echo(f"  nobody pushes to it or serves it yet{did_you_mean(name, known)}", err=True)
@@ -107,7 +107,7 @@ def resume(names: tuple[str, ...], **parameters: Any) -> None:
     """Let jobs be taken from paused queues again."""
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
-        for name in names:
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
 
 
@@ -131,6 +131,10 @@ def _show_queues(summaries: Sequence[QueueStats], *, as_json: bool) -> None:
         click.echo("no queues", err=True)
 
 
+def _place(queue: Queue) -> Place[JobRecord]:
+    return Place(queue.name, queue, queue.find_job)
+
+
 def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]) -> int:
     everything, limit, as_json = parameters["everything"], parameters["limit"], parameters["as_json"]
     size = queue.size
@@ -144,7 +148,7 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
     if sum((bool(jids), bool(wanted), everything)) != 1:
         raise ConfigError("delete which jobs? Give JIDs, or filters such as --class, or --all")
     if jids:
-        return _delete(queue, iter(found(queue, jids)), as_json=as_json)
+        return _delete(queue, iter(_place(queue).all_of(jids)), as_json=as_json)
 
     def meant(label: str) -> Iterator[JobRecord]:
         yield from islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)

@@ -25,7 +25,6 @@ from pykiq.observe.systemd import Systemd
 from pykiq.store.server import examine
 from pykiq.worker import signals
 from pykiq.worker.process import Process
-from pykiq.worker.swarm import Swarm
 
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
 
@@ -69,7 +68,11 @@ def serve(settings: Loaded) -> int:
         startup.announce_waiting(client, config, queues)
     swarming = config.processes is not None or config.max_rss is not None
     systemd = Systemd(os.environ)
-    return _leave(Swarm(config, systemd=systemd).run() if swarming else Process(config, systemd=systemd).run())
+    if not swarming:
+        return _leave(Process(config, systemd=systemd).run())
+    from pykiq.worker.swarm import Swarm
+
+    return _leave(Swarm(config, systemd=systemd).run())
 
 
 def _leave(code: int) -> int:

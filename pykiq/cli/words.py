@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
@@ -13,7 +13,7 @@ from pykiq.cli.filters import Filter
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 
-Job = TypeVar("Job", bound=JobRecord, covariant=True)
+Job = TypeVar("Job", bound=JobRecord)
 
 # Each action, and how it is told of: before and after.
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -23,16 +23,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "reschedule": ("reschedule", "rescheduled"),
     "clear": ("delete", "deleted"),
 }
+FEW = 5  # JIDs that are looked up one by one; each time Redis goes through the whole set
 FOR_ACTIONS = {"everything": "--all", "yes": "--yes", "delay": "--in", "moment": "--at"}
-
-
-class Place(Protocol[Job]):
-    """A set or a queue."""
-
-    @property
-    def name(self) -> str: ...
-
-    def find_job(self, jid: str) -> Job | None: ...
 
 
 def parted(
@@ -57,20 +49,41 @@ def parted(
     return None, words
 
 
-def found(place: Place[Job], jids: Iterable[str]) -> list[Job]:
-    """The jobs of these JIDs. Raises PykiqError when one is not there."""
-    looked_up = [(jid, place.find_job(jid)) for jid in dict.fromkeys(jids)]
-    missing = [jid for jid, job in looked_up if job is None]
-    if missing:
-        raise PykiqError(f"no job {', '.join(missing)} in {place.name}; nothing was changed")
-    return [job for _, job in looked_up if job is not None]
+class Place(NamedTuple, Generic[Job]):
+    """A set or a queue: its name, the jobs in it, and how one of them is looked up."""
+
+    name: str
+    jobs: Iterable[Job]
+    find: Callable[[str], Job | None]
+
+    def of(self, jids: Iterable[str]) -> dict[str, Job | None]:
+        """The jobs of these JIDs, None for one that is not there: looked up if they are few, else in one walk."""
+        found: dict[str, Job | None] = dict.fromkeys(jids)
+        if len(found) <= FEW:
+            return {jid: self.find(jid) for jid in found}
+        missing = set(found)
+        for job in self.jobs:
+            if job.jid in missing:
+                missing.discard(job.jid)
+                found[job.jid] = job
+                if not missing:
+                    break
+        return found
+
+    def all_of(self, jids: Iterable[str]) -> list[Job]:
+        """The same without a None. Raises PykiqError when one is not there."""
+        found = self.of(jids)
+        missing = [jid for jid, job in found.items() if job is None]
+        if missing:
+            few = f"{', '.join(missing[:FEW])}{' and others' if len(missing) > FEW else ''}"
+            raise PykiqError(f"no job {few} in {self.name}; nothing was changed")
+        return [job for job in found.values() if job is not None]
 
 
 def show_jobs(place: Place[Job], actions: Sequence[str], jids: Iterable[str], *, as_json: bool) -> int:
     """Print all that these jobs say; the exit code: 1 when one is not there."""
     missing = 0
-    for jid in jids:
-        job = place.find_job(jid)
+    for jid, job in place.of(jids).items():
         if job is None:
             click.echo(f"pykiq: no job {jid} in {place.name}{did_you_mean(jid, actions)}", err=True)
             missing += 1

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import redis as redis_py
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from pykiq.observe.reading import Reading, shared
 
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
-class Backlog(Collector):
-    """The collector: at most one reading under way in this process, which `fresh` seconds of scrapes share.
+
+class Backlog:
+    """Its metrics: at most one reading under way in this process, which `fresh` seconds of scrapes share.
 
     Redis is asked on a thread of its own and waited for `patience` seconds, so that a scrape ends in time whatever
     hangs (a connection into nowhere, a name that does not resolve): `pykiq_redis_up 0` and no sizes, rather than no
@@ -41,10 +43,10 @@ class Backlog(Collector):
         self._reading = Reading(up=False)
         self._read_at: float | None = None  # monotonic
 
-    def describe(self) -> list[Metric]:
-        return []  # unchecked: registering must not ask Redis
-
     def collect(self) -> Iterator[Metric]:
+        """All of them, from one reading."""
+        from pykiq.observe.exposition import GaugeMetricFamily
+
         reading = self.reading()
         size = GaugeMetricFamily("pykiq_queue_size", "Jobs waiting.", labels=["queue"])
         for queue, jobs in reading.sizes.items():

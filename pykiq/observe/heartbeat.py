@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import redis as redis_py
 import structlog
 
 from pykiq.config import Config
+from pykiq.errors import PayloadError
 from pykiq.observe.counters import Counters, Counts
 from pykiq.observe.memory import rss_kb
 from pykiq.version import __version__
 from pykiq.wire import keys
+from pykiq.wire.exactjson import dumps
 
+STUCK = 30.0  # seconds without a turn of the loop that moves jobs after which a process does not count as alive
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -243,9 +245,11 @@ class Beat:
 
 def _json(value: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(value)
-    except (orjson.JSONEncodeError, TypeError):
-        return orjson.dumps(_readable(value))
+        written = dumps(value)
+        written.decode()  # bytes that were no UTF-8 are written as they came
+    except (PayloadError, UnicodeDecodeError):
+        return dumps(_readable(value))
+    return written
 
 
 def _readable(value: Any) -> Any:

@@ -48,12 +48,14 @@ class Pool(redis.ConnectionPool):
 
     def release(self, connection: Any) -> None:
         """Take a connection back; one that is back already, or another pool's, is ignored."""
-        if connection in self._lent:
-            self._lent.discard(connection)
-            if self.owns_connection(connection):
-                self._at_hand.append(connection)
-            else:
-                super().release(connection)
+        try:
+            self._lent.remove(connection)
+        except KeyError:
+            return
+        if self.owns_connection(connection):
+            self._at_hand.append(connection)
+        else:
+            super().release(connection)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and the others too unless told otherwise."""

@@ -22,6 +22,8 @@ from pykiq.store.claim import Berth
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, payload
 
+_DEAD, _STAYS = 2, 3  # answers of the script
+
 STEP = 1000  # keys that one sweep looks at for lists without an owner
 WALK_TTL = 24 * 3600  # seconds
 
@@ -30,6 +32,9 @@ log = structlog.get_logger("pykiq")
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3
 POISON_WINDOW = 72 * 3600
+
+
+ALONE = 60  # seconds at most that one suspect keeps the others waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +138,55 @@ def _take_over(
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
 ) -> Iterator[Takeover]:
+    """Everything at once, but for suspects: of those the oldest, if none of them is under way.
+
+    Where that is not the one that kills its process, it ends, and the next has its turn with the next sweep. The one
+    that does dies alone.
+    """
     inflight = keys.inflight(owner, queue)
-    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
-    entries: Any = client.lrange(inflight, 0, -1)
-    for raw in entries:
+    suspect: bytes | None = None
+
+    def taken(raw: bytes, suspects: str) -> int:
         now = time.time()
         call = Call(
             script("reclaim"),
             [keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD, keys.takeovers(_mark(raw))],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now)),
+                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now), suspects),
             ],
         )
-        answer = run(client, call)
-        if answer:
-            yield Takeover(owner, queue, raw, poison=answer == 2)
+        return int(run(client, call))
+
+    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
+    entries: Any = client.lrange(inflight, 0, -1)
+    for raw in entries:
+        answer = taken(raw, "stay")
+        if answer == _STAYS:
+            suspect = raw
+        elif answer:
+            yield Takeover(owner, queue, raw, poison=answer == _DEAD)
+    if suspect is not None and not _is_under_way(client) and taken(suspect, "go"):
+        client.hset(keys.SUSPECT, mapping={"queue": queue, "raw": suspect})
+        client.expire(keys.SUSPECT, ALONE)
+        yield Takeover(owner, queue, suspect, poison=False)
+
+
+def _is_under_way(client: redis.Redis) -> bool:
+    """Whether the suspect that had its turn last waits in its queue yet, or is in flight somewhere."""
+    answer: Any = client.hmget(keys.SUSPECT, "queue", "raw")
+    name, raw = answer
+    if raw is None:
+        return False
+    queue = (name or b"").decode("utf-8", "replace")
+    # First the queue: from there it goes in flight, and not the other way round.
+    owners: Any = client.hkeys(keys.OWNERS)
+    places = [keys.queue(queue), *(keys.inflight(owner.decode("utf-8", "replace"), queue) for owner in owners)]
+    with client.pipeline(transaction=False) as pipeline:
+        for place in places:
+            pipeline.lpos(place, raw, rank=-1)  # it was put at the old end
+        found = pipeline.execute(raise_on_error=False)
+    return any(isinstance(place, int) for place in found)
 
 
 def _mark(raw: bytes) -> str:

@@ -106,13 +106,6 @@ def spell(moment: datetime) -> str:
     return f"{face}{getattr(moment, 'nanosecond', 0):03}{zone}"
 
 
-def stamp(seconds: float, *, whole: bool) -> str:
-    """Epoch seconds as `enqueued_at` and `scheduled_at`: nine digits since Rails 7, `whole` seconds before."""
-    nanoseconds = round(seconds * 1_000_000_000)
-    face = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{face}Z" if whole else f"{face}.{nanoseconds % 1_000_000_000:09}Z"
-
-
 def zone_of(moment: datetime) -> str | None:
     """The name of the zone that `moment` is in, None for a mere offset."""
     if isinstance(moment, TimeWithZone):

@@ -1,7 +1,7 @@
 """JSON that comes back byte for byte: Ruby's float spellings, integers of any size, bytes that are not UTF-8.
 
 orjson does the work whenever it can be proved to lose nothing: what it read is written again and compared with the
-bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2).
+bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2); all of it where there is no orjson.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ import math
 import re
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any
 
-import orjson
-
 from pykiq.errors import PayloadError, Unreadable
 from pykiq.wire.dialect import SEVEN, Dialect
 from pykiq.wire.floats import FIXED_BELOW, FIXED_FROM, has_common_spelling, spell
+from pykiq.wire.quick import orjson
 
 MAX_NESTING = 100  # levels, counting the payload object and `args`: captures deep_nesting_*, odd_json_nesting_*
 
-_LONG_INTEGER = 640  # digits: int() and str() may refuse more than this, depending on the interpreter's settings
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+_LONG_INTEGER = 640
+"""Digits: int() and str() may refuse more than this, depending on the interpreter's settings. Decimals take any number
+of them; their module is loaded when there is one, as hardly ever there is."""
+_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+    if orjson
+    else 0
+)
 
 _ALIKE = frozenset({type(None), bool, int, str})
 
@@ -82,6 +86,8 @@ def loads(raw: bytes) -> Any:
     Raises Unreadable for what Ruby's parser refuses under 8.1 (WIRE.md §19): anything that is not one JSON document,
     NaN and Infinity, comments, raw control characters, lone surrogate escapes, more than 100 levels of nesting.
     """
+    if orjson is None:
+        return _exact_loads(raw)
     value, same = None, False
     try:
         value = orjson.loads(raw)
@@ -103,8 +109,10 @@ def dumps(value: Any, dialect: Dialect = SEVEN) -> bytes:
 
     Raises PayloadError for NaN, infinity, text with lone surrogates, and types and nesting that JSON has not.
     """
+    if orjson is None:
+        return _exact_dumps(value, dialect)
     try:
-        out = orjson.dumps(value, option=_OPTIONS)
+        out: bytes = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return _exact_dumps(value, dialect)
     return out if _is_alike(value, floats=not dialect.short_floats) else _exact_dumps(value, dialect)
@@ -115,10 +123,10 @@ def dumps_flat(lists: Sequence[Sequence[Any]]) -> list[bytes] | None:
 
     It can for lists of null, booleans, 64-bit integers and text, which every dialect writes alike. None for any others.
     """
-    if not _ALIKE.issuperset(map(type, chain.from_iterable(lists))):
+    if orjson is None or not _ALIKE.issuperset(map(type, chain.from_iterable(lists))):
         return None
     try:
-        written = orjson.dumps(lists, option=_OPTIONS)[2:-2].split(b"],[")
+        written: list[bytes] = orjson.dumps(lists, option=_OPTIONS)[2:-2].split(b"],[")
     except TypeError:
         return None
     return written if len(written) == len(lists) else None  # else there was a `],[` in a text
@@ -173,7 +181,11 @@ def _read_float(text: str) -> float:
 
 
 def _read_integer(text: str) -> int:
-    return int(text) if len(text) <= _LONG_INTEGER else int(Decimal(text))
+    if len(text) <= _LONG_INTEGER:
+        return int(text)
+    from decimal import Decimal
+
+    return int(Decimal(text))
 
 
 def _refuse_constant(text: str) -> Any:
@@ -274,6 +286,8 @@ def _integer(value: int) -> str:
     try:
         return int.__repr__(value)
     except ValueError:  # longer than the interpreter cares to print
+        from decimal import Decimal
+
         return str(Decimal(int(value)))
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import orjson
-
+from pykiq.errors import Unreadable
 from pykiq.wire.dialect import Dialect, is_number, seconds
+from pykiq.wire.exactjson import dumps, loads
 from pykiq.wire.payload import retry_count
 
 MESSAGE_LIMIT = 10_000  # characters
@@ -126,15 +126,15 @@ def wants_death_entry(payload: Mapping[str, Any]) -> bool:
 
 def encode_backtrace(lines: Sequence[str], dialect: Dialect) -> str:
     """Return lines as `error_backtrace` holds them: JSON, zlib, base64; 6.4 breaks it every 60 characters (§7c)."""
-    text = base64.b64encode(zlib.compress(orjson.dumps([_clean(line) for line in lines]))).decode("ascii")
+    text = base64.b64encode(zlib.compress(dumps([_clean(line) for line in lines]))).decode("ascii")
     return "\n".join(textwrap.wrap(text, 60)) + "\n" if dialect.wraps_backtrace else text
 
 
 def decode_backtrace(text: str) -> list[str]:
     """Return the lines that `encode_backtrace` was given, of any dialect; [] when `text` is nothing of the kind."""
     try:
-        lines = orjson.loads(zlib.decompress(base64.b64decode(text)))
-    except (ValueError, binascii.Error, zlib.error):
+        lines = loads(zlib.decompress(base64.b64decode(text)))
+    except (Unreadable, ValueError, binascii.Error, zlib.error):
         return []
     return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
 

@@ -21,6 +21,7 @@ STAT_DAY_TTL = 157_680_000  # seconds: five years
 
 OWNERS = "pykiq:owners"  # hash: identity → JSON list of the queues it may have claimed from
 SWEEP = "pykiq:sweep"  # the sweep's lock
+SUSPECT = "pykiq:suspect"  # hash: the job that runs alone of those taken over before, `queue` and `raw`
 WALK = "pykiq:walk"  # how far the sweeps have looked through all keys for in-flight lists that have no owner
 
 _INFLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)

@@ -130,13 +130,15 @@ class LoopSlots:
 
     def running(self) -> list[Running]:
         """What runs now."""
-        return [(id(task), *started) for task, started in tuple(self._running.items())]
+        # A copy is one step; going through what the loop changes meanwhile fails without an interpreter's lock.
+        return [(id(task), *started) for task, started in self._running.copy().items()]
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that run now, named after their jobs, for a dump of their stacks."""
-        for task, (assigned, _) in tuple(self._running.items()):
+        running = self._running.copy()
+        for task, (assigned, _) in running.items():
             task.set_name(f"pykiq {assigned.jid}")
-        return list(self._running)
+        return list(running)
 
     def interrupt(self) -> None:
         """Cancel every running job, and start no other."""

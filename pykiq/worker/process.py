@@ -19,7 +19,9 @@ import os
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 import redis
 import structlog
@@ -31,8 +33,7 @@ from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, cl
 from pykiq.observe import heartbeat
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
-from pykiq.observe.endpoint import STUCK, Endpoint
-from pykiq.observe.heartbeat import Beat
+from pykiq.observe.heartbeat import STUCK, Beat
 from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
@@ -49,6 +50,9 @@ from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
 from pykiq.worker.reporter import Observer, Reporter
+
+if TYPE_CHECKING:
+    from pykiq.observe.endpoint import Endpoint
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
@@ -159,7 +163,9 @@ class Process:
         def exchange() -> None:
             nonlocal clean
             try:
-                clean = self.exchange.run()
+                # A thread of a free-threaded Python 3.14 begins with the variables of whoever started it, and so would
+                # every job: with the request, say, in which a web application has started its worker.
+                clean = Context().run(self.exchange.run)
             except BaseException:
                 log.critical("exchange_failed", exc_info=True, next="this process ends; its jobs are taken over")
             finally:
@@ -178,10 +184,12 @@ class Process:
     def _start(self) -> bool:
         probe(self._pulse.client, self.config)
         if self.config.metrics_port is not None:
+            from pykiq.observe.endpoint import Endpoint  # a megabyte, for those who serve metrics
+
             self._endpoint = Endpoint(
                 self.config.metrics_host,
                 self.config.metrics_port,
-                registry=self.metrics.registry,
+                registry=lambda: self.metrics.registry,
                 alive=self._alive,
                 ready=self._ready,
             ).start()

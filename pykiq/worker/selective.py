@@ -24,7 +24,7 @@ from pykiq.store.scripts import Call
 SHARE = 50  # between two walks, this many times what the last one took is left to others
 REST = (0.05, 0.5)  # but at least, and at most, so many seconds between two short walks
 WHOLE_REST = 5.0  # and at least so many between two whole ones
-PACE = 2.0  # within a walk, how many times as long as a look took Redis is left to others before the next
+PACE = 2.0  # within a walk, this many times what a look for nothing took is left to others before the next
 MOST_CLASSES = 1000  # told apart in one walk: names come from payloads, and could fill the memory
 
 _OLD_END = Look()
@@ -107,7 +107,8 @@ class Selective:
         if len(looked.claimed) >= room:
             watch.next_look = monotonic  # there may be more just behind
         elif self._goes_on(queue, watch, looked):
-            watch.next_look = monotonic + took * PACE
+            foreign = 1 - len(looked.claimed) / max(looked.seen, 1)
+            watch.next_look = monotonic + took * PACE * foreign
         else:
             self._rest(queue, watch, monotonic)
         return looked.claimed

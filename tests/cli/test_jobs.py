@@ -241,3 +241,21 @@ def test_a_question_says_when_the_dead_set_cannot_hold_so_many(
         "kill 200 of 200 jobs in retry? The dead set keeps 10,000 and has 9,900: the oldest will be dropped.",
         "kill 50 of 200 jobs in retry?",
     ]
+
+
+@pytest.mark.parametrize("words", [["dead"], ["queues", "low"]], ids=" ".join)
+def test_many_jids_are_looked_up_in_one_walk(redis: redis_py.Redis, command: Command, words: list[str]) -> None:
+    """`pykiq dead --json | jq -r .jid | xargs pykiq dead delete`."""
+    jobs = [failed(n) for n in range(3000)]
+    redis.zadd("dead", {job: n for n, job in enumerate(jobs)})
+    redis.lpush("queue:low", *jobs)
+    redis.sadd("queues", "low")
+    jids = [f"{n:024x}" for n in range(0, 3000, 2)]
+    redis.config_resetstat()
+    assert [line["jid"] for line in command(*words, *jids, "--json").lines] == jids
+    ran = command(*words, "delete", *jids, "nobody")
+    assert ran[:] == (1, "", f"pykiq: no job nobody in {words[-1]}; nothing was changed\n")
+    assert command(*words, "delete", *jids, jids[0]).out == "deleted 1,500\n"
+    assert (redis.zcard("dead"), redis.llen("queue:low")) in ((1500, 3000), (3000, 1500))
+    calls = {name.removeprefix("cmdstat_"): told["calls"] for name, told in redis.info("commandstats").items()}
+    assert calls.get("zscan", 0) + calls.get("lrange", 0) + calls.get("evalsha", 0) < 100

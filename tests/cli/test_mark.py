@@ -10,6 +10,7 @@ import pytest
 import redis as redis_py
 
 from tests.cli.inside import Command
+from tests.servers import missing
 
 
 def labels(redis: redis_py.Redis) -> list[bytes]:
@@ -24,10 +25,11 @@ def test_a_label_marks_this_minute(redis: redis_py.Redis, command: Command) -> N
     assert command("mark", "v1.2").out.endswith("is marked already; nothing was written\n")
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
 def test_without_a_label_it_is_the_last_commit(
     redis: redis_py.Redis, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if shutil.which("git") is None:
+        missing("git is not here")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     for arguments in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "ship it")):
@@ -47,4 +49,7 @@ def test_without_either_it_says_what_it_wants(
         "pykiq: no LABEL was given and git knows no commit here; expected `pykiq mark LABEL`\n",
     )
     assert command("mark", "  ").code == 2
+    assert (
+        command("mark", "\udcff").err == "pykiq: LABEL is not UTF-8; expected a few words, such as a release's name\n"
+    )
     assert redis.keys() == []

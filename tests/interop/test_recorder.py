@@ -13,6 +13,7 @@ import pytest
 from compat_fixtures.recorder import capture, record, shape
 from compat_fixtures.recorder.fleet import ShopTaken, Studio
 from tests.interop.ruby import Ruby
+from tests.servers import missing
 
 pytestmark = pytest.mark.interop
 
@@ -24,7 +25,7 @@ FOLDERS = sorted(path.name for gem in ("sidekiq", "json") for path in record.STO
 def stored(ruby: Ruby, name: str) -> dict[str, Any]:
     path = record.STORED / f"sidekiq-{ruby.version}" / f"{name}.json"
     if not path.exists():
-        pytest.skip(f"no captures of Sidekiq {ruby.version} are stored")
+        missing(f"no captures of Sidekiq {ruby.version} are stored; `make fixtures` records them")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -32,7 +33,7 @@ def stored(ruby: Ruby, name: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def studio(ruby: Ruby) -> Iterator[Studio]:
     if ruby.root is None and not os.access("/srv", os.W_OK):
-        pytest.skip("recording puts an application into /srv/shop, which needs root")
+        missing("recording puts an application into /srv/shop, which needs root")
     opened = Studio(ruby)
     yield opened
     opened.close()
@@ -48,7 +49,7 @@ def studio(ruby: Ruby) -> Iterator[Studio]:
 def test_a_fresh_capture_has_the_shape_of_the_stored_one(ruby: Ruby, studio: Studio, name: str) -> None:
     before = stored(ruby, name)
     if CASES[name].get("app") == capture.RAILS_APP and not record.has_rails(ruby):
-        pytest.skip(f"the Ruby with Sidekiq {ruby.version} has no Rails")
+        missing(f"the Ruby with Sidekiq {ruby.version} has no Rails; tests/interop/install.sh fetches it on Debian")
 
     assert shape.compare(before, capture.record(studio, CASES[name])) == []
 

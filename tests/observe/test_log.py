@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import select
 from collections.abc import Iterator
 from typing import Any
@@ -200,7 +201,7 @@ def test_an_ascii_stream_gets_escapes_instead_of_an_error() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
     log.configure("json", "info", stream)
     structlog.get_logger().info("Zoë")
-    assert b"Zo\\xeb" in raw.getvalue()
+    assert re.search(rb"Zo\\(xeb|u00eb)", raw.getvalue()), "the second is JSON's own, where there is no orjson"
 
 
 def test_several_lines_are_one_write() -> None:

@@ -15,7 +15,7 @@ from pykiq.config import Capsule
 from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, orders
 from pykiq.store.scripts import run
 from tests import captures
-from tests.store.jobs import berth, claim, claim_known, in_flight, push, raw, raws, waiting
+from tests.store.jobs import ANEW, berth, claim, claim_known, in_flight, push, raw, raws, waiting
 
 STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
 WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
@@ -212,6 +212,15 @@ def test_an_active_job_is_known_by_the_class_inside_of_its_wrapper(redis: redis_
     assert waiting(redis, "default") == [other, *odd]
 
 
+def test_a_wrapper_without_a_class_inside_is_foreign_by_its_own_name_unless_that_has_a_handler(
+    redis: redis_py.Redis,
+) -> None:
+    wrapper = "Sidekiq::ActiveJob::Wrapper"
+    push(redis, "default", raw(1, wrapper, wrapped="AjOk"), raw(2, wrapper))
+    assert claim_known(redis, berth(), "default", 9, "Mine").left == {"AjOk": 1, wrapper: 1}
+    assert len(claim_known(redis, berth(), "default", 9, wrapper).claimed) == 2
+
+
 def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     place = berth()
@@ -276,16 +285,24 @@ def test_a_look_ends_early_where_jobs_are_large(redis: redis_py.Redis) -> None:
     assert (looked.seen, looked.to_the_end, looked.newest_left, looked.place) == (4, False, large[3], 4)
 
 
-def test_a_look_ends_early_when_what_it_takes_is_deep_in_the_queue(redis: redis_py.Redis) -> None:
-    jobs = [raw(n, "Ruby") for n in range(30_000)]
-    jobs[15_000:15_000] = [raw(n, "Mine") for n in range(100_000, 100_005)]
-    for start in range(0, len(jobs), 1000):
-        push(redis, "default", *jobs[start : start + 1000])
-    look = Look(raw(14_999, "Ruby"), 15_000)
-    first = claim_known(redis, berth(), "default", 50, "Mine", look=look)
-    assert (len(first.claimed), first.place, first.newest_left) == (2, 15_000, b"")
-    second = claim_known(redis, berth(), "default", 50, "Mine", look=look)
-    assert raws(first.claimed + second.claimed) == jobs[15_000:15_004]
+@pytest.mark.parametrize("place", [0, 700, 1400])
+def test_jobs_among_foreign_ones_are_taken_out_of_any_place_oldest_first(redis: redis_py.Redis, place: int) -> None:
+    jobs = [raw(n, "Ruby") for n in range(1500)]
+    mixed = [raw(n, "Ruby" if n % 3 else "Mine") for n in range(3000, 3030)]
+    jobs[place:place] = mixed
+    push(redis, "default", *jobs)
+    look = Look(jobs[place - 1], place) if place else ANEW
+    looked = claim_known(redis, berth(), "default", 8, "Mine", look=look)
+    assert raws(looked.claimed) == mixed[::3][:8]
+    assert (looked.seen, looked.newest_left, looked.place) == (22, mixed[20], place + 14)
+    assert waiting(redis) == [job for job in jobs if job not in mixed[::3][:8]]
+
+
+def test_whatever_bytes_stand_in_a_queue_are_claimed_or_stay(redis: redis_py.Redis) -> None:
+    push(redis, "default", b"pykiq:taken", raw(1, "Ruby"), raw(2, "Mine"), raw(3, "Ruby"), b"pykiq:taken")
+    looked = claim_known(redis, berth(), "default", 2, "Mine")
+    assert raws(looked.claimed) == [b"pykiq:taken", raw(2, "Mine")]
+    assert waiting(redis) == [raw(1, "Ruby"), raw(3, "Ruby"), b"pykiq:taken"]
 
 
 def test_a_look_that_may_not_write_loses_nothing(redis: redis_py.Redis) -> None:

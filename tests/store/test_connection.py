@@ -14,6 +14,7 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import aconnect, connect, forget, probe
+from pykiq.version import __version__
 from tests.servers import Server, free_port
 
 
@@ -49,6 +50,20 @@ async def test_sentinels_that_know_no_master_are_told_in_one_line() -> None:
     other = aconnect(config)
     with pytest.raises(redis_py.ConnectionError, match=r"^no Sentinel names a master called `main`"):
         await other.ping()
+    await other.aclose()
+
+
+@pytest.mark.skipif(not hasattr(redis_py, "DriverInfo"), reason="this release of redis-py introduces itself alone")
+async def test_a_connection_says_whose_it_is(redis: redis_py.Redis, redis_url: str) -> None:
+    wanted = (f"redis-py(pykiq_v{__version__})", redis_py.__version__)
+    with connect(Config.of(redis=redis_url)) as client:
+        told = client.client_info()
+        if "lib-name" not in told:
+            pytest.skip("this server is older than 7.2 and does not ask")
+        assert (told["lib-name"], told["lib-ver"]) == wanted
+    other = aconnect(Config.of(redis=redis_url))
+    told = await other.client_info()
+    assert (told["lib-name"], told["lib-ver"]) == wanted
     await other.aclose()
 
 

@@ -118,6 +118,56 @@ def test_the_dead_set_is_trimmed_when_a_poison_pill_arrives(redis: redis_py.Redi
     assert redis.zcard("dead") == 1
 
 
+def crash_twice_with(redis: redis_py.Redis, *jobs: bytes) -> Berth:
+    """Two processes die with all of these in flight; the second one's place, after a sweep."""
+    push(redis, "default", *jobs)
+    for number in (1, 2):
+        place = berth(identity=f"gone:{number}:aaaaaaaaaaaa")
+        dies_with(redis, place, len(jobs))
+        taken = sweep(redis)
+    assert [one.raw for one in taken] == [jobs[0]]
+    return place
+
+
+def test_jobs_that_were_taken_over_before_have_their_turn_one_after_the_other(redis: redis_py.Redis) -> None:
+    """One of them kills its process, and the others would die with it."""
+    gone = crash_twice_with(redis, raw(1), raw(2), raw(3))
+    assert in_flight(redis, gone) == [raw(2), raw(3)]
+    assert waiting(redis) == [raw(1)]
+    assert sweep(redis) == [], "it has not run yet"
+
+    [first] = claim(redis, berth(identity=LIVE), 1)
+    assert sweep(redis) == [], "it runs"
+    settle(redis, berth(identity=LIVE), outcome(first))
+    assert [one.raw for one in sweep(redis)] == [raw(2)]
+
+    dies_with(redis, berth(identity="gone:3:aaaaaaaaaaaa"), 1)
+    taken = sweep(redis) + sweep(redis)
+    assert [(one.raw, one.poison) for one in taken] == [(raw(2), True), (raw(3), False)]
+    assert redis.zcard("dead") == 1
+    assert waiting(redis) == [raw(3)]
+    assert in_flight(redis, gone) == []
+
+
+def test_a_job_that_is_taken_over_for_the_first_time_does_not_wait_for_the_others(redis: redis_py.Redis) -> None:
+    gone = crash_twice_with(redis, raw(1), raw(2))
+    push(redis, "default", raw(3))
+    dies_with(redis, berth(identity="gone:3:aaaaaaaaaaaa"), 2)
+    taken = sweep(redis)
+    assert {(one.raw, one.poison) for one in taken} >= {(raw(1), True), (raw(3), False)}
+    assert [one.raw for one in taken + sweep(redis) if one.raw == raw(2)] == [raw(2)]
+    assert in_flight(redis, gone) == []
+
+
+def test_one_that_takes_long_does_not_keep_the_others_waiting_for_ever(redis: redis_py.Redis) -> None:
+    crash_twice_with(redis, raw(1), raw(2))
+    claim(redis, berth(identity=LIVE), 1)
+    assert sweep(redis) == []
+    assert 0 < redis.ttl("pykiq:suspect") <= reclaim.ALONE
+    redis.delete("pykiq:suspect")
+    assert [one.raw for one in sweep(redis)] == [raw(2)]
+
+
 def test_takeovers_that_lie_further_apart_do_not_make_a_poison_pill(redis: redis_py.Redis) -> None:
     """A job that is retried for weeks may be taken over once in a while."""
     counter, now = f"pykiq:takeovers:{1:024x}", time.time()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykiq.wire.ajtimes import DateTime, Time, TimeWithZone, read, read_with_zone, spell, stamp, zone_of
+from pykiq.wire.ajtimes import DateTime, Time, TimeWithZone, read, read_with_zone, spell, zone_of
 
 TEXTS = [
     "2030-01-02T03:04:05.123456789Z",
@@ -59,11 +59,6 @@ def test_times_can_be_pickled() -> None:
     moment = TimeWithZone(2030, 1, 2, tzinfo=ZoneInfo("Europe/Paris"), nanosecond=5)
     again = pickle.loads(pickle.dumps(moment))
     assert (again, again.zone, type(again)) == (moment, "Europe/Paris", TimeWithZone)
-
-
-def test_the_stamps_of_job_data_have_nine_digits_since_rails_7() -> None:
-    assert stamp(1_795_316_456.5, whole=False) == "2026-11-22T03:00:56.500000000Z"
-    assert stamp(1_795_316_456.5, whole=True) == "2026-11-22T03:00:56Z"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykiq.errors import Unreadable
+from pykiq.wire import exactjson
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect
 from pykiq.wire.exactjson import dumps, loads
 from tests import captures
@@ -39,6 +40,22 @@ def test_every_captured_job_comes_back_byte_for_byte(version: str, dialect: Dial
                 changed[capture.name] = raw
     assert read > 350
     assert set(changed) == set(NOT_RUBY_SPELLED)
+
+
+def test_without_orjson_every_captured_job_is_read_and_written_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = {raw for capture in captures.every() for raw in capture.payloads()}
+    with_it = {raw: _there_and_back(raw) for raw in jobs}
+    monkeypatch.setattr(exactjson, "orjson", None)
+    assert {raw: _there_and_back(raw) for raw in jobs} == with_it
+    assert exactjson.dumps_flat([[1, "a"]]) is None, "written one by one"
+
+
+def _there_and_back(raw: bytes) -> object:
+    try:
+        value = loads(raw)
+    except Unreadable:
+        return "unreadable"
+    return repr(value), [dumps(value, dialect) for dialect in DIALECTS.values()]
 
 
 @pytest.mark.parametrize("version", DIALECTS)

@@ -23,6 +23,7 @@ from pykiq.store.connection import connect
 from pykiq.store.scripts import run
 from pykiq.worker.keeper import Keeper
 from pykiq.worker.tether import Tether
+from tests.servers import missing
 from tests.worker.stage import in_flight, push, raw, waiting
 
 
@@ -130,11 +131,12 @@ def test_a_child_of_which_no_handle_can_be_had_is_left_to_its_lease(
     sleeper.wait()
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 @pytest.mark.parametrize("ends", ["by itself", "never"])
 def test_without_a_parent_it_stays_until_the_children_have_ended_and_kills_one_that_does_not(
     redis: redis_py.Redis, charge: Charge, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
+    if not hasattr(os, "pidfd_open"):
+        missing("os.pidfd_open is not here; Linux has it")
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     _, berth = charge.child(sleeper.pid)
     push(redis, raw("Job", 1))

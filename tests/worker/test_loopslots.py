@@ -238,3 +238,11 @@ def test_nothing_of_an_ended_job_is_kept_alive(mode: str) -> None:
         gc.enable()
         thread.close()
     assert (outcome.error_class is None) is (mode == "returns")
+
+
+def test_who_runs_can_be_asked_while_tasks_come_and_go(bench: Callable[..., Bench]) -> None:
+    made = bench(50, soon)
+    made.slots.submit([job(number) for number in range(3000)])
+    while made.outcomes.qsize() < 3000:
+        assert len(made.slots.running()) <= 50
+        assert len(made.slots.tasks()) <= 50

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,28 @@ def get(port: int, path: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+INHERITED: ContextVar[str] = ContextVar("inherited", default="nothing")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_jobs_begin_without_the_context_of_whoever_started_the_worker(
+    redis: redis_py.Redis, running: Callable[..., Running], kind: str
+) -> None:
+    seen: list[str] = []
+
+    async def look() -> None:
+        seen.append(INHERITED.get())
+
+    token = INHERITED.set("a request")
+    try:
+        running(registry(Job=look if kind == "async def" else lambda: seen.append(INHERITED.get())))
+    finally:
+        INHERITED.reset(token)
+    push(redis, raw("Job"))
+    wait_until(lambda: seen)
+    assert seen == ["nothing"]
 
 
 def test_events_fire_in_rubys_order(running: Callable[..., Running]) -> None:

@@ -112,6 +112,11 @@ def test_between_two_looks_redis_has_time_for_others(walker: Walker) -> None:
     assert walker.wait() == pytest.approx(PACE * 0.002)
 
 
+def test_the_more_of_what_a_look_saw_was_ours_the_sooner_comes_the_next(walker: Walker) -> None:
+    walker.look({b"Ruby": 75}, brought=225, room=500, newest=b"a", place=75, took=0.002)
+    assert walker.wait() == pytest.approx(PACE * 0.002 / 4)
+
+
 def test_after_a_whole_walk_only_the_oldest_window_and_what_is_new_are_looked_at(walker: Walker) -> None:
     known(walker)
     assert walker.asks == (b"", 0, 0)

@@ -225,7 +225,7 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
                 Level.WARNING,
                 f"{one.identity} is gone and holds {counted(one.jobs, 'job')} from {one.queue}",
             ),
-            advice="a live pykiq process puts them back within 20 s; look again then"
+            advice="a live pykiq process puts them back within 20 s, those that were taken over before one at a time"
             if python
             else "no pykiq process lives to put them back: start one, with any queues",
         )
