@@ -32,14 +32,17 @@ def test_every_metric_is_documented_with_its_type_and_labels(redis: redis_py.Red
     many = Merged(Board(1), concurrency=1, backlog=Backlog(lambda: redis, ["low"]))
     single, exposed = (
         {
-            family.name + ("_total" if family.type == "counter" else ""): family.type
+            family.name + ("_total" if family.type == "counter" else ""): (
+                family.type,
+                family._labelnames,  # type: ignore[attr-defined]
+            )
             for family in made.registry.collect()
         }
         for made in (one, many)
     )
     assert single.items() <= exposed.items(), "a swarm tells everything that one process tells"
-    rows = re.findall(r"^\| `(pykiq_\w+)` \| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
-    assert dict(rows) == exposed
+    rows = re.findall(r"^\| `(pykiq_\w+)` \| (\w+) \| ([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    assert {name: (kind, tuple(re.findall("`(.+?)`", labels))) for name, kind, labels in rows} == exposed
 
 
 def test_the_keys_of_the_metrics_page_are_documented() -> None:

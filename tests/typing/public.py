@@ -50,17 +50,33 @@ def an_interval_or_a_moment_comes_first() -> None:
     charge.perform_in("60", 42)  # type: ignore[arg-type]
     charge.perform_at(2e9, 42)
     charge.perform_at(None, 42)  # type: ignore[arg-type]
+    charge.perform_at(2e9, "42")  # type: ignore[arg-type]
+
+
+def a_bulk_is_a_list_of_lists() -> None:
+    assert_type(charge.perform_bulk([[1], [2, "x"]]), list[str | None])
+    charge.perform_bulk((n,) for n in range(3))
+    charge.perform_bulk([1, 2])  # type: ignore[list-item]
+    Order.perform_bulk([1, 2])  # type: ignore[list-item]
 
 
 def set_keeps_the_arguments() -> None:
     assert_type(charge.set(queue="low").perform_async(42), str | None)
     charge.set(queue="low").perform_async("42")  # type: ignore[arg-type]
+    charge.set(queue="low").perform_at(2e9, "42")  # type: ignore[arg-type]
+    charge.set(queue="low").set(tags=["a"]).perform_in(60, "42")  # type: ignore[arg-type]
 
 
 async def and_so_do_the_awaitable_verbs() -> None:
     assert_type(await charge.aperform_async(42), str | None)
     await charge.aperform_async("42")  # type: ignore[arg-type]
     await charge.aperform_in(60, "42")  # type: ignore[arg-type]
+    await charge.aperform_at(2e9, "42")  # type: ignore[arg-type]
+    await charge.aperform_inline("42")  # type: ignore[arg-type]
+    await charge.aperform_bulk([1, 2])  # type: ignore[list-item]
+    await charge.set(queue="low").aperform_async("42")  # type: ignore[arg-type]
+    fetch.perform_async(1)  # type: ignore[arg-type]
+    await fetch.aperform_in(60, 1)  # type: ignore[arg-type]
     assert_type(await charge.aperform_bulk([[1], [2]]), list[str | None])
 
 
@@ -84,6 +100,7 @@ def classes_have_the_verbs_too() -> None:
     Order.perform_async()  # type: ignore[call-arg]
     AsyncOrder.perform_in(5, 42)
     AsyncOrder.perform_in(5, "42")  # type: ignore[arg-type]
+    AsyncOrder.perform_at(2e9, "42")  # type: ignore[arg-type]
     AsyncOrder.perform_at(datetime.now(UTC), 42)
     assert_type(Order.set(queue="low").perform_async(42), str | None)
     Order.set(queue="low").perform_async("42")  # type: ignore[arg-type]
@@ -96,6 +113,8 @@ async def and_the_awaitable_ones() -> None:
     assert_type(await Order.aperform_async(42), str | None)
     await Order.aperform_async("42")  # type: ignore[arg-type]
     await AsyncOrder.aperform_in(5, "42")  # type: ignore[arg-type]
+    await AsyncOrder.aperform_at(2e9, "42")  # type: ignore[arg-type]
+    await Order.set(queue="low").aperform_async("42")  # type: ignore[arg-type]
     await AsyncOrder.aperform_inline("42")  # type: ignore[arg-type]
 
 
