@@ -51,7 +51,7 @@ def test_each_failure_doubles_the_wait_up_to_a_limit(redis: redis_py.Redis) -> N
     assert waits[:4] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT, 8 * FIRST_WAIT]
     assert waits[-1] == LONGEST_WAIT
     assert line.ask(lambda client: client.ping())
-    line.recovered()
+    line.look()
     line.ask(away)
     assert line.backoff == FIRST_WAIT
 
@@ -61,8 +61,8 @@ def test_an_outage_is_one_line_and_its_end_another(redis: redis_py.Redis) -> Non
     with capture_logs() as lines:
         for _ in range(REMIND):
             line.ask(away)
-        line.recovered()
-        line.recovered()
+        line.look()
+        line.look()
     assert [one["event"] for one in lines] == ["redis_does_not_answer", "redis_answers_again"]
     with capture_logs() as lines:
         for _ in range(REMIND + 1):
