@@ -20,6 +20,10 @@ import structlog
 from pykiq.errors import Interrupted
 from pykiq.records import Assigned, Outcome
 
+FEW = 3  # jobs: a thread that has just been woken gets to so few before the exchange needs the interpreter's lock again
+GLANCE = 0.0001  # seconds between two looks whether they have been taken
+GLANCES = 10  # looks at most: a machine so busy must not stop the exchange
+
 log = structlog.get_logger("pykiq")
 
 Running = tuple[int, Assigned, float]  # a number for the thread or task, its job, its start (epoch s)
@@ -44,14 +48,30 @@ class ThreadSlots:
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Give jobs to idle threads or to new ones; those beyond `size` wait."""
         self.waiting.extend(batch)
+        left = len(self.waiting)  # jobs for which nobody has been woken
         for _ in batch:
             if self.idle:
-                with suppress(IndexError):  # the last idle thread has found a job by itself
+                try:
                     self.idle.pop().release()
+                except IndexError:
+                    continue  # the last idle thread has found a job by itself
             elif len(self._slots) >= self._size or not self._grow():
                 break
-        if len(batch) < 3:
-            time.sleep(0)  # let go of the interpreter's lock: the thread just woken starts now, not after this turn
+            left -= 1
+        if left < len(self.waiting) < left + FEW:
+            self._give_way(left)
+
+    def _give_way(self, left: int) -> None:
+        """Let go of the interpreter's lock until no more than `left` jobs wait.
+
+        A thread that has been woken up needs a while to get here. If the turn went on meanwhile it would find the lock
+        taken, and taken again each time the turn has let go of it for a system call: one job in twenty started half a
+        millisecond late. `sleep(0)` is not enough: it does not sleep at all in newer Pythons.
+        """
+        for _ in range(GLANCES):
+            time.sleep(GLANCE)
+            if len(self.waiting) <= left:
+                break
 
     def _grow(self) -> bool:
         """Make one more thread. When the system has none left, those there are do the work; with none it raises."""
