@@ -22,7 +22,7 @@ from pykiq.records import Assigned, Outcome
 
 FEW = 3  # jobs: a thread that has just been woken gets to so few before the exchange needs the interpreter's lock again
 GLANCE = 0.0001  # seconds between two looks whether they have been taken
-GLANCES = 10  # looks at most: a machine so busy must not stop the exchange
+PATIENCE = 0.001  # seconds: where threads need longer than that to get going, the exchange has its turn
 
 log = structlog.get_logger("pykiq")
 
@@ -68,10 +68,9 @@ class ThreadSlots:
         taken, and taken again each time the turn has let go of it for a system call: one job in twenty started half a
         millisecond late. `sleep(0)` is not enough: it does not sleep at all in newer Pythons.
         """
-        for _ in range(GLANCES):
+        until = time.monotonic() + PATIENCE
+        while len(self.waiting) > left and time.monotonic() < until:
             time.sleep(GLANCE)
-            if len(self.waiting) <= left:
-                break
 
     def _grow(self) -> bool:
         """Make one more thread. When the system has none left, those there are do the work; with none it raises."""
