@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import os
@@ -226,6 +227,9 @@ def machine() -> Iterator[Bench]:
         lacks = "redis-server" if program is None else "Ruby with Sidekiq"
         raise BenchmarkError(f"no {lacks} is here; `make ruby` installs Redis and Sidekiq on Debian")
     newest = max(found, key=lambda ruby: ruby.major)
+    # What pip does for everybody who installs pykiq, but not for a checkout. A worker that compiles at its start is a
+    # fifth of a megabyte larger.
+    compileall.compile_dir(HERE.parent / "pykiq", quiet=1)
     home = newest.place(HERE / "ruby_side")
     server = Server(program)
     try:

@@ -1,6 +1,8 @@
 """A worker and a client that works with Ruby Sidekiq: the same Redis, queues, retries and dashboards."""
 
-from pykiq import activejob, errors
+import typing
+
+from pykiq import errors
 from pykiq.client.aio import AsyncClient
 from pykiq.client.carrying import carry
 from pykiq.client.configure import configure
@@ -15,6 +17,19 @@ from pykiq.jobs.jobclass import Job
 from pykiq.jobs.lifecycle import death_handler, error_handler, on
 from pykiq.middleware.chain import client_middleware, server_middleware
 from pykiq.version import __version__
+
+if typing.TYPE_CHECKING:
+    from pykiq import activejob
+else:
+
+    def __getattr__(name):
+        """`pykiq.activejob` is loaded when it is used: a megabyte and a half that only Rails' jobs need."""
+        if name == "activejob":
+            from importlib import import_module
+
+            return import_module("pykiq.activejob")
+        raise AttributeError(f"module 'pykiq' has no attribute {name!r}")
+
 
 __all__ = [
     "DISCARD",

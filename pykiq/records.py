@@ -117,6 +117,17 @@ class Fate(StrEnum):
     TAKEN_OVER = "taken_over"  # the in-flight entry was gone: another process has the job, nothing was written
 
 
+class Foreign(NamedTuple):
+    """Jobs without a handler here that a walk through a shared queue has left in place, by class.
+
+    `new` are those of them that no walk of this process had met before.
+    """
+
+    queue: str
+    jobs: Mapping[str, int]
+    new: Mapping[str, int]
+
+
 class Settled(NamedTuple):
     """What Redis holds now."""
 

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 
-from pykiq import Config
-from pykiq.cli.main import FAILED, MISUSED, STOPPED
+import pykiq
+from pykiq import Config, admin, testing
+from pykiq.cli.main import FAILED, MISUSED, STOPPED, UNREAD
 from pykiq.cli.run import run
 from pykiq.config import erb
 from pykiq.config.environment import FILE_VARIABLE, SECTION_VARIABLES, VARIABLES
@@ -83,6 +85,15 @@ def test_every_python_block_runs(redis_url: str) -> None:
     assert ran.returncode == 0, f"{ran.stdout.splitlines()[-1:]}: {ran.stderr}"
 
 
+@pytest.mark.parametrize(
+    "module", [pykiq, pykiq.errors, admin, testing, pykiq.activejob], ids=lambda module: module.__name__
+)
+def test_the_public_names_are_those_of_the_page(module: ModuleType) -> None:
+    documented = [name for row in table("docs/names.md", f"## {module.__name__}") for name in code(row[0])]
+    public = getattr(module, "__all__", [name for name in vars(module) if name[0].isupper()])
+    assert sorted(documented) == sorted(public)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
@@ -127,10 +138,11 @@ def test_the_variables_are_those_that_are_read() -> None:
     assert sorted(documented) == sorted(known)
 
 
-@pytest.mark.parametrize(("page", "heading"), [("docs/running.md", "## Exit codes"), ("README.md", "## Use it")])
-def test_the_exit_codes_are_those_of_the_command(page: str, heading: str) -> None:
-    codes = [int(row[0]) for row in table(page, heading)]
-    assert codes == [STOPPED, FAILED, MISUSED]
+def test_the_exit_codes_are_those_of_the_command() -> None:
+    codes = [int(row[0]) for row in table("docs/running.md", "## Exit codes")]
+    assert codes == [STOPPED, FAILED, MISUSED, UNREAD]
+    of_run = [int(row[0]) for row in table("README.md", "## Use it")]
+    assert of_run == [STOPPED, FAILED, MISUSED]
 
 
 def test_the_signals_are_those_that_are_handled() -> None:

@@ -48,6 +48,21 @@ def test_importing_it_loads_no_worker_and_no_command_line() -> None:
     assert loaded & {"pykiq.worker", "pykiq.cli", "pykiq.observe", "click", "prometheus_client"} == set()
 
 
+def test_it_loads_what_only_active_jobs_need_when_that_is_used() -> None:
+    code = (
+        "import sys, pykiq\n"
+        "assert not {'pykiq.wire.ajarguments', 'pykiq.client.envelope', 'pykiq.jobs.activejob'} & set(sys.modules)\n"
+        "try: pykiq.activejop\n"
+        "except AttributeError as error: assert 'activejop' in str(error)\n"
+        "else: raise AssertionError('there is no such name')\n"
+        "@pykiq.job(active_job=True)\n"
+        "def invoice(): ...\n"
+        "assert {'pykiq.client.envelope', 'pykiq.jobs.activejob'} <= set(sys.modules)\n"
+        "assert pykiq.activejob.Symbol('a') == 'a'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_importing_it_reads_no_setting_from_the_environment() -> None:
     code = (
         "import os, pykiq.client.configure as c\n"

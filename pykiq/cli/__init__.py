@@ -6,6 +6,7 @@ Exit codes, of every subcommand:
     1   could not start or go on: no Redis, one too old, a cluster, a handler module that raises; for actions on jobs
         and for `doctor`: something could not be done, something is wrong
     2   bad configuration or usage: one line on standard error says what was given and what was expected
+    141 nobody reads its standard output any more, as in `pykiq dead | head`
 
     main.py      the command group: subcommands loaded when used, every error one line and one code
     options.py   flags shared by the subcommands, and how they become settings
@@ -16,9 +17,10 @@ Exit codes, of every subcommand:
     queues.py    `queues`, `pause`, `resume`
     fleet.py     `processes`, `busy`, `quiet`, `stop`
     stats.py doctor/   the numbers; what is wrong
-    top.py       `top`; frame.py makes one frame of it, without any I/O
+    top.py       `top`; frame.py makes one frame of it, without any I/O; screen.py is the terminal
     stubs*.py mark.py  declarations for the other language; deploy marks
 
+    words.py     actions and JIDs
     filters.py   which jobs are meant        bulk.py      asking, counting, telling
     showing.py   jobs on the screen, as JSON progress.py  a bar where somebody sees it
     table.py     tables that fit             times.py     moments as people write them

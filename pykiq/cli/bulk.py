@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 import click
 
-from pykiq.admin.changes import Change
+from pykiq.admin import JobRecord
 from pykiq.errors import ConfigError
+
+End = tuple[bool, Exception | None]
+"""What became of one job: whether it was done, and why not; no reason when somebody else had dealt with it."""
 
 
 class Tally(NamedTuple):
@@ -36,16 +39,25 @@ def confirm(question: Callable[[], str | None], *, yes: bool) -> bool:
     return text is not None and click.confirm(text, err=True)
 
 
-def tally(changes: Iterable[Change]) -> Tally:
-    """Carry changes out and count what became of them."""
+def tally(ends: Iterable[End], jobs: Iterator[JobRecord], verb: str) -> Tally:
+    """Carry something out for `jobs` by going through `ends`, and count what became of them.
+
+    When it breaks off in the middle, by Ctrl-C or because Redis is away, it tells how far it came.
+    """
     done, gone, reasons = 0, 0, Counter[str]()
-    for change in changes:
-        if change.done:
-            done += 1
-        elif change.error is None:
-            gone += 1
-        else:
-            reasons[str(change.error) or type(change.error).__name__] += 1
+    try:
+        for is_done, error in ends:
+            if is_done:
+                done += 1
+            elif error is None:
+                gone += 1
+            else:
+                reasons[str(error) or type(error).__name__] += 1
+    except BaseException:
+        if isinstance(jobs, Generator):
+            jobs.close()  # the bar with it
+        click.echo(f"{verb} {done:,} or a few more before this:", err=True)
+        raise
     return Tally(done, gone, reasons.total(), tuple(reasons.most_common(10)))
 
 

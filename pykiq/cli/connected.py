@@ -31,7 +31,7 @@ def connected(config: Config) -> Iterator[redis.Redis]:
             raise ConfigError(f"the Redis URL {config.redis_shown} cannot be used: {error}") from None
         try:
             yield client
-        except (redis.RedisError, OSError) as error:
+        except redis.RedisError as error:  # the client's own: an OSError is of standard output, such as a full disk
             reason = str(error).strip().splitlines()
             raise StoreError(
                 f"Redis at {config.redis_shown}: {reason[0] if reason else type(error).__name__}"

@@ -12,6 +12,7 @@ import click
 
 from pykiq.admin import JobRecord
 from pykiq.cli.times import since as moment_of
+from pykiq.errors import ConfigError
 from pykiq.store.sets import escaped
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -51,8 +52,8 @@ class Filter:
 
     def _is_of_class(self, job: JobRecord) -> bool:
         wanted = (self.klass or "").removeprefix("::")
-        names = {job.display_class, (job.klass or "").removeprefix("::"), str(job["wrapped"] or "")}
-        return any(_like(name, wanted) for name in names)
+        names = (job.display_class, (job.klass or "").removeprefix("::"), str(job["wrapped"] or ""))
+        return any(_like(name, wanted) for name in names if name)
 
     def _failed_so(self, job: JobRecord) -> bool:
         text = f"{job.error_class}: {job.error_message or ''}".lower()
@@ -83,13 +84,23 @@ def filter_options(*, error: bool = True) -> Callable[[Command], Command]:
     return decorate
 
 
+_TEXTS = {"klass": "--class", "of_queue": "--queue", "error": "--error", "match": "--match"}
+
+
 def _like(text: str, pattern: str) -> bool:
     """Whether the text is what the pattern says, in which only `*` is special."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 def chosen(parameters: dict[str, Any]) -> Filter:
-    """The filter of a command's parameters. Raises ConfigError for a `--since` that is no time."""
+    """The filter of a command's parameters.
+
+    Raises ConfigError for a `--since` that is no time, and for an empty text: it is what is left of a shell's variable
+    that is not set, and would mean every job.
+    """
+    for name, flag in _TEXTS.items():
+        if parameters.get(name) == "":
+            raise ConfigError(f'{flag} is ""; expected what the jobs have; leave it out for any')
     since = parameters.get("since")
     return Filter(
         parameters.get("klass"),

@@ -13,7 +13,7 @@ from pykiq.admin import Process, ProcessSet, Work, WorkSet
 from pykiq.cli import showing
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.table import Column, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
@@ -25,7 +25,7 @@ _PROCESSES = (
 )
 _BUSY = (
     *(Column("running", right=True), Column("process", soft=True), Column("queue", soft=True), Column("jid")),
-    *(Column("class", soft=True), Column("args", soft=True)),
+    *(Column("class", soft=True, tail=True), Column("args", soft=True)),
 )
 
 
@@ -90,7 +90,7 @@ def _signal(identities: Sequence[str], everything: bool, parameters: dict[str, A
     failed = 0
     with connected(config) as connection, Client(config, redis=connection) as client:
         known = list(ProcessSet(client))
-        for process in known if everything else [_found(known, identity) for identity in identities]:
+        for process in known if everything else [_found(known, one) for one in filled(identities, "IDENTITY")]:
             try:
                 process.quiet() if verb == "quiet" else process.stop()
                 click.echo(f"{process.identity}: told to {verb}, within 10 s")

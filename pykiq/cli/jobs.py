@@ -15,14 +15,14 @@ from pykiq.admin.changes import Change, once
 from pykiq.cli import showing
 from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.connected import connected
-from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.filters import Command, Filter, chosen, filter_options
+from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
+from pykiq.cli.words import VERBS, found, parted, show_jobs
 from pykiq.client.sync import Client
-from pykiq.config.settings import did_you_mean
-from pykiq.errors import ConfigError, PykiqError
+from pykiq.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +38,26 @@ class Kind:
     empty: str
 
 
-# Each action, and how it is told of: before and after.
-VERBS: Mapping[str, tuple[str, str]] = {
-    "retry": ("push now", "pushed"),
-    "kill": ("kill", "killed"),
-    "delete": ("delete", "deleted"),
-    "reschedule": ("reschedule", "rescheduled"),
-    "clear": ("delete", "deleted"),
-}
-
-
 def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     @click.command(name, context_settings=HELP, help=help_text)
     @click.argument("words", nargs=-1, metavar=f"[{'|'.join(kind.actions)}] [JID]...")
     @filter_options()
     @click.option("--all", "everything", is_flag=True, help="Act on every job of the set.")
-    @click.option("--in", "delay", metavar="SECONDS", help="For reschedule: due that many seconds from now.")
-    @click.option("--at", "moment", metavar="TIME", help="For reschedule: due then; epoch seconds or ISO 8601.")
+    @_times(kind)
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show, or act on, at most so many.")
+    @limit_option("Show, or act on, at most so many.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
     @connection_options
     def command(words: tuple[str, ...], **parameters: Any) -> int:
-        action, jids = (words[0], words[1:]) if words and words[0] in kind.actions else (None, words)
         wanted = chosen(parameters)
+        action, jids = parted(name, kind.actions, words, wanted, parameters)
         config = loaded(parameters).config
         with connected(config) as connection, Client(config, redis=connection) as client:
             jobs = kind.make(client)
             if action is not None:
                 return _act(kind, jobs, action, jids, wanted, parameters)
             if jids:
-                return _show_jobs(kind, jobs, jids, as_json=parameters["as_json"])
+                return show_jobs(jobs, kind.actions, jids, as_json=parameters["as_json"])
             now = time.time()
             showing.show(
                 _filtered(kind, jobs, wanted),
@@ -83,25 +72,27 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
     return command
 
 
+def _times(kind: Kind) -> Callable[[Command], Command]:
+    """The flags of `reschedule`, where there is one."""
+
+    def decorate(command: Command) -> Command:
+        if "reschedule" in kind.actions:
+            for name, parameter, metavar, help_text in (
+                ("--at", "moment", "TIME", "For reschedule: due then; epoch seconds or ISO 8601."),
+                ("--in", "delay", "SECONDS", "For reschedule: due that many seconds from now."),
+            ):
+                command = click.option(name, parameter, metavar=metavar, help=help_text)(command)
+        return command
+
+    return decorate
+
+
 def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]:
     """The entries that are meant, the most interesting first; looked up by Redis when a text is asked for."""
     source: Iterable[SortedEntry] = reversed(jobs) if kind.soonest_first else jobs
     if wanted.match is not None:
         source = jobs.scan(wanted.pattern, 1000)
     return (entry for entry in source if wanted.passes(entry, kind.since))
-
-
-def _show_jobs(kind: Kind, jobs: JobSet, jids: Sequence[str], *, as_json: bool) -> int:
-    missing = 0
-    for jid in jids:
-        entry = jobs.find_job(jid)
-        if entry is None:
-            near = did_you_mean(jid, kind.actions)
-            click.echo(f"pykiq: no job {jid} in {jobs.name}{near}", err=True)
-            missing += 1
-        else:
-            click.echo(showing.line(entry) if as_json else showing.details(entry))
-    return 1 if missing else 0
 
 
 def _act(
@@ -115,18 +106,19 @@ def _act(
         raise ConfigError(f"{action} which jobs? Give JIDs, or filters such as --class, or --all")
     before, after = VERBS[action]
     if jids:
-        entries: Iterable[SortedEntry] = _found(jobs, jids)
+        entries: Iterator[SortedEntry] = iter(found(jobs, jids))
     else:
         size = jobs.size
 
         def meant(label: str) -> Iterator[SortedEntry]:
-            return islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
+            yield from islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
 
         def question() -> str | None:
             count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
             if count == 0:
                 click.echo("nothing matches", err=True)
-            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?" if count else None
+            lost = _too_many(jobs, count) if action == "kill" else ""
+            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?{lost}" if count else None
 
         if not confirm(question, yes=parameters["yes"]):
             return 0
@@ -134,20 +126,20 @@ def _act(
             jobs.clear()
             return report(Tally(done=size), after, as_json=parameters["as_json"])
         entries = meant(before)
-    return report(tally(_changes(jobs, action, entries, at)), after, as_json=parameters["as_json"])
+    ends = ((change.done, change.error) for change in _changes(jobs, action, entries, at))
+    return report(tally(ends, entries, after), after, as_json=parameters["as_json"])
 
 
-def _found(jobs: JobSet, jids: Sequence[str]) -> list[SortedEntry]:
-    """The entries of these JIDs. Raises PykiqError when one is not there."""
-    found = [(jid, jobs.find_job(jid)) for jid in jids]
-    missing = [jid for jid, entry in found if entry is None]
-    if missing:
-        raise PykiqError(f"no job {', '.join(missing)} in {jobs.name}; nothing was changed")
-    return [entry for _, entry in found if entry is not None]
+def _too_many(jobs: JobSet, count: int) -> str:
+    """What a question has to add when the dead set does not hold so many more."""
+    most, there = jobs.access.config.dead_max_jobs, DeadSet(jobs.access.client).size
+    return (
+        f" The dead set keeps {most:,} and has {there:,}: the oldest will be dropped." if count + there > most else ""
+    )
 
 
 def _moment(action: str, parameters: Mapping[str, Any]) -> float:
-    at = when(parameters["delay"], parameters["moment"], time.time())
+    at = when(parameters.get("delay"), parameters.get("moment"), time.time())
     if action != "reschedule":
         if at is not None:
             raise ConfigError(f"--in and --at are for reschedule; {action} happens now")
@@ -175,7 +167,7 @@ def _seconds(job: JobRecord, *names: str) -> float | None:
     return next((moment.timestamp() for moment in moments if moment is not None), None)
 
 
-_WHAT = (Column("jid"), Column("queue", soft=True), Column("class", soft=True), Column("args", soft=True))
+_WHAT = (Column("jid"), Column("queue", soft=True), Column("class", soft=True, tail=True), Column("args", soft=True))
 _ERROR = Column("error", soft=True)
 
 

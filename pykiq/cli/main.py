@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -15,6 +16,7 @@ from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
 from pykiq.version import __version__
 
 STOPPED, FAILED, MISUSED = 0, 1, 2
+UNREAD = 141  # what shells say of a program that SIGPIPE has ended: nobody reads its output any more
 
 COMMANDS: Mapping[str, str] = {
     "run": "pykiq.cli.run:run",
@@ -59,6 +61,17 @@ class _Group(click.Group):
             raise click.UsageError(f"no such command `{args[0]}`{near or '; `pykiq --help` lists them'}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it, until nobody reads what it prints any more, as in `pykiq dead | head`."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # before click sees it, to which it is a failure
+            # What is still in the buffer must not be tried once more, with a traceback, at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD
+        return code
+
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings=HELP)
 @click.version_option(__version__, "-V", "--version", message="pykiq %(version)s")
@@ -74,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (the process's own by default) and return its exit code."""
     try:
         code = pykiq.main(None if arguments is None else list(arguments), prog_name="pykiq", standalone_mode=False)
+    except OSError as error:  # standard output's, such as a full disk
+        return _refuse(str(error), FAILED)
     except click.UsageError as error:
         return _refuse(_usage(error), MISUSED)
     except click.ClickException as error:

@@ -28,6 +28,10 @@ def mark(label: str | None, **parameters: Any) -> None:
     label = (last_commit() if label is None else label).strip()
     if not label:
         raise ConfigError("LABEL is empty; expected a few words, such as a release's name")
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("LABEL is not UTF-8; expected a few words, such as a release's name") from None
     config, now = loaded(parameters).config, time.time()
     with connected(config) as client:
         is_new = marks.mark(client, label, now)

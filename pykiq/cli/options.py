@@ -6,7 +6,7 @@ that a flag, a variable and a file are refused in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +14,8 @@ import click
 from pykiq.config.capsule import queue_rule
 from pykiq.config.environment import Given
 from pykiq.config.load import Loaded, load
-from pykiq.config.settings import checked
+from pykiq.config.settings import checked, whole
+from pykiq.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +29,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "timeout": ("timeout", "--timeout"),
     "tag": ("tag", "--tag"),
     "wire": ("wire", "--wire"),
+    "rails": ("rails", "--rails"),
     "foreign": ("foreign", "--foreign"),
     "processes": ("processes", "--processes"),
     "max_rss": ("max_rss", "--max-rss"),
@@ -47,6 +49,22 @@ def connection_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def limit_option(help_text: str) -> Callable[[Command], Command]:
+    """`--limit N`."""
+
+    def whole_number(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+        return None if text is None else checked(whole(1), text, "--limit")
+
+    return click.option("--limit", metavar="N", callback=whole_number, help=help_text)
+
+
+def filled(names: Sequence[str], what: str) -> Sequence[str]:
+    """The names, none of which is empty. Raises ConfigError: an empty one is a shell's variable that is not set."""
+    if "" in names:
+        raise ConfigError(f'{what} is ""; expected a name')
+    return names
 
 
 def loaded(parameters: dict[str, Any]) -> Loaded:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import click
 
+FRAMES = 200  # the bar is drawn that often at most, when it is known how long it will be
+
 Item = TypeVar("Item")
 
 
@@ -16,5 +18,8 @@ def progress(items: Iterable[Item], length: int | None, label: str) -> Iterator[
     if not sys.stderr.isatty():
         yield from items
         return
-    with click.progressbar(items, length=length, label=label, file=sys.stderr, show_pos=True) as bar:
+    steps = max(1, (length or 0) // FRAMES)  # each item drawn, a terminal takes longer than Redis
+    with click.progressbar(
+        items, length=length, label=label, file=sys.stderr, show_pos=True, update_min_steps=steps
+    ) as bar:
         yield from bar

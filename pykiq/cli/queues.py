@@ -12,12 +12,13 @@ import click
 
 from pykiq.admin import JobRecord, ProcessSet, Queue, Stats
 from pykiq.cli import showing
-from pykiq.cli.bulk import Tally, confirm, report
+from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
-from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column, counted, span, table, terminal_width
+from pykiq.cli.words import found, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
@@ -27,7 +28,12 @@ from pykiq.store.stats import QueueStats
 ACTIONS = ("delete", "clear")
 BATCH = 100  # jobs deleted in one round trip
 _COLUMNS = (Column("queue", soft=True), Column("size", right=True), Column("latency", right=True), Column(""))
-_JOB_COLUMNS = (Column("waiting", right=True), Column("jid"), Column("class", soft=True), Column("args", soft=True))
+_JOB_COLUMNS = (
+    Column("waiting", right=True),
+    Column("jid"),
+    Column("class", soft=True, tail=True),
+    Column("args", soft=True),
+)
 
 
 @click.command(context_settings=HELP)
@@ -36,7 +42,7 @@ _JOB_COLUMNS = (Column("waiting", right=True), Column("jid"), Column("class", so
 @filter_options(error=False)
 @click.option("--all", "everything", is_flag=True, help="Delete every job of the queue.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show, or delete, at most so many.")
+@limit_option("Show, or delete, at most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @connection_options
 def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
@@ -49,15 +55,18 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         if name is None:
-            if wanted:
-                raise ConfigError("a filter is about jobs: name a queue, as in `pykiq queues default --class HardJob`")
-            _show_queues(Stats(client).queue_summaries, as_json=as_json)
+            if wanted or parameters["everything"] or parameters["yes"]:
+                raise ConfigError("that is about jobs: name a queue, as in `pykiq queues default --class HardJob`")
+            _show_queues(Stats(client).queue_summaries[: parameters["limit"]], as_json=as_json)
             return 0
         queue = Queue(name, client)
         if not queue.size and name not in store.names(connection):
             near = did_you_mean(name, store.names(connection))
             raise PykiqError(f"there is no queue {name}{near or '; `pykiq queues` lists them'}")
-        if not words:
+        action, jids = parted("a queue", ACTIONS, words, wanted, parameters)
+        if action is not None:
+            return _act(queue, action, jids, wanted, parameters)
+        if not jids:
             jobs = (job for job in queue if wanted.passes(job, _since))
             showing.show(
                 *(jobs, _JOB_COLUMNS, _row),
@@ -66,9 +75,7 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
                 empty="nothing matches" if wanted else "no jobs",
             )
             return 0
-        if words[0] in ACTIONS:
-            return _act(queue, words[0], words[1:], wanted, parameters)
-        return _show_jobs(queue, words, as_json=as_json)
+        return show_jobs(queue, ACTIONS, jids, as_json=as_json)
 
 
 @click.command(context_settings=HELP)
@@ -78,9 +85,11 @@ def pause(names: tuple[str, ...], **parameters: Any) -> None:
     """Let no more jobs be taken from queues; those that run go on."""
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
-        processes = list(ProcessSet(client))
-        for name in names:
+        processes, known = list(ProcessSet(client)), store.names(connection)
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
+            if name not in known and not any(name in one.queues for one in processes):
+                click.echo(f"  nobody pushes to it or serves it yet{did_you_mean(name, known)}", err=True)
             heedless = [
                 one.identity for one in processes if name in one.queues and not (one.version or "").startswith("pykiq")
             ]
@@ -98,7 +107,7 @@ def resume(names: tuple[str, ...], **parameters: Any) -> None:
     """Let jobs be taken from paused queues again."""
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
-        for name in names:
+        for name in filled(names, "QUEUE"):
             click.echo(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
 
 
@@ -122,18 +131,6 @@ def _show_queues(summaries: Sequence[QueueStats], *, as_json: bool) -> None:
         click.echo("no queues", err=True)
 
 
-def _show_jobs(queue: Queue, jids: Sequence[str], *, as_json: bool) -> int:
-    missing = 0
-    for jid in jids:
-        job = queue.find_job(jid)
-        if job is None:
-            click.echo(f"pykiq: no job {jid} in {queue.name}{did_you_mean(jid, ACTIONS)}", err=True)
-            missing += 1
-        else:
-            click.echo(showing.line(job) if as_json else showing.details(job))
-    return 1 if missing else 0
-
-
 def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, parameters: Mapping[str, Any]) -> int:
     everything, limit, as_json = parameters["everything"], parameters["limit"], parameters["as_json"]
     size = queue.size
@@ -147,10 +144,10 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
     if sum((bool(jids), bool(wanted), everything)) != 1:
         raise ConfigError("delete which jobs? Give JIDs, or filters such as --class, or --all")
     if jids:
-        return report(_delete(queue, iter(_found(queue, jids))), "deleted", as_json=as_json)
+        return _delete(queue, iter(found(queue, jids)), as_json=as_json)
 
     def meant(label: str) -> Iterator[JobRecord]:
-        return islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
+        yield from islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
 
     def question() -> str | None:
         count = sum(1 for _ in meant("looking"))
@@ -160,25 +157,17 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
 
     if not confirm(question, yes=parameters["yes"]):
         return 0
-    return report(_delete(queue, meant("delete")), "deleted", as_json=as_json)
+    return _delete(queue, meant("delete"), as_json=as_json)
 
 
-def _found(queue: Queue, jids: Sequence[str]) -> list[JobRecord]:
-    """The jobs of these JIDs. Raises PykiqError when one is not there."""
-    found = [(jid, queue.find_job(jid)) for jid in jids]
-    missing = [jid for jid, job in found if job is None]
-    if missing:
-        raise PykiqError(f"no job {', '.join(missing)} in {queue.name}; nothing was changed")
-    return [job for _, job in found if job is not None]
+def _delete(queue: Queue, jobs: Iterator[JobRecord], *, as_json: bool) -> int:
+    return report(tally(_deleted(queue, jobs), jobs, "deleted"), "deleted", as_json=as_json)
 
 
-def _delete(queue: Queue, jobs: Iterator[JobRecord]) -> Tally:
-    done = gone = 0
+def _deleted(queue: Queue, jobs: Iterator[JobRecord]) -> Iterator[End]:
     while batch := list(islice(jobs, BATCH)):
-        removed = queue.delete_jobs(batch)
-        done += sum(removed)
-        gone += len(batch) - sum(removed)
-    return Tally(done, gone)
+        for removed in queue.delete_jobs(batch):
+            yield removed, None
 
 
 def _since(job: JobRecord) -> float | None:

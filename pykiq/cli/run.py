@@ -25,7 +25,6 @@ from pykiq.observe.systemd import Systemd
 from pykiq.store.server import examine
 from pykiq.worker import signals
 from pykiq.worker.process import Process
-from pykiq.worker.swarm import Swarm
 
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
 
@@ -43,6 +42,7 @@ FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with
 @click.option("--max-rss", metavar="MB", help="Replace a child with more memory than this after its current jobs.")
 @click.option("--foreign", metavar="leave|retry|dead", help="Jobs without a handler here; leave by default.")
 @click.option("--wire", metavar="auto|8|7|6", help="Whose dialect is written; auto by default.")
+@click.option("--rails", metavar="auto|7.2|6.1", help="Whose ActiveJobs are pushed; auto by default.")
 @click.option("--metrics-port", metavar="PORT", help="Serve /metrics, /live and /ready there.")
 @click.option(
     "--metrics-max-classes", metavar="N", help="Classes and queues with a label of their own; 200 by default."
@@ -68,7 +68,11 @@ def serve(settings: Loaded) -> int:
         startup.announce_waiting(client, config, queues)
     swarming = config.processes is not None or config.max_rss is not None
     systemd = Systemd(os.environ)
-    return _leave(Swarm(config, systemd=systemd).run() if swarming else Process(config, systemd=systemd).run())
+    if not swarming:
+        return _leave(Process(config, systemd=systemd).run())
+    from pykiq.worker.swarm import Swarm
+
+    return _leave(Swarm(config, systemd=systemd).run())
 
 
 def _leave(code: int) -> int:

@@ -63,7 +63,8 @@ def args(job: JobRecord) -> str:
 
 
 def error(job: JobRecord) -> str:
-    return f"{job.error_class}: {job.error_message}" if job.error_class else ""
+    """Class and message; of `app.billing.errors.CardError` what one looks for, its last part."""
+    return f"{job.error_class.rpartition('.')[2]}: {job.error_message}" if job.error_class else ""
 
 
 def ago(seconds: float | None, now: float) -> str:

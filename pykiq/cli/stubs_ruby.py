@@ -64,13 +64,14 @@ end
 _ACTIVE_JOB = """
 # {comment}
 class {name} < ActiveJob::Base
-  queue_as {queue}
-
+{declared}
   def perform(*)
     raise NotImplementedError, "{name} runs in Python"
   end
-end
+end unless defined?({name}) # one that Rails has itself stays as it is
 """
+
+_MODULE = "module {0}; end unless defined?({0})\n"
 
 _IDENTIFIER = re.compile(r"[a-z_][A-Za-z0-9_]*")
 
@@ -85,8 +86,14 @@ def ruby_file(handlers: Sequence[Handler], route_to: str, out: Path | None) -> s
         queue=literal(route_to),
         classes="\n".join(f"    {literal(name)}," for name in names),
     )
-    spaces = [f"module {space}; end unless defined?({space})\n" for space in namespaces(names)]
-    return "".join([top, "\n" if spaces else "", *spaces, *map(_stub, handlers)])
+    inside = [space for space in namespaces(names) if any(space.startswith(f"{name}::") for name in names)]
+    spaces = [_MODULE.format(space) for space in namespaces(names) if space not in inside]
+    stubs: list[str] = []
+    for handler, name in zip(handlers, names, strict=True):
+        around = [space for space in inside if name.startswith(f"{space}::")]  # inside of a class that stands by now
+        inside = [space for space in inside if space not in around]
+        stubs += ["\n" if around else "", *map(_MODULE.format, around), _stub(handler)]
+    return "".join([top, "\n" if spaces else "", *spaces, *stubs])
 
 
 def module_name(out: Path | None) -> str:
@@ -126,12 +133,29 @@ def literal(value: Any) -> str:
 
 def _stub(handler: Handler) -> str:
     place = getattr(handler.target, "__module__", None)
-    comment = f"{handler.title}, in {place}" if place else handler.title
+    comment = " ".join((f"{handler.title}, in {place}" if place else handler.title).split())
+    name = handler.name.removeprefix("::")
     if handler.active_job is not None:
-        queue = literal(handler.options["queue"])
-        return _ACTIVE_JOB.format(comment=" ".join(comment.split()), name=handler.name.removeprefix("::"), queue=queue)
-    options = ", ".join(f"{_key(name)}: {literal(value)}" for name, value in handler.options.items())
-    return _CLASS.format(comment=" ".join(comment.split()), name=handler.name.removeprefix("::"), options=options)
+        return _ACTIVE_JOB.format(comment=comment, name=name, declared=_declared(handler))
+    return _CLASS.format(comment=comment, name=name, options=_options(handler.options))
+
+
+def _declared(handler: Handler) -> str:
+    """What an ActiveJob class says of itself. Sidekiq's options are there when its Rails part is loaded."""
+    options = dict(handler.options)
+    lines = [f"queue_as {literal(options.pop('queue'))}"]
+    if handler.active_job is not None and handler.active_job.queue_as is not None:
+        lines.insert(0, "# In Python a function of the arguments decides the queue.")
+    if options.get("priority") is not None:
+        lines.append(f"queue_with_priority {options['priority']}")
+    more = {key: value for key, value in options.items() if key != "priority" and (key, value) != ("retry", True)}
+    if more:
+        lines.append(f"sidekiq_options({_options(more)}) if respond_to?(:sidekiq_options)")
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_key(name)}: {literal(value)}" for name, value in options.items())
 
 
 def _key(name: str) -> str:

@@ -19,6 +19,7 @@ _OPENS = re.compile(
 )
 _INCLUDES = re.compile(r"include\s+(?:::)?Sidekiq::(?:Job|Worker)\b")
 _QUEUE_AS = re.compile(r"queue_as\s*\(?\s*(?::(?P<symbol>\w+)|(?P<quote>[\"'])(?P<text>[^\"']+)(?P=quote))")
+_PRIORITY = re.compile(r"queue_with_priority\s*\(?\s*(-?\d+)\s*\)?")
 _PERFORM = re.compile(r"def\s+perform\b(?P<rest>.*)")
 _ACTIVE_JOB = ("ApplicationJob", "ActiveJob::Base", "::ActiveJob::Base")
 
@@ -106,10 +107,14 @@ def _read(line: str, number: int, job: RubyJob) -> None:
     if _INCLUDES.match(line):
         job.is_job = True
     elif line.startswith("sidekiq_options"):
-        try:
-            job.options |= options_of(line.removeprefix("sidekiq_options"))
-        except NotRead:
-            job.left_out.append(f"line {number}: {line}")
+        given = line.removeprefix("sidekiq_options").strip()
+        for option in _split(_bracketed(given) if given.startswith("(") else given):
+            try:
+                job.options |= options_of(option)
+            except NotRead:
+                job.left_out.append(f"line {number}: sidekiq_options {option}")
+    elif prioritised := _PRIORITY.fullmatch(line):
+        job.options["priority"] = int(prioritised[1])
     elif line.startswith("queue_as"):
         named = _QUEUE_AS.match(line)
         if named:

@@ -17,11 +17,15 @@ GAP = "  "
 
 
 class Column(NamedTuple):
-    """One column. Numbers stand `right`; a `soft` one is cut when the terminal is too narrow, the longest first."""
+    """One column. Numbers stand `right`; a `soft` one is cut when the terminal is too narrow, the longest first.
+
+    What is cut loses its end, with `tail` its beginning: `…::ChargeJob` says more than `Billing::In…`.
+    """
 
     name: str
     right: bool = False
     soft: bool = False
+    tail: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
@@ -32,9 +36,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
         widths = _fitted(columns, widths, width - len(GAP) * (len(columns) - 1))
     lines = [[column.name for column in columns], *cells]
     return "\n".join(
-        GAP.join(
-            _cell(text, size, right=column.right) for text, size, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
+        GAP.join(_cell(text, size, column) for text, size, column in zip(line, widths, columns, strict=True)).rstrip()
         for line in lines
     )
 
@@ -97,10 +99,10 @@ def _wide(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _cell(text: str, size: int, *, right: bool) -> str:
-    text = cut(text, size)
+def _cell(text: str, size: int, column: Column) -> str:
+    text = cut(text[::-1], size)[::-1] if column.tail else cut(text, size)
     padding = " " * (size - wide(text))
-    return padding + text if right else text + padding
+    return padding + text if column.right else text + padding
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -10,6 +10,7 @@ from pykiq.config.settings import shown
 from pykiq.errors import ConfigError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+OLDEST = 1e9  # epoch seconds, of 2001: a smaller number is one that lacks its unit, such as `--since 15`
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
@@ -47,7 +48,7 @@ def since(text: str, now: float) -> float:
 
 def _moment(text: str) -> float | None:
     epoch = _number(text)
-    if epoch is not None:
+    if epoch is not None and epoch >= OLDEST:
         return epoch
     try:
         parsed = datetime.fromisoformat(text)

@@ -17,7 +17,7 @@ from pykiq.errors import ConfigError, PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, client_middleware
 from pykiq.store.fleet import Fleet
 from pykiq.store.push import PushBatch
-from pykiq.wire.dialect import SEVEN, Dialect, for_payload
+from pykiq.wire.dialect import SEVEN, Dialect, beside_rails, for_payload
 
 FLEET_SECONDS = 60.0
 """How long a client believes what it read about the Ruby processes beside it."""
@@ -71,7 +71,7 @@ class BaseClient:
                 f"the job is {item!r:.80}; expected a mapping such as {{'class': 'HardJob', 'args': [1]}}"
             )
         fleet = self._fleet.dialect if self.config.wire == "auto" else SEVEN
-        return for_payload(item, fleet, self.config.wire)
+        return beside_rails(for_payload(item, fleet, self.config.wire), self.config.rails)
 
     def _one(self, item: Mapping[str, Any]) -> tuple[str | None, list[PushBatch]]:
         """The jid and what to send; None and nothing when a middleware stopped the job."""

@@ -25,9 +25,9 @@ Where Ruby's own rule is dangerous we differ, and write what every Ruby version 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pykiq.client import carrying, envelope
+from pykiq.client import carrying
 from pykiq.client.naming import refusal
 from pykiq.client.times import number
 from pykiq.errors import PayloadError
@@ -37,6 +37,9 @@ from pykiq.store.push import PushBatch
 from pykiq.wire import exactjson
 from pykiq.wire.arguments import check_arguments
 from pykiq.wire.dialect import Dialect
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 DEFAULTS: Mapping[str, Any] = {"retry": True, "queue": "default"}
 """The options of a job whose class is given as a string (WIRE.md §4.1, capture string_class_push_known)."""
@@ -72,10 +75,15 @@ def normalize(
     """
     if "args" not in item:
         raise PayloadError(f"the job has no `args`, only {_listed(item)}; pass a list, [] for no arguments")
-    sealed = envelope.of(item)
+    sealed = envelope_of(item)
     if sealed is not None:
         item = sealed.job(item, now=now, dialect=dialect)
     return finish(template(item, now=now, dialect=dialect, jid=jid, defaults=defaults), chain=chain, strict=strict)
+
+
+def envelope_of(item: Mapping[str, Any]) -> Envelope | None:
+    """The envelope for `item`; None when its class is only named, or is no ActiveJob."""
+    return getattr(item.get("class"), "job_envelope", None)
 
 
 def template(

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain as joined
 from itertools import islice, repeat
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pykiq.client import envelope
-from pykiq.client.build import finish, plan, template
+from pykiq.client.build import envelope_of, finish, plan, template
 from pykiq.client.stencil import Stencil
 from pykiq.client.times import number
 from pykiq.errors import PayloadError
@@ -20,6 +19,9 @@ from pykiq.store.push import PushBatch
 from pykiq.wire import exactjson
 from pykiq.wire.arguments import check_arguments
 from pykiq.wire.dialect import Dialect
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 SLICE = 1000
 SCHEDULED_SLICE_OF_8 = 100  # 8.1 writes scheduled jobs 100 at a time (WIRE.md §4.4)
@@ -76,7 +78,7 @@ def slices(
         del given["jid"]  # even a single job gets a fresh one: capture bulk_jid_one
     if not first:
         return
-    sealed = envelope.of(item)
+    sealed = envelope_of(item)
     shared = given if sealed is None else sealed.bulk(given, dialect=dialect)
     one_queue = sealed is None or sealed.queue_as is None
     common = template(shared | {"args": []}, now=now, dialect=dialect, jid=lambda: "")
@@ -99,9 +101,7 @@ def slices(
         done += len(part.lists)
 
 
-def _sealed(
-    part: _Part, done: int, sealed: envelope.Envelope, given: Mapping[str, Any], now: float, dialect: Dialect
-) -> _Part:
+def _sealed(part: _Part, done: int, sealed: Envelope, given: Mapping[str, Any], now: float, dialect: Dialect) -> _Part:
     """The part with ActiveJob's envelope around each list of arguments."""
     written: list[Sequence[Any]] = []
     for args, at in zip(part.lists, part.moments, strict=True):

@@ -21,6 +21,10 @@ class Envelope(NamedTuple):
 
     queue_as: Callable[..., object] | None = None
 
+    def arguments(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The arguments of one call as `args` of an item: the keywords, if there are any, come last."""
+        return (*args, Keywords(**keywords)) if keywords else args
+
     def job(self, item: Mapping[str, Any], *, now: float, dialect: Dialect) -> dict[str, Any]:
         """`item`, whose `args` are as the caller gave them, as Rails' adapter pushes it. Raises PayloadError."""
         at = item.get("at")
@@ -55,12 +59,6 @@ class Envelope(NamedTuple):
             timezone=timezone,
             dialect=dialect,
         )
-
-
-def of(item: Mapping[str, Any]) -> Envelope | None:
-    """The envelope for `item`; None when its class is only named, or is no ActiveJob."""
-    envelope = getattr(item.get("class"), "job_envelope", None)
-    return envelope if isinstance(envelope, Envelope) else None
 
 
 def _options(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ VARIABLES: Mapping[str, str] = {
     "PYKIQ_TAG": "tag",
     "PYKIQ_LABELS": "labels",
     "PYKIQ_WIRE": "wire",
+    "PYKIQ_RAILS": "rails",
     "PYKIQ_FOREIGN": "foreign",
     "PYKIQ_STRICT_ARGS": "strict_args",
     "PYKIQ_MAX_RETRIES": "max_retries",

@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pykiq.config import sidekiq_yml
 from pykiq.config.capsule import DEFAULT_CAPSULE, Capsule
 from pykiq.config.environment import Given, read_environment
 from pykiq.config.model import RULES, Config
-from pykiq.config.settings import checked
+from pykiq.config.settings import checked, did_you_mean, shown
+from pykiq.errors import ConfigError
+
+DEFAULT_FILES = ("config/sidekiq.yml", "config/sidekiq.yml.erb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,25 @@ def load(
     environment = read_environment(variables)
     section = flags.get("environment") or environment.section
     name = checked(RULES["environment"], section.value, section.source) if section else "development"
-    path = sidekiq_yml.find(file or environment.file, directory or Path())
+    path = _find(file or environment.file, directory or Path())
     shown_as = str(path) if path is None or directory is None else _below(path, directory)
-    contents = (
-        sidekiq_yml.read(path, name, environment.variables, shown_as=shown_as)
-        if path is not None
-        else sidekiq_yml.File({}, {})
-    )
+    written: dict[str, Given] = {}
+    extra: Mapping[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    if path is not None:
+        from pykiq.config import sidekiq_yml  # YAML and ERB are a megabyte, and many have no such file
+
+        contents = sidekiq_yml.read(path, name, environment.variables, shown_as=shown_as)
+        written, extra, notes = dict(contents.settings), contents.extra, contents.notes
     # RAILS_MAX_THREADS is Ruby's exception: a variable that yields to the file.
-    given: dict[str, Given] = {**environment.fallbacks, **contents.settings, **environment.settings, **flags}
+    given: dict[str, Given] = {**environment.fallbacks, **written, **environment.settings, **flags}
     settings: dict[str, Any] = {
         setting: value.value if setting == "capsules" else checked(RULES[setting], value.value, value.source)
         for setting, value in given.items()
     }
     settings["environment"] = name
-    config = Config.of(**settings, extra=contents.extra)
-    return Loaded(config, given, None if path is None else shown_as, contents.notes)
+    config = Config.of(**settings, extra=extra)
+    return Loaded(config, given, None if path is None else shown_as, notes)
 
 
 def with_code(loaded: Loaded, code: Config) -> Loaded:
@@ -81,6 +86,28 @@ def _capsules(loaded: Loaded, code: Config) -> tuple[Capsule, ...]:
     ours = {capsule.name: capsule for capsule in loaded.config.capsules}[DEFAULT_CAPSULE]
     given = {name: getattr(ours, name) for name in ("concurrency", "queues") if name in loaded.given}
     return tuple(replace(capsule, **given) if capsule.name == DEFAULT_CAPSULE else capsule for capsule in code.capsules)
+
+
+def _find(given: Given | None, directory: Path) -> Path | None:
+    """The file to read: the one that was given, else the default one below `directory`, else none.
+
+    Raises:
+        ConfigError: the file that was given is not there.
+    """
+    if given is None:
+        return next((directory / name for name in DEFAULT_FILES if (directory / name).is_file()), None)
+    path = directory / str(given.value)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ConfigError(
+            f"{given.source} is {shown(given.value)}, a directory; expected a file such as {DEFAULT_FILES[0]}"
+        )
+    here = [child.name for child in path.parent.iterdir() if child.is_file()] if path.parent.is_dir() else []
+    near = did_you_mean(path.name, here)
+    raise ConfigError(
+        f"{given.source} is {shown(given.value)}; no such file{near or '; give the path of a sidekiq.yml'}"
+    )
 
 
 def _below(path: Path, directory: Path) -> str:

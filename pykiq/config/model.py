@@ -91,6 +91,8 @@ class Config:
     """Shown beside the process on the dashboards."""
     wire: str = field(default="auto", metadata=_rule(choice("auto", "8", "7", "6")))
     """Whose dialect is written; auto mirrors the job and the Ruby processes seen."""
+    rails: str = field(default="auto", metadata=_rule(choice("auto", "7.2", "6.1")))
+    """Whose job data ActiveJobs are pushed with; auto is 6.1's beside Sidekiq 6 and 7.2's beside later ones."""
     max_retries: int = field(default=25, metadata=_rule(whole(0)))
     """Attempts after the first, for `retry: true`."""
     dead_max_jobs: int = field(default=10_000, metadata=_rule(whole(1)))

@@ -101,10 +101,10 @@ def seconds(value: object) -> float:
 
 
 def choice(*names: str) -> Rule:
-    """One of `names`. A number is taken by its text, so that `wire: 8` works in YAML."""
+    """One of `names`. A number is taken by its text, so that `wire: 8` and `rails: 6.1` work in YAML."""
 
     def rule(value: object) -> str:
-        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
         if isinstance(text, str) and text.strip().lower() in names:
             return text.strip().lower()
         near = did_you_mean(text, names) if isinstance(text, str) else ""

@@ -15,8 +15,6 @@ from pykiq.config.settings import checked, did_you_mean, shown
 from pykiq.config.yaml_lines import Items, Table
 from pykiq.errors import ConfigError
 
-DEFAULT_FILES = ("config/sidekiq.yml", "config/sidekiq.yml.erb")
-
 # Ruby's top-level keys, and the settings they are. All of pykiq's own go under `pykiq:`, a key Ruby keeps and ignores.
 RUBY_KEYS: Mapping[str, str] = {
     "concurrency": "concurrency",
@@ -45,28 +43,6 @@ class File:
     settings: Mapping[str, Given]
     extra: Mapping[str, Any]
     notes: tuple[str, ...] = ()
-
-
-def find(given: Given | None, directory: Path) -> Path | None:
-    """The file to read: the one that was given, else the default one below `directory`, else none.
-
-    Raises:
-        ConfigError: the file that was given is not there.
-    """
-    if given is None:
-        return next((directory / name for name in DEFAULT_FILES if (directory / name).is_file()), None)
-    path = directory / str(given.value)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise ConfigError(
-            f"{given.source} is {shown(given.value)}, a directory; expected a file such as {DEFAULT_FILES[0]}"
-        )
-    here = [child.name for child in path.parent.iterdir() if child.is_file()] if path.parent.is_dir() else []
-    near = did_you_mean(path.name, here)
-    raise ConfigError(
-        f"{given.source} is {shown(given.value)}; no such file{near or '; give the path of a sidekiq.yml'}"
-    )
 
 
 def read(path: Path, environment: str, variables: Mapping[str, str], *, shown_as: str | None = None) -> File:

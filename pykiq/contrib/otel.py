@@ -22,7 +22,7 @@ from pykiq.errors import ConfigError
 from pykiq.jobs.context import JobContext
 from pykiq.middleware.chain import CallNext, Job, client_middleware, server_middleware
 from pykiq.version import __version__
-from pykiq.wire import carried
+from pykiq.wire import activejob, carried
 from pykiq.wire.dialect import seconds
 
 try:
@@ -133,7 +133,7 @@ class Tracing:
         if not pushed_by.is_valid and (other := carried.trace(job.payload)) is not None:
             pushed_by = _remote(other)
             context = trace.set_span_in_context(NonRecordingSpan(pushed_by), context)
-        if self._propagation == "child" and job.attempt == 0:
+        if self._propagation == "child" and not _is_retry(job):
             return context, []
         links = [Link(pushed_by)] if pushed_by.is_valid else []
         return trace.set_span_in_context(trace.INVALID_SPAN, context), links
@@ -153,6 +153,12 @@ class Tracing:
 
 _REPLACED = frozenset({*carried.W3C, *carried.DATADOG})
 """Context of the running job that its own span takes the place of. Datadog would believe its keys before this one's."""
+
+
+def _is_retry(job: JobContext) -> bool:
+    """Whether it has been tried before: by Sidekiq, or by the `retry_on` of an ActiveJob."""
+    data = activejob.job_data(job.payload) if job.payload.get("class") in activejob.WRAPPERS else None
+    return job.attempt > 0 or (data is not None and activejob.count(data.get("executions")) > 0)
 
 
 def _texts(payload: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pykiq.client.envelope import split
 from pykiq.client.times import Delay, Moment, number
 from pykiq.errors import DeserializationError, Interrupted, PykiqError, RegistrationError, Signal, SignatureMismatch
-from pykiq.jobs.ajrules import RetryOn, Rules
+from pykiq.jobs.ajrules import RetryOn, Rules, plain
 from pykiq.jobs.context import current_job
 from pykiq.jobs.handler import Handler
 from pykiq.middleware.around import arun_server, run_server
@@ -142,11 +142,13 @@ def locator(model: str) -> Callable[[Callable[[GlobalID], Any]], Callable[[Globa
         def person(record: GlobalID) -> Person:
             return Person.objects.get(pk=record.id)
 
-    What it raises becomes a DeserializationError, which `DiscardOn(DeserializationError)` is for.
-    Raises RegistrationError for a model that has one already.
+    What it raises becomes a DeserializationError, which `DiscardOn(DeserializationError)` is for. It is a plain
+    function also for `async def` handlers, on whose event loop it runs: what takes long the handler had better do.
+    Raises RegistrationError for a model that has one already, and for what is no plain function of one argument.
     """
 
     def add(function: Callable[[GlobalID], Any]) -> Callable[[GlobalID], Any]:
+        plain(f"the locator of `{model}`", function, "(record)")
         if _locators.get(model, function) is not function:
             raise RegistrationError(f"records of `{model}` are located by {_locators[model]!r} already")
         _locators[model] = function
@@ -238,7 +240,10 @@ async def _finished(returned: Any) -> None:
 
 
 def _rescued(job: ActiveJob, error: BaseException) -> bool:
-    """Ask the declarations, the last one first, about the error, then about what caused it."""
+    """Ask the declarations, the last one first, about the error, then about what caused it.
+
+    False leaves the error to Sidekiq. A RetryOn that has no attempt left raises the error that it was asked about.
+    """
     seen: list[int] = []
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -247,7 +252,12 @@ def _rescued(job: ActiveJob, error: BaseException) -> bool:
                 if rescue.rescue(job, cause):
                     return True
                 job.run_after_discard(cause)
-                return False
+                if cause is error:
+                    return False
+                try:
+                    raise cause
+                finally:
+                    del cause, error  # its traceback holds this frame
         seen.append(id(cause))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     job.run_after_discard(error)

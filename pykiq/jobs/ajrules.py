@@ -61,7 +61,7 @@ class RetryOn:
         self.jitter = _seconds("jitter", jitter)
         self.queue = queue
         self.priority = priority
-        self.exhausted = None if exhausted is None else _plain("RetryOn's exhausted", exhausted)
+        self.exhausted = None if exhausted is None else plain("RetryOn's exhausted", exhausted)
         if isinstance(counted_as, str):
             raise RegistrationError(f"RetryOn has counted_as={counted_as!r}; expected a list of names")
         self.key = f"[{', '.join(counted_as or map(class_name_of, errors))}]"
@@ -94,7 +94,7 @@ class DiscardOn:
 
     def __init__(self, *errors: type[BaseException], hook: Hook | None = None) -> None:
         self.errors = _errors("DiscardOn", errors)
-        self.hook = None if hook is None else _plain("DiscardOn's hook", hook)
+        self.hook = None if hook is None else plain("DiscardOn's hook", hook)
 
     def rescue(self, job: ActiveJob, error: BaseException) -> bool:
         """Whether that was the end of `error`."""
@@ -114,7 +114,7 @@ class RescueFrom:
 
     def __init__(self, *errors: type[BaseException], handler: Hook) -> None:
         self.errors = _errors("RescueFrom", errors)
-        self.handler = _plain("RescueFrom's handler", handler)
+        self.handler = plain("RescueFrom's handler", handler)
 
     def rescue(self, job: ActiveJob, error: BaseException) -> bool:
         """Whether that was the end of `error`."""
@@ -139,7 +139,10 @@ class Rules(NamedTuple):
 def taken(
     options: Mapping[str, Any], whose: str, inherited: Rules | None = None
 ) -> tuple[Rules | None, dict[str, Any]]:
-    """The rules among `options` (None for a plain job), and the other options. Raises RegistrationError."""
+    """The rules among `options` (None for a plain job), and the other options. Raises RegistrationError.
+
+    A subclass adds to what it inherits, as in Rails, where `ApplicationJob` declares for all; `queue_as` replaces it.
+    """
     given = {name: value for name, value in options.items() if name in Rules._fields}
     rest = {name: value for name, value in options.items() if name not in given and name != "active_job"}
     wanted = options.get("active_job", inherited is not None)
@@ -153,6 +156,9 @@ def taken(
     checks |= {"rescue": _rescues, "queue_as": _queue_as, "after_discard": _plain_hooks}
     checked = {name: checks[name](f"{whose}: {name}", value) for name, value in given.items()}
     rules = Rules() if inherited is None else inherited
+    for name, value in checked.items():
+        if name != "queue_as":
+            checked[name] = (*getattr(rules, name), *value)
     return rules._replace(**checked), rest
 
 
@@ -192,7 +198,7 @@ def _hooks(what: str, given: Any, takes: str = "(job)") -> tuple[Callable[..., A
 
 
 def _plain_hooks(what: str, given: Any) -> tuple[Callable[..., Any], ...]:
-    return tuple(_plain(what, hook) for hook in _hooks(what, given, "(job, error)"))
+    return tuple(plain(what, hook) for hook in _hooks(what, given, "(job, error)"))
 
 
 def _queue_as(what: str, given: Any) -> Any:
@@ -203,7 +209,8 @@ def _queue_as(what: str, given: Any) -> Any:
     return given
 
 
-def _plain(what: str, hook: Callable[..., Any], takes: str = "(job, error)") -> Callable[..., Any]:
+def plain(what: str, hook: Callable[..., Any], takes: str = "(job, error)") -> Callable[..., Any]:
+    """`hook`, if it is a plain function that `takes` these. Raises RegistrationError."""
     if not callable(hook) or inspect.iscoroutinefunction(code_of(hook)):
         raise RegistrationError(f"{what} is {hook!r:.80}; expected a plain function {takes}")
     _check_takes(what, hook, takes)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from pykiq.client.build import DEFAULTS
-from pykiq.client.envelope import Envelope
 from pykiq.client.naming import camel_case, refusal
 from pykiq.errors import RegistrationError
 from pykiq.jobs import ajrules
@@ -17,6 +16,9 @@ from pykiq.jobs.hooks import RetriesExhausted, RetryIn
 from pykiq.jobs.options import checked
 from pykiq.jobs.registry import registry
 from pykiq.jobs.signatures import short_name
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,7 +140,14 @@ def declared_options(
 
 def envelope_of(rules: ajrules.Rules | None) -> Envelope | None:
     """How pushes of a class with these rules are wrapped; None for a plain class."""
-    return None if rules is None else Envelope(rules.queue_as)
+    if rules is None:
+        return None
+    # Imported here: Rails' types of arguments are a megabyte that programs without ActiveJobs need not have. What runs
+    # such jobs is loaded with it, not with the first of them: an upgrade may have changed the files by then.
+    from pykiq.client.envelope import Envelope
+    from pykiq.jobs import activejob  # noqa: F401
+
+    return Envelope(rules.queue_as)
 
 
 def job_name(given: str | None, code_name: str) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from pykiq.client import default
-from pykiq.client.envelope import Envelope
 from pykiq.client.times import Delay, Moment, due
 from pykiq.errors import PayloadError, UnknownClass
 from pykiq.jobs import inline
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.options import checked_for_push
-from pykiq.wire.ajvalues import Keywords
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 P = ParamSpec("P")
 
@@ -165,7 +166,7 @@ class Verbs(Generic[P]):
         if not kwargs:
             return args
         if self.job_envelope is not None:
-            return (*args, Keywords(**kwargs))
+            return self.job_envelope.arguments(args, kwargs)
         if self._handler is None:
             raise PayloadError(
                 f"{self.job_name} was given the keyword {next(iter(kwargs))!r}; jobs have positional arguments only"

@@ -11,7 +11,6 @@ from pykiq.client.base import new_jid
 from pykiq.client.build import normalize
 from pykiq.client.configure import current
 from pykiq.errors import PykiqError
-from pykiq.jobs import activejob
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.middleware.around import arun_server, run_server
@@ -80,7 +79,11 @@ def _arguments(handler: Handler, context: JobContext) -> list[Any]:
 def _runner(handler: Handler, context: JobContext) -> Handler:
     """The handler, or what runs its ActiveJobs when the payload is one."""
     wrapped = payload.class_name(context.payload) in WRAPPERS and handler.name.removeprefix("::") not in WRAPPERS
-    return activejob.active(handler, inline=True) if wrapped else handler
+    if not wrapped:
+        return handler
+    from pykiq.jobs.activejob import active  # as in jobs.declare
+
+    return active(handler, inline=True)
 
 
 def _context(item: Mapping[str, Any]) -> JobContext | None:

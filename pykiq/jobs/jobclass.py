@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pykiq.client.build import DEFAULTS
-from pykiq.client.envelope import Envelope
 from pykiq.client.times import Delay
 from pykiq.jobs import ajrules
 from pykiq.jobs.classverbs import AwaitInline, AwaitPush, AwaitPushLater, Inline, Push, PushLater, Set
@@ -16,6 +15,9 @@ from pykiq.jobs.declare import declared_options, envelope_of, job_name
 from pykiq.jobs.enqueue import Verbs, When
 from pykiq.jobs.handler import for_class
 from pykiq.jobs.registry import registry
+
+if TYPE_CHECKING:
+    from pykiq.client.envelope import Envelope
 
 
 class Job:

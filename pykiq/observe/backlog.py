@@ -1,84 +1,22 @@
-"""What waits in Redis, read when somebody scrapes: queue sizes and latencies, `retry`, `schedule`, `dead`."""
+"""The gauges of what waits in Redis, read when somebody scrapes: queues, `retry`, `schedule`, `dead`."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import redis as redis_py
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from pykiq.errors import Unreadable
-from pykiq.wire import keys
-from pykiq.wire.payload import latency, parse
+from pykiq.observe.reading import Reading, shared
 
-DUE = (keys.RETRY, keys.SCHEDULE)
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One look at Redis. A key that could not be read is absent from the mappings; `up` is False when nothing could."""
-
-    up: bool
-    sizes: dict[str, int] = field(default_factory=dict)
-    latencies: dict[str, float] = field(default_factory=dict)
-    sets: dict[str, int] = field(default_factory=dict)
-    lateness: dict[str, float] = field(default_factory=dict)  # seconds, of `retry` and `schedule`
-    paused: dict[str, bool] = field(default_factory=dict)
-    seconds: float = 0.0  # that the round trip took
-
-
-def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
-    """Read everything in one round trip. Raises redis.RedisError when Redis does not answer."""
-    with redis.pipeline(transaction=False) as pipeline:
-        for queue in queues:
-            pipeline.llen(keys.queue(queue))
-            pipeline.lindex(keys.queue(queue), -1)
-        for key in DUE:
-            pipeline.zrange(key, 0, 0, withscores=True)
-        pipeline.smembers(keys.PAUSED)
-        for key in (keys.RETRY, keys.SCHEDULE, keys.DEAD):
-            pipeline.zcard(key)
-        began = time.perf_counter()
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
-        took = time.perf_counter() - began
-    if all(isinstance(reply, Exception) for reply in replies):
-        return Reading(up=False)  # loading its data, or we may not read
-    sizes, latencies = {}, {}
-    for position, queue in enumerate(queues):
-        size, oldest = replies[2 * position], replies[2 * position + 1]
-        if isinstance(size, int):
-            sizes[queue] = size
-            waited = oldest_latency(oldest, now)
-            if waited is not None:
-                latencies[queue] = waited
-    names = ("retry", "schedule", "dead")
-    sets = {name: n for name, n in zip(names, replies[-3:], strict=True) if isinstance(n, int)}
-    firsts = zip(DUE, replies[-6:-4], strict=True)
-    lateness = {key: max(0.0, now - first[0][1]) if first else 0.0 for key, first in firsts if isinstance(first, list)}
-    members = replies[-4]
-    paused = {queue: queue.encode() in members for queue in queues} if isinstance(members, (set, list)) else {}
-    return Reading(True, sizes, latencies, sets, lateness, paused, took)
-
-
-def oldest_latency(oldest: object, now: float) -> float | None:
-    """How long a queue's next job has waited in seconds: 0 for an empty queue, None when its bytes do not say."""
-    if oldest is None:
-        return 0.0
-    if not isinstance(oldest, bytes):
-        return None
-    try:
-        return latency(parse(oldest), now)
-    except Unreadable:
-        return None
-
-
-class Backlog(Collector):
-    """The collector: at most one reading under way, its result shared for `fresh` seconds.
+class Backlog:
+    """Its metrics: at most one reading under way in this process, which `fresh` seconds of scrapes share.
 
     Redis is asked on a thread of its own and waited for `patience` seconds, so that a scrape ends in time whatever
     hangs (a connection into nowhere, a name that does not resolve): `pykiq_redis_up 0` and no sizes, rather than no
@@ -105,10 +43,10 @@ class Backlog(Collector):
         self._reading = Reading(up=False)
         self._read_at: float | None = None  # monotonic
 
-    def describe(self) -> list[Metric]:
-        return []  # unchecked: registering must not ask Redis
-
     def collect(self) -> Iterator[Metric]:
+        """All of them, from one reading."""
+        from pykiq.observe.exposition import GaugeMetricFamily
+
         reading = self.reading()
         size = GaugeMetricFamily("pykiq_queue_size", "Jobs waiting.", labels=["queue"])
         for queue, jobs in reading.sizes.items():
@@ -165,7 +103,7 @@ class Backlog(Collector):
         try:
             if self._redis is None:
                 self._redis = self._connect()
-            reading = read(self._redis, self._queues, self._clock())
+            reading = shared(self._redis, self._queues, self._clock())
         except Exception:
             reading = Reading(up=False)
         with self._lock:

@@ -9,16 +9,16 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from pykiq.errors import ConfigError
 
-STUCK = 30.0  # seconds without a turn of the loop that moves jobs after which /live says no
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -26,7 +26,8 @@ class Endpoint:
     """The server, on a daemon thread of its own. It is bound when made, and answers from `start` to `stop`.
 
     `alive` says whether the loop that moves jobs still turns, `ready` whether this process takes jobs: both are called
-    on server threads, and one that raises counts as no. `port` 0 takes a free one: read `.port`.
+    on server threads, and one that raises counts as no. `registry` is asked for at each scrape. `port` 0 takes a free
+    one: read `.port`.
     Raises ConfigError when the address cannot be bound.
     """
 
@@ -35,7 +36,7 @@ class Endpoint:
         host: str,
         port: int,
         *,
-        registry: CollectorRegistry,
+        registry: Callable[[], CollectorRegistry],
         alive: Callable[[], bool],
         ready: Callable[[], bool],
     ) -> None:
@@ -80,7 +81,7 @@ class Endpoint:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that never reads its answer must not keep the process from stopping
-    registry: CollectorRegistry
+    registry: Callable[[], CollectorRegistry]
     checks: dict[str, tuple[str, Callable[[], bool]]]
 
     def __init__(self, host: str, port: int) -> None:
@@ -126,8 +127,10 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/metrics":
+            from pykiq.observe.exposition import choose_encoder
+
             encode, kind = choose_encoder(self.headers.get("Accept") or "")
-            return HTTPStatus.OK, kind, encode(self.server.registry)
+            return HTTPStatus.OK, kind, encode(self.server.registry())
         if path in self.server.checks:
             word, check = self.server.checks[path]
             if _holds(check):

@@ -21,6 +21,7 @@ from pykiq.observe.memory import rss_kb
 from pykiq.version import __version__
 from pykiq.wire import keys
 
+STUCK = 30.0  # seconds without a turn of the loop that moves jobs after which a process does not count as alive
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from pykiq.observe import log
-from pykiq.records import Assigned, Fate, Later, Outcome, Settled, Word
+from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Word
 from pykiq.wire.payload import attempt
 
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
@@ -60,20 +60,36 @@ class JobLog:
         wants = self._sink.wants
         lines = [end_line(settled) for settled in batch if wants(log.LEVELS[_LEVELS[settled.fate]])]
         if self._sink.wants(logging.WARNING):
-            lines += [line for settled in batch if settled.outcome.word is _FOREIGN and (line := self._told(settled))]
+            lines += [
+                self._told(settled.outcome.name, settled.outcome.claimed.queue)
+                for settled in batch
+                if settled.outcome.word is _FOREIGN
+                and settled.fate is Fate.HANDED_BACK
+                and self._is_news(settled.outcome.name)
+            ]
         if lines:
             self._sink.lines(lines)
 
-    def _told(self, settled: Settled) -> dict[str, Any] | None:
-        """A class without a handler here: a warning, once per class and minute however many such jobs there are."""
-        name, now = settled.outcome.name, time.monotonic()
-        if settled.fate is not Fate.HANDED_BACK or self._foreign.get(name, 0.0) > now:
-            return None
+    def met(self, batch: Sequence[Foreign]) -> None:
+        """Foreign jobs that wait in a shared queue, as a walk through it has counted them."""
+        if self._sink.wants(logging.WARNING):
+            found = ((foreign.queue, *one) for foreign in batch for one in foreign.jobs.items())
+            lines = [self._told(name, queue, jobs=jobs) for queue, name, jobs in found if self._is_news(name)]
+            if lines:
+                self._sink.lines(lines)
+
+    def _is_news(self, name: str) -> bool:
+        """A class without a handler here is told of once per minute, however many such jobs there are."""
+        now = time.monotonic()
+        if self._foreign.get(name, 0.0) > now:
+            return False
         if len(self._foreign) >= MOST_FOREIGN:
             self._foreign.clear()  # names come from payloads: whoever can push could fill the memory with them
         self._foreign[name] = now + FOREIGN_REST
-        event = "no_handler_here"
-        told = {"event": event, "level": "warning", "class": name, "queue": settled.outcome.claimed.queue}
+        return True
+
+    def _told(self, name: str, queue: str, **more: int) -> dict[str, Any]:
+        told = {"event": "no_handler_here", "level": "warning", "class": name[:NAME_LENGTH], "queue": queue, **more}
         return told | {"next": "left in the queue for a process that has one"}
 
 
@@ -116,6 +132,8 @@ def end_line(settled: Settled) -> dict[str, Any]:
         "elapsed": round(outcome.elapsed, 6),
     }
     if outcome.error_class is not None:
+        if outcome.word is _FOREIGN:
+            line["event"] = "fail"  # as `--foreign retry` or `dead` wants it
         line["error_class"] = outcome.error_class[:NAME_LENGTH]
     if outcome.error_message is not None:
         line["error_message"] = shorten(outcome.error_message)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import orjson
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, Board
 from pykiq.observe.board import Row as Child
-from pykiq.observe.endpoint import STUCK
+from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.tally import Row, Tally
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 
 def pack(rows: Iterable[Row]) -> bytes:
@@ -31,22 +34,27 @@ def unpack(datagram: bytes) -> list[Row]:
     return [Row(name, tuple(labels), total, tuple(counts)) for name, labels, total, counts in orjson.loads(datagram)]
 
 
-class Merged(Collector):
-    """The collector of a swarm. `concurrency` is one child's."""
+class Merged:
+    """The metrics of a swarm. `concurrency` is one child's."""
 
     def __init__(self, board: Board, *, concurrency: int, backlog: Backlog, max_classes: int = 200) -> None:
-        self.registry = CollectorRegistry()
         self.tally = Tally(max_classes)
         self._board = board
         self._concurrency = concurrency
         self._last_turn = time.monotonic()
-        self.registry.register(self)
-        self.registry.register(backlog)
+        self._backlog = backlog
 
-    def describe(self) -> list[Metric]:
-        return []
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """These metrics and the backlog, for who exposes them; asked for at the first scrape, not before."""
+        from pykiq.observe.exposition import registry_of
+
+        return registry_of(self, self._backlog)
 
     def collect(self) -> Iterator[Metric]:
+        """All but the backlog."""
+        from pykiq.observe.exposition import CounterMetricFamily, GaugeMetricFamily
+
         yield from self.tally.collect()
         children = list(self._board.in_state(ALIVE))
         quiet = bool(children) and all(child.report.quiet for child in children)

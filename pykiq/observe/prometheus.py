@@ -5,24 +5,27 @@ Names and labels are promised in docs/metrics.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.memory import rss_kb
 from pykiq.observe.tally import DURATION, FOREIGN, JOBS, WAIT, Tally
-from pykiq.records import Assigned, Settled, Word
+from pykiq.records import Assigned, Foreign, Settled, Word
 from pykiq.wire.payload import latency
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 # A tuple, the usual word first, and `_value_` below: an enum member hashes slower than all the rest here takes.
 _RAN = (Word.DONE, Word.FAILED, Word.SNOOZED, Word.INTERRUPTED)
 
 
-class Metrics(Collector):
-    """An observer that tallies, and the collector of its own registry."""
+class Metrics:
+    """An observer that tallies."""
 
     def __init__(
         self,
@@ -34,15 +37,19 @@ class Metrics(Collector):
         backlog: Backlog | None = None,
         max_classes: int = 200,
     ) -> None:
-        self.registry = CollectorRegistry()
         self.tally = Tally(max_classes)
         self._concurrency = concurrency
         self._busy = busy
         self._in_flight = in_flight
         self._quiet = quiet
-        self.registry.register(self)
-        if backlog is not None:
-            self.registry.register(backlog)
+        self._backlog = backlog
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """These metrics and the backlog, for who exposes them; asked for at the first scrape, not before."""
+        from pykiq.observe.exposition import registry_of
+
+        return registry_of(self, self._backlog)
 
     def started(self, batch: Sequence[Assigned]) -> None:
         """How long each job waited, from `enqueued_at` to the claim; jobs that do not say are left out."""
@@ -74,6 +81,13 @@ class Metrics(Collector):
                 foreign[name] = foreign.get(name, 0) + 1
         self._count(ends, foreign, durations)
 
+    def met(self, batch: Sequence[Foreign]) -> None:
+        """Foreign jobs that were passed over in a shared queue."""
+        counted: Counter[str] = Counter()
+        for foreign in batch:
+            counted.update(foreign.new)
+        self._count({}, counted, {})
+
     def _count(
         self, ends: dict[tuple[str, str, str], int], foreign: dict[str, int], durations: dict[str, list[float]]
     ) -> None:
@@ -89,10 +103,10 @@ class Metrics(Collector):
             for name, seconds in durations.items():
                 histogram(DURATION, (label("class", name),)).observe(seconds)
 
-    def describe(self) -> list[Metric]:
-        return []  # unchecked: nothing is collected, and no callable called, before the first scrape
-
     def collect(self) -> Iterator[Metric]:
+        """All but the backlog."""
+        from pykiq.observe.exposition import GaugeMetricFamily
+
         yield from self.tally.collect()
         yield GaugeMetricFamily("pykiq_up", "1 while the process runs.", value=1)
         yield GaugeMetricFamily("pykiq_quiet", "1 when it takes no new jobs.", value=int(self._quiet()))

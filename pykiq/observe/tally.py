@@ -11,9 +11,10 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import add
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 DURATION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
@@ -33,7 +34,7 @@ class Family(NamedTuple):
 JOBS = Family("pykiq_jobs", "Jobs that ended, by what became of them.", ("class", "queue", "outcome"))
 DURATION = Family("pykiq_job_duration_seconds", "Execution time.", ("class",), DURATION_BUCKETS)
 WAIT = Family("pykiq_job_wait_seconds", "From enqueued to claimed.", ("queue",), WAIT_BUCKETS)
-FOREIGN = Family("pykiq_foreign_jobs", "Jobs claimed that have no handler in this process.", ("class",))
+FOREIGN = Family("pykiq_foreign_jobs", "Jobs met that have no handler in this process.", ("class",))
 TAKEOVERS = Family("pykiq_takeovers", "Jobs taken over from processes that died.", ())
 POISON_PILLS = Family("pykiq_poison_pills", "Of those, jobs that went to the dead set: once too often.", ())
 
@@ -152,6 +153,8 @@ class Tally:
 
     def collect(self) -> Iterator[Metric]:
         """The families as the client library wants them."""
+        from pykiq.observe.exposition import CounterMetricFamily, HistogramMetricFamily
+
         made: list[Metric] = []
         with self.lock:
             for family in FAMILIES.values():

@@ -44,14 +44,11 @@ class Berth:
 
     def renew(self, client: redis.Redis) -> None:
         """Extend the lease, and be findable by whoever would take over."""
-        pipeline = client.pipeline(transaction=True)
-        pipeline.set(self.lease, self.identity, px=self.owner_args[1])
-        pipeline.hset(keys.OWNERS, self.identity, self.owner_args[2])
-        pipeline.execute()
+        run(client, Call(script("lease"), [self.lease, keys.OWNERS], self.owner_args))
 
     def held(self, client: redis.Redis) -> list[Claimed]:
         """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue."""
-        pipeline = client.pipeline(transaction=True)
+        pipeline = client.pipeline(transaction=False)  # a server that is full refuses even reads in a MULTI
         for queue in self.queues:
             pipeline.lrange(self.inflight(queue), 0, -1)
         answers = pipeline.execute()
@@ -63,7 +60,7 @@ class Berth:
 
     def count(self, client: redis.Redis) -> int:
         """How many jobs are in flight in this process's lists as Redis has it."""
-        pipeline = client.pipeline(transaction=True)
+        pipeline = client.pipeline(transaction=False)
         for queue in self.queues:
             pipeline.llen(self.inflight(queue))
         return sum(pipeline.execute())
@@ -112,30 +109,39 @@ def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
 class Look(NamedTuple):
     """Which part of a shared queue a selective claim looks at: `WINDOW` entries behind `behind`, b"" for the old end.
 
-    `from_new_end` says where that entry is sought first, and is nearer when the queue has been looked through before.
+    `place` is where that entry was, counted from the old end; `long_ago`, when it was seen before the last rest.
     """
 
     behind: bytes = b""
-    from_new_end: bool = False
+    place: int = 0
+    long_ago: bool = False
 
 
 class Looked(NamedTuple):
-    """What a look saw: how many entries, whether up to the newest, the newest that was left in place, the claimed."""
+    """What a look saw: how many entries, whether up to the newest, and the newest that was left in place.
+
+    `place` is where the next look begins, counted from the old end. `left` is what was left, by class.
+    """
 
     seen: int
     to_the_end: bool
     newest_left: bytes
+    place: int
+    left: dict[str, int]
     claimed: list[Claimed]
 
 
 def claim_known_call(berth: Berth, queue: str, room: int, look: Look, classes: Iterable[str]) -> Call:
     """Claim up to `room` jobs whose class is in `classes`."""
     pair = [berth.lease, keys.OWNERS, keys.queue(queue), berth.inflight(queue)]
-    where = (look.behind, 1 if look.from_new_end else -1, WINDOW)
+    where = (look.behind, look.place, int(look.long_ago), WINDOW)
     return Call(script("claim_known"), pair, [*berth.owner_args, room, *where, *classes])
 
 
 def read_look(queue: str, answer: Sequence[Any], now: float) -> Looked:
     """What a look brought, oldest first. `now` is in epoch seconds."""
-    seen, end, left, *claimed = answer
-    return Looked(int(seen), bool(end), left, [Claimed(queue, raw, now) for raw in claimed])
+    seen, end, newest, place, told, claimed = answer
+    counts = iter(told)
+    left = {name.decode("utf-8", "replace"): int(number) for name, number in zip(counts, counts, strict=True)}
+    jobs = [Claimed(queue, raw, now) for raw in claimed]
+    return Looked(int(seen), bool(end), newest, int(place), left, jobs)

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.pool import Pool, SentinelPool
+from pykiq.version import __version__
 
 SENTINEL_PORT = 26379
 READ_SIZE = 65_536  # bytes
+
+_TYPED: dict[str, Any] = {"ssl": to_bool, **URL_QUERY_ARGUMENT_PARSERS}
 
 
 def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = None) -> redis.Redis:
@@ -35,11 +42,11 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
     `timeout` (s) bounds an answer; `connecting` (s, or the same) bounds connecting, and what the Sentinels answer.
     """
     connecting = timeout if connecting is None else connecting
-    options: dict[str, Any] = _options(timeout, connecting) | {"retry": Retry(NoBackoff(), 0)}
+    options: dict[str, Any] = _options(config, timeout, connecting) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.Redis.from_pool(Pool.from_url(config.redis, **options))
     nodes, service, rest = _sentinel(config)
-    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+    sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options | {"socket_timeout": connecting}, **rest, **options
     )
     master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis, connection_pool_class=SentinelPool)
@@ -48,11 +55,11 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    options: dict[str, Any] = _options(timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    options: dict[str, Any] = _options(config, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
         return redis.asyncio.Redis.from_url(config.redis, **options)
     nodes, service, rest = _sentinel(config)
-    sentinel: Any = AsyncSentinel(  # type: ignore[no-untyped-call]
+    sentinel: Any = _AsyncSentinels(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
     )
     master: redis.asyncio.Redis = sentinel.master_for(service, redis_class=redis.asyncio.Redis)
@@ -114,6 +121,31 @@ def forget(connection: Any) -> None:
             connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+class _Sentinels(Sentinel):
+    """redis-py's own say, when they know no master, every setting of every Sentinel's connection."""
+
+    def discover_master(self, service_name: str) -> Any:
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError as error:
+            raise MasterNotFoundError(_no_master(service_name, str(error))) from error
+
+
+class _AsyncSentinels(AsyncSentinel):
+    """The same for asyncio."""
+
+    async def discover_master(self, service_name: str) -> Any:
+        try:
+            return await super().discover_master(service_name)
+        except AsyncMasterNotFoundError as error:
+            raise AsyncMasterNotFoundError(_no_master(service_name, str(error))) from error
+
+
+def _no_master(service: str, told: str) -> str:
+    reasons = {piece.rpartition("> - ")[2].rstrip(", ") for piece in told.split("<redis.") if "> - " in piece}
+    return f"no Sentinel names a master called `{service}`" + "".join(f": {why}" for why in sorted(reasons))
+
+
 def _sentinels(client: Any) -> list[Any]:
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return list(manager.sentinels) if manager else []
@@ -131,14 +163,29 @@ def probe(client: redis.Redis, config: Config) -> None:
         ) from error
 
 
-def _options(timeout: float, connecting: float) -> dict[str, Any]:
+def _options(config: Config, timeout: float, connecting: float) -> dict[str, Any]:
+    over_a_network = not config.redis.lower().startswith("unix:")
     return {
         "protocol": 2,
         "socket_timeout": timeout,
         "socket_connect_timeout": connecting,
-        "socket_keepalive": True,
         "decode_responses": False,
+        **({"socket_keepalive": True} if over_a_network else {}),
+        **_introduction(),
     }
+
+
+@cache
+def _introduction() -> dict[str, Any]:
+    """How a connection introduces itself: `lib-name=redis-py(pykiq_v1.2.3)` in Redis' CLIENT LIST.
+
+    Left to itself redis-py looks its version up in the metadata of the installed package, for each connection again:
+    half a megabyte of modules that parse e-mail, and 0.4 ms. Releases before 7.2 know no DriverInfo.
+    """
+    about = getattr(redis, "DriverInfo", None)
+    if about is None:
+        return {}
+    return {"driver_info": about(lib_version=redis.__version__).add_upstream_driver("pykiq", __version__)}
 
 
 def _sentinel(config: Config) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
@@ -159,9 +206,22 @@ def _sentinel(config: Config) -> tuple[list[tuple[str, int]], str, dict[str, Any
     if login:
         user, _, password = login.partition(":")
         rest |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    for name, value in parse_qs(parts.query).items():
-        if name.startswith("sentinel_"):
-            rest["sentinel"][name.removeprefix("sentinel_")] = value[0]
+    own, shared = _parameters(parts.query)
     if parts.scheme.startswith("rediss"):
-        rest["ssl"] = True
-    return nodes, service, rest
+        # Whose certificates are trusted is the same question for both; `sentinel_ssl=false` is for Sentinels without.
+        tls = {name: value for name, value in shared.items() if name.startswith("ssl")}
+        own = {"ssl": True, **tls, **own}
+        shared["ssl"] = True
+    return nodes, service, rest | {"sentinel": own} | shared
+
+
+def _parameters(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those that begin with `sentinel_`, without that, for the Sentinels' connections; the others for the servers'."""
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in parse_qsl(query):
+        of_sentinels = name.startswith("sentinel_")
+        plain = name.removeprefix("sentinel_")
+        parser: Callable[[str], Any] = _TYPED.get(plain, str)
+        (own if of_sentinels else others)[plain] = parser(value)
+    return own, others

@@ -14,6 +14,7 @@ from hashlib import sha1
 from typing import Any
 
 import redis
+import structlog
 
 from pykiq.config import Config
 from pykiq.errors import Unreadable
@@ -21,9 +22,19 @@ from pykiq.store.claim import Berth
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, payload
 
+_DEAD, _STAYS = 2, 3  # answers of the script
+
+STEP = 1000  # keys that one sweep looks at for lists without an owner
+WALK_TTL = 24 * 3600  # seconds
+
+log = structlog.get_logger("pykiq")
+
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3
 POISON_WINDOW = 72 * 3600
+
+
+ALONE = 60  # seconds at most that one suspect keeps the others waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +57,37 @@ def sweep(
     lock = max(1, int(config.sweep_interval * 750))
     if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
         return []
+    list_unlisted(client)
     taken: list[Takeover] = []
     for owner, queues in _without_lease(client, berth.identity):
-        for queue in queues:
-            taken += _take_over(client, owner, queue, config, poison_entry)
-        lists = [keys.inflight(owner, queue) for queue in queues]
-        run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+        try:
+            for queue in queues:
+                taken += _take_over(client, owner, queue, config, poison_entry)
+            lists = [keys.inflight(owner, queue) for queue in queues]
+            run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+        except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
+            log.error("not_taken_over", identity=owner, error=str(error))
     return taken
+
+
+def list_unlisted(client: redis.Redis) -> None:
+    """Look at a few more of all keys for in-flight lists of processes that nobody knows, and list those again.
+
+    A second net: whatever moves a job in flight lists its owner, but for the BLMOVE of a process that was frozen until
+    it was forgotten and is killed just when it wakes; and somebody may delete the hash of owners. One step of a SCAN
+    for each sweep of the fleet costs the same however many keys there are, and in the end sees all of them.
+    """
+    try:
+        begun: Any = client.get(keys.WALK)
+        answer: Any = client.scan(int(begun or 0), match=keys.inflight("*", "*"), count=STEP)
+        cursor, found = answer
+        client.set(keys.WALK, cursor, ex=WALK_TTL)
+        for key in found:
+            owner, queue = keys.owner_and_queue(key.decode("utf-8", "replace")) or ("", "")
+            if owner and client.hsetnx(keys.OWNERS, owner, json.dumps([queue])):
+                log.warning("owner_was_not_listed", identity=owner, queue=queue, next="its jobs are taken over")
+    except (redis.ResponseError, ValueError) as error:  # SCAN may be forbidden: the takeovers go on
+        log.debug("not_looked_for_unlisted", error=str(error))
 
 
 def take_over(
@@ -103,22 +138,55 @@ def _take_over(
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
 ) -> Iterator[Takeover]:
+    """Everything at once, but for suspects: of those the oldest, if none of them is under way.
+
+    Where that is not the one that kills its process, it ends, and the next has its turn with the next sweep. The one
+    that does dies alone.
+    """
     inflight = keys.inflight(owner, queue)
-    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
-    entries: Any = client.lrange(inflight, 0, -1)
-    for raw in entries:
+    suspect: bytes | None = None
+
+    def taken(raw: bytes, suspects: str) -> int:
         now = time.time()
         call = Call(
             script("reclaim"),
             [keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD, keys.takeovers(_mark(raw))],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now)),
+                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now), suspects),
             ],
         )
-        answer = run(client, call)
-        if answer:
-            yield Takeover(owner, queue, raw, poison=answer == 2)
+        return int(run(client, call))
+
+    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
+    entries: Any = client.lrange(inflight, 0, -1)
+    for raw in entries:
+        answer = taken(raw, "stay")
+        if answer == _STAYS:
+            suspect = raw
+        elif answer:
+            yield Takeover(owner, queue, raw, poison=answer == _DEAD)
+    if suspect is not None and not _is_under_way(client) and taken(suspect, "go"):
+        client.hset(keys.SUSPECT, mapping={"queue": queue, "raw": suspect})
+        client.expire(keys.SUSPECT, ALONE)
+        yield Takeover(owner, queue, suspect, poison=False)
+
+
+def _is_under_way(client: redis.Redis) -> bool:
+    """Whether the suspect that had its turn last waits in its queue yet, or is in flight somewhere."""
+    answer: Any = client.hmget(keys.SUSPECT, "queue", "raw")
+    name, raw = answer
+    if raw is None:
+        return False
+    queue = (name or b"").decode("utf-8", "replace")
+    # First the queue: from there it goes in flight, and not the other way round.
+    owners: Any = client.hkeys(keys.OWNERS)
+    places = [keys.queue(queue), *(keys.inflight(owner.decode("utf-8", "replace"), queue) for owner in owners)]
+    with client.pipeline(transaction=False) as pipeline:
+        for place in places:
+            pipeline.lpos(place, raw, rank=-1)  # it was put at the old end
+        found = pipeline.execute(raise_on_error=False)
+    return any(isinstance(place, int) for place in found)
 
 
 def _mark(raw: bytes) -> str:

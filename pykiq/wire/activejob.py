@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from pykiq.wire.ajtimes import stamp
 from pykiq.wire.dialect import Dialect, is_number
 
 WRAPPER = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
@@ -79,9 +79,9 @@ def fresh(
         "exception_executions": {},
         "locale": locale,
         "timezone": timezone,
-        "enqueued_at": stamp(now, whole=dialect.major <= 6),
+        "enqueued_at": stamp(now, whole=dialect.rails == "6.1"),
     }
-    if dialect.major >= 7:
+    if dialect.rails != "6.1":
         data["scheduled_at"] = None if at is None else stamp(at, whole=False)
     return data
 
@@ -115,6 +115,13 @@ def again(
     if not whole:
         retried["scheduled_at"] = None if at is None else stamp(at, whole=False)
     return retried
+
+
+def stamp(seconds: float, *, whole: bool) -> str:
+    """Epoch seconds as `enqueued_at` and `scheduled_at`: nine digits since Rails 7, `whole` seconds before."""
+    nanoseconds = round(seconds * 1_000_000_000)
+    face = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{face}Z" if whole else f"{face}.{nanoseconds % 1_000_000_000:09}Z"
 
 
 def count(value: object) -> int:

@@ -152,7 +152,7 @@ _DECODERS: Mapping[str, Decoder] = {
 
 
 def encode(arguments: Sequence[Any], dialect: Dialect) -> list[Any]:
-    """`arguments` as the Rails beside this dialect's Sidekiq writes them: 6.1 beside 6.4, 7.2 beside the others.
+    """`arguments` as this dialect's Rails writes them.
 
     Raises ArgumentsError with the path of what cannot be written.
     """
@@ -258,4 +258,4 @@ _ENCODERS: Sequence[tuple[type, Callable[[Any, str, Dialect], Any]]] = (
 
 
 def _is_rails_6(dialect: Dialect) -> bool:
-    return dialect.major <= 6
+    return dialect.rails == "6.1"

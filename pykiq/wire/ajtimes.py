@@ -49,7 +49,8 @@ class TimeWithZone(Time):
     """An `ActiveSupport::TimeWithZone`: what `Time.current` and model attributes are.
 
     `zone` is the name in the tz database, such as `Europe/Paris`. Rails 6.1 does not write it: then it is None, and
-    `tzinfo` is only the offset. So it is for a zone that is not known here, but the name is kept.
+    `tzinfo` is only the offset. So it is for a zone that is not known here, and for a moment at which its clocks are
+    set otherwise here than for Ruby, as in years far off; but the name is kept.
     """
 
     zone: str | None
@@ -80,6 +81,8 @@ def read_with_zone(text: object, zone: object) -> TimeWithZone:
         raise ValueError(f"{zone!r:.60} is no name of a time zone such as 'Europe/Paris'")
     there = _zone(zone)
     local = moment if there is None else TimeWithZone.of(moment.astimezone(there))
+    if local.utcoffset() != moment.utcoffset() and moment.tzinfo is not UTC:
+        local = moment  # two tz databases, or Ruby's whole minutes of an offset with seconds: what came goes back
     local.nanosecond, local.zone = moment.nanosecond, zone
     return local
 
@@ -101,13 +104,6 @@ def spell(moment: datetime) -> str:
         minutes = abs(offset) // timedelta(minutes=1)
         zone = f"{'-' if offset < timedelta(0) else '+'}{minutes // 60:02}:{minutes % 60:02}"
     return f"{face}{getattr(moment, 'nanosecond', 0):03}{zone}"
-
-
-def stamp(seconds: float, *, whole: bool) -> str:
-    """Epoch seconds as `enqueued_at` and `scheduled_at`: nine digits since Rails 7, `whole` seconds before."""
-    nanoseconds = round(seconds * 1_000_000_000)
-    face = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{face}Z" if whole else f"{face}.{nanoseconds % 1_000_000_000:09}Z"
 
 
 def zone_of(moment: datetime) -> str | None:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pykiq.errors import DeserializationError
-from pykiq.wire import ajarguments
 
 LOCALE = "locale"
 ATTRIBUTES = "cattr"
@@ -141,7 +140,9 @@ def _decoded(value: Any) -> Any:
     """What Active Job wrote, as its Python counterpart; as it is when that cannot be told."""
     if not isinstance(value, (dict, list)):
         return value
+    from pykiq.wire.ajarguments import decode  # as in jobs.declare: only where there are such values
+
     try:
-        return ajarguments.decode([value])[0]
+        return decode([value])[0]
     except DeserializationError:
         return value

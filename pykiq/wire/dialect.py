@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 _UNCOUNTABLE = 10**300  # integers of this size overflow when they meet a float
@@ -30,6 +30,7 @@ class Dialect:
     work_suffix: str  # the key of running work is `<identity>:<work_suffix>`
     strips_enqueued_at: bool  # a job pushed to `schedule` loses an `enqueued_at` the caller supplied
     truncates_retry_for: bool  # `retry_for` becomes an integer on push, and is refused above 1e9
+    rails: Literal["6.1", "7.2"]  # whose job data an ActiveJob is pushed with: that of the Rails captured beside it
 
     def stamp(self, now: float) -> float | int:
         """Return `now` (epoch seconds) as this dialect writes `created_at` and its kin (WIRE.md §1.3).
@@ -51,6 +52,7 @@ SIX = Dialect(
     work_suffix="workers",
     strips_enqueued_at=False,
     truncates_retry_for=False,
+    rails="6.1",
 )
 SEVEN = Dialect(
     name="7",
@@ -64,6 +66,7 @@ SEVEN = Dialect(
     work_suffix="work",
     strips_enqueued_at=True,
     truncates_retry_for=True,
+    rails="7.2",
 )
 EIGHT = Dialect(
     name="8",
@@ -77,9 +80,15 @@ EIGHT = Dialect(
     work_suffix="work",
     strips_enqueued_at=True,
     truncates_retry_for=True,
+    rails="7.2",
 )
 
 _BY_NAME = {"6": SIX, "7": SEVEN, "8": EIGHT}
+_OTHER_RAILS = {
+    SIX: replace(SIX, rails="7.2"),
+    SEVEN: replace(SEVEN, rails="6.1"),
+    EIGHT: replace(EIGHT, rails="6.1"),
+}
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -123,6 +132,14 @@ def for_fleet(versions: Iterable[str | None]) -> Dialect:
     if lowest is None:
         return SEVEN
     return _BY_NAME[str(min(max(lowest, 6), 8))]
+
+
+def beside_rails(dialect: Dialect, setting: str) -> Dialect:
+    """`dialect` with the job data of another Rails; `auto` leaves it as it is.
+
+    Rails 6.1 and 7.0 read all of 7.2's but Range and BigDecimal; 7.1 and later read both (WIRE.md §15).
+    """
+    return dialect if setting in ("auto", dialect.rails) else _OTHER_RAILS[dialect]
 
 
 def for_payload(payload: Mapping[str, Any], fleet: Dialect, setting: str = "auto") -> Dialect:

@@ -12,7 +12,6 @@ import math
 import re
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any
@@ -25,7 +24,9 @@ from pykiq.wire.floats import FIXED_BELOW, FIXED_FROM, has_common_spelling, spel
 
 MAX_NESTING = 100  # levels, counting the payload object and `args`: captures deep_nesting_*, odd_json_nesting_*
 
-_LONG_INTEGER = 640  # digits: int() and str() may refuse more than this, depending on the interpreter's settings
+_LONG_INTEGER = 640
+"""Digits: int() and str() may refuse more than this, depending on the interpreter's settings. Decimals take any number
+of them; their module is loaded when there is one, as hardly ever there is."""
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 _ALIKE = frozenset({type(None), bool, int, str})
@@ -173,7 +174,11 @@ def _read_float(text: str) -> float:
 
 
 def _read_integer(text: str) -> int:
-    return int(text) if len(text) <= _LONG_INTEGER else int(Decimal(text))
+    if len(text) <= _LONG_INTEGER:
+        return int(text)
+    from decimal import Decimal
+
+    return int(Decimal(text))
 
 
 def _refuse_constant(text: str) -> Any:
@@ -274,6 +279,8 @@ def _integer(value: int) -> str:
     try:
         return int.__repr__(value)
     except ValueError:  # longer than the interpreter cares to print
+        from decimal import Decimal
+
         return str(Decimal(int(value)))
 
 

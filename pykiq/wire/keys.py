@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 QUEUES = "queues"
@@ -20,6 +21,10 @@ STAT_DAY_TTL = 157_680_000  # seconds: five years
 
 OWNERS = "pykiq:owners"  # hash: identity → JSON list of the queues it may have claimed from
 SWEEP = "pykiq:sweep"  # the sweep's lock
+SUSPECT = "pykiq:suspect"  # hash: the job that runs alone of those taken over before, `queue` and `raw`
+WALK = "pykiq:walk"  # how far the sweeps have looked through all keys for in-flight lists that have no owner
+
+_INFLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)
 
 
 def queue(name: str) -> str:
@@ -67,11 +72,27 @@ def inflight(identity: str, queue: str) -> str:
     return f"pykiq:inflight:{identity}:{queue}"
 
 
+def owner_and_queue(key: str) -> tuple[str, str] | None:
+    """The identity and the queue in the name of an in-flight list; None for any other key."""
+    match = _INFLIGHT.fullmatch(key)
+    return None if match is None else (match[1], match[2])
+
+
 def lease(identity: str) -> str:
     """The key whose expiry tells the others that a pykiq process is gone."""
     return f"pykiq:lease:{identity}"
 
 
+def backlog(group: str) -> str:
+    """What waits, as one process has read it for all that serve the same group of queues."""
+    return f"pykiq:backlog:{group}"
+
+
+def backlog_reader(group: str) -> str:
+    """The key that says that one has just read it, or is about to."""
+    return f"pykiq:backlog:{group}:reader"
+
+
 def takeovers(jid: str) -> str:
-    """The counter of how often a job was taken over from a process that died."""
+    """The list of when a job was taken over from a process that died."""
     return f"pykiq:takeovers:{jid}"

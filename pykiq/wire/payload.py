@@ -23,6 +23,22 @@ def parse(raw: bytes) -> dict[str, Any]:
     return value
 
 
+NO_JOB = b"not a job: "
+
+
+def legible(raw: bytes) -> bytes:
+    """Return `raw` as an entry that Ruby can look at: JSON that is no object is preceded by `not a job: `.
+
+    One such entry breaks the page and every walk through the set in all versions (WIRE.md §21); text that is no JSON
+    at all they show.
+    """
+    try:
+        value = loads(raw)
+    except Unreadable:
+        return raw
+    return raw if isinstance(value, dict) else NO_JOB + raw
+
+
 def class_name(payload: Mapping[str, Any]) -> str | None:
     """Return the job's class without a leading `::`, or None when it is missing or not a string."""
     name = payload.get("class")

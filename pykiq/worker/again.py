@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykiq.client.base import new_jid
 from pykiq.client.build import finish
 from pykiq.config import Config
-from pykiq.jobs.activejob import ActiveJob, Verdict
 from pykiq.middleware.chain import client_middleware
 from pykiq.records import Claimed, Later, Outcome
 from pykiq.wire import activejob, keys, payload
 from pykiq.wire.dialect import SEVEN, for_payload
 from pykiq.wire.exactjson import dumps
+
+if TYPE_CHECKING:
+    from pykiq.jobs.activejob import ActiveJob, Verdict
 
 OF_ONE_EXECUTION = frozenset({
     "jid", "created_at", "enqueued_at", "at", "retry_count", "failed_at", "retried_at", "error_class", "error_message",

@@ -22,7 +22,7 @@ import redis
 import structlog
 
 from pykiq.config import Capsule, Config
-from pykiq.records import Assigned, Claimed, Outcome, Settled, Word
+from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell
@@ -67,7 +67,7 @@ class Exchange:
         door_client: Callable[[], redis.Redis],
         executor: Executor,
         loop: LoopThread,
-        report: Callable[[Sequence[Assigned], Sequence[Settled]], None],
+        report: Callable[[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]], None],
     ) -> None:
         self._config = config
         self._berth = berth
@@ -119,6 +119,11 @@ class Exchange:
     def in_doubt(self) -> bool:
         """Whether Redis may yet move a job to this process, for a connection that broke a moment ago."""
         return time.monotonic() < self._doubt_until
+
+    @property
+    def parked(self) -> bool:
+        """Whether no doorbell can bring anything now. Once the loop is quiet, it stays so."""
+        return all(pool.intake.parked() for pool in self._pools.values())
 
     def in_flight(self) -> int:
         """How many jobs are claimed and not settled. May be called from any thread."""
@@ -234,8 +239,8 @@ class Exchange:
             assigned = self._executor.assign(one)
             if isinstance(assigned, Outcome):
                 self._flight.unsettled.append(assigned)
-                if assigned.word is Word.FOREIGN:
-                    pool.intake.selective.found_foreign(one.queue)
+                if assigned.word is Word.FOREIGN and isinstance(assigned.write, PutBack):
+                    pool.intake.selective.found_foreign(one.queue, assigned.name)
                 continue
             self._flight.begin(pool, assigned)
             jobs.append(assigned)
@@ -243,10 +248,12 @@ class Exchange:
             pool.start(jobs)
 
     def _tell(self, settled: list[Settled]) -> None:
-        """Report what has started and what has been settled since the last turn."""
-        started = [assigned for pool in self._pools.values() for assigned in pool.take_started()]
-        if started or settled:
-            self._report(started, settled)
+        """Report what has started, what has been settled and which foreign jobs were met since the last turn."""
+        pools = self._pools.values()
+        started = [assigned for pool in pools for assigned in pool.take_started()]
+        met = [foreign for pool in pools for foreign in pool.intake.selective.take_met()]
+        if started or settled or met:
+            self._report(started, settled, met)
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""
@@ -254,10 +261,11 @@ class Exchange:
             return self._line.backoff
         welcome = not self._quiet and not self._uncertain
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._line.client, open_to_work=welcome and pool.has_free_slot)
+            open_to_work = welcome and pool.has_free_slot
+            pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
         if self._flight.unsettled:
             return 0.0
-        if self._uncertain:
+        if self._uncertain or (self._quiet and not self.parked):
             return PARKING
         if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
@@ -275,7 +283,7 @@ class Exchange:
         """
         for pool in self._pools.values():
             pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
-        if not all(pool.intake.parked() for pool in self._pools.values()):
+        if not self.parked:
             return False
         self._collect(0.0)
         held = self._line.ask(self._berth.held)

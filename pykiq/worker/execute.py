@@ -25,7 +25,6 @@ from pykiq.errors import (
     UnknownClass,
     Unreadable,
 )
-from pykiq.jobs.activejob import active
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.registry import Registry
@@ -93,7 +92,13 @@ class Executor:
         handler = self._registry.get(wanted) if wanted else None
         if handler is None and wanted in WRAPPERS:
             wanted = payload.handler_name(job)
-            handler = self._of_active_job(wanted)
+            try:
+                handler = self._of_active_job(wanted)
+            except (ImportError, OSError) as error:  # no descriptor left, or an upgrade under a running worker
+                kill = not job.get("retry", True)  # else it would be dropped, and it has not failed
+                return self._failing.outcome(
+                    claimed, None, error, name=name, jid=jid, started_at=time.time(), kill=kill
+                )
         if handler is not None:
             return Assigned(claimed, job, handler, name, jid)
         return self._foreign(claimed, name, jid, wanted)
@@ -103,6 +108,8 @@ class Executor:
         if handler is None:
             return None
         if handler not in self._active:
+            from pykiq.jobs.activejob import active  # as in jobs.declare
+
             self._active[handler] = active(handler)
         return self._active[handler]
 
@@ -118,7 +125,8 @@ class Executor:
                 f"--require loads, or leave the class to Ruby (--foreign leave)"
             )
         kill = wanted is not None and self._config.foreign == "dead"
-        return self._failing.outcome(claimed, None, error, name=name, jid=jid, started_at=now, kill=kill)
+        failed = self._failing.outcome(claimed, None, error, name=name, jid=jid, started_at=now, kill=kill)
+        return failed if wanted is None else failed._replace(word=Word.FOREIGN)
 
     def run(self, assigned: Assigned) -> Outcome:
         """Run a `def` handler in this thread."""
@@ -249,7 +257,7 @@ def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
     return Outcome(
         claimed,
         Word.UNREADABLE,
-        Bury(claimed.raw),
+        Bury(payload.legible(claimed.raw)),
         error_class=error_class,
         error_message=message,
         started_at=time.time(),

@@ -130,7 +130,7 @@ class Failing:
             record_failure(job, failure, queue=queue, now=now, dialect=self.dialect(job), default_retry=True)
             return dumps(job, self.dialect(job))
         except Unreadable:
-            return raw
+            return payload.legible(raw)
         except Exception:
             log.error("failure_not_recorded", exc_info=True, next="dead, with its bytes")
             return raw

@@ -5,8 +5,68 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from typing import NoReturn, Protocol
+from weakref import WeakSet
 
+from pykiq.records import Outcome, Word
 from pykiq.worker import signals
+
+
+class Forkable(Protocol):
+    """Slots: whoever runs handlers, which may fork."""
+
+    forked: bool
+
+
+_slots: WeakSet[Forkable] = WeakSet()
+_mask = threading.local()
+
+
+def watch(slots: Forkable) -> None:
+    """Set `slots.forked` in every process that is forked from now on."""
+    _slots.add(slots)
+
+
+def _before() -> None:
+    if _slots:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)
+
+
+def _in_child() -> None:
+    for slots in _slots:
+        slots.forked = True
+    if _slots:
+        signals.forget()  # who terminates such a child wants it to end, and may do so at once
+    _unblock()
+
+
+def _unblock() -> None:
+    before = getattr(_mask, "before", None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _mask.before = None
+
+
+os.register_at_fork(before=_before, after_in_parent=_unblock, after_in_child=_in_child)
+
+
+def leave(outcome: Outcome) -> NoReturn:
+    """End a process that a handler has forked, when that handler is done there too: the job is its parent's.
+
+    It would otherwise live on as a copy of the worker thread, and run what jobs were waiting in the copied memory.
+    """
+    code = int(outcome.word is not Word.DONE)
+    try:
+        message = outcome.error_message or "0"
+        if outcome.error_class == "SystemExit":
+            code = int(message) & 0xFF if message.removeprefix("-").isdecimal() else 1
+        elif code:
+            sys.stderr.write(f"a process forked by {outcome.name}: {outcome.error_class}: {message}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # they may be closed
+        os._exit(code)
 
 
 def fork() -> int:

@@ -13,6 +13,7 @@ import structlog
 
 from pykiq.records import Assigned, Outcome
 from pykiq.wire.failure import describe
+from pykiq.worker import fork
 from pykiq.worker.slots import Running
 
 LAST_STEPS = 1.0  # seconds for what still runs on the loop when it closes
@@ -88,8 +89,10 @@ class LoopSlots:
         self._thread = thread
         self._arun = arun
         self._done = done
+        self.forked = False  # this is a process that a handler has forked
         self._made = 0  # tasks made and not ended
         self._running: dict[asyncio.Task[None], tuple[Assigned, float]] = {}
+        fork.watch(self)
 
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Start jobs on the loop as slots are free."""
@@ -113,7 +116,10 @@ class LoopSlots:
             return
         self._running[task] = (assigned, time.time())
         self.started.append(assigned)
-        self._done(await self._arun(assigned))
+        outcome = await self._arun(assigned)
+        if self.forked:
+            fork.leave(outcome)
+        self._done(outcome)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._made -= 1

@@ -31,6 +31,7 @@ from pykiq.wire.failure import describe
 BATCH = 100  # due jobs looked at in one go
 HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
 BREATH = 1.0  # seconds between two attempts while Redis does not answer
+DOUBT = 0.75  # of a lease's life: how long after Redis was away, or after the start, no lease is taken for expired
 
 log = structlog.get_logger("pykiq")
 
@@ -59,7 +60,8 @@ class Poller:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._wakes_at = 0.0  # epoch seconds: when the next round begins by itself
-        self._sweep_at = 0.0
+        self._sweep_at = 0.0  # monotonic
+        self._doubt_leases()  # Redis may have come back just now
         self._thread = threading.Thread(target=self._run, name="pykiq-poller", daemon=True)
 
     def start(self) -> None:
@@ -103,6 +105,8 @@ class Poller:
         try:
             return work()
         except (redis.RedisError, OSError) as error:
+            if not isinstance(error, redis.ResponseError) or work == self._sweep:
+                self._doubt_leases()  # not for one odd key; a sweep that is refused tells of writes refused to all
             log.warning("poll_failed", error=str(error) or type(error).__name__)
         except BaseException:
             log.error("poll_failed", exc_info=True)
@@ -136,6 +140,14 @@ class Poller:
             refused = [move.queue for move, answer in zip(moves, moved, strict=True) if answer is Moved.REFUSED]
             if refused:
                 log.error("due_jobs_refused", queues=sorted(set(refused)), next=f"again in {due.REST:g} s")
+
+    def _doubt_leases(self) -> None:
+        """Leave the others the time to renew their leases.
+
+        While Redis is away nobody can, and all of them run out: who sweeps first when it is back would take over what
+        runs in processes that live, and all those jobs would run twice.
+        """
+        self._sweep_at = time.monotonic() + self._config.lease_ttl * DOUBT
 
     def _sweep(self) -> None:
         """Take over what dead processes left in flight."""
@@ -185,4 +197,4 @@ def repush(
 
 def _bury(member: bytes, why: str) -> Move:
     log.error("due_job_unusable", reason=why, next="dead, with its bytes")
-    return Move("dead", member, entry=member)
+    return Move("dead", member, entry=payload.legible(member))

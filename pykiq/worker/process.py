@@ -21,6 +21,7 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 import redis
 import structlog
@@ -32,8 +33,7 @@ from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, cl
 from pykiq.observe import heartbeat
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
-from pykiq.observe.endpoint import STUCK, Endpoint
-from pykiq.observe.heartbeat import Beat
+from pykiq.observe.heartbeat import STUCK, Beat
 from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
@@ -49,7 +49,10 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
-from pykiq.worker.reporter import Reporter
+from pykiq.worker.reporter import Observer, Reporter
+
+if TYPE_CHECKING:
+    from pykiq.observe.endpoint import Endpoint
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
@@ -106,7 +109,9 @@ class Process:
             poison_entry=failing.poison_entry,
             tally=self.metrics.tally,
         )
-        self._reporter = Reporter([self._poller, self._counters, self._history, self.metrics, JobLog()], hooks)
+        joblog = JobLog()
+        observers: list[Observer] = [self._poller, self._counters, self._history, self.metrics, joblog]
+        self._reporter = Reporter(observers, hooks, [self.metrics, joblog])
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )
@@ -177,10 +182,12 @@ class Process:
     def _start(self) -> bool:
         probe(self._pulse.client, self.config)
         if self.config.metrics_port is not None:
+            from pykiq.observe.endpoint import Endpoint  # a megabyte, for those who serve metrics
+
             self._endpoint = Endpoint(
                 self.config.metrics_host,
                 self.config.metrics_port,
-                registry=self.metrics.registry,
+                registry=lambda: self.metrics.registry,
                 alive=self._alive,
                 ready=self._ready,
             ).start()
@@ -219,21 +226,30 @@ class Process:
                 log.warning("unknown_signal", name=name)
 
     def _be_quiet(self) -> None:
-        if not self._quiet.is_set():
-            self._quiet.set()
-            log.info("quiet", next="no more jobs are taken; TERM stops the process")
-            self.exchange.quiet()
-            self._pulse.hurry()
-            self._poller.stop()
+        if self._take_no_more():
             self._hooks.fire("quiet")
+
+    def _take_no_more(self) -> bool:
+        """Whether it took jobs until now."""
+        if self._quiet.is_set():
+            return False
+        self._quiet.set()
+        log.info("quiet", next="no more jobs are taken; TERM stops the process")
+        self.exchange.quiet()
+        self._pulse.hurry()
+        self._poller.stop()
+        return True
 
     def _stop(self) -> None:
         if not self._stopping.is_set():
-            self._be_quiet()
+            until_now = self._take_no_more()
             self._stopping.set()
             self._systemd.stopping()
             log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
             self.exchange.stop(self.config.timeout)
+            # Hooks come last: one that hangs must not keep the jobs that run from being put back.
+            if until_now:
+                self._hooks.fire("quiet")
             self._hooks.fire("shutdown")
 
     def _wind_up(self, clean: bool) -> int:

@@ -26,6 +26,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
 
 PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
+SOON = 1.0  # seconds between two attempts to renew a lease, at most
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
 log = structlog.get_logger("pykiq")
@@ -76,7 +77,10 @@ class Pulse:
         self._berth.renew(self.client)
         self._look_for_paused()
         self.fleet = fleet.read(self.client)
-        self._send()
+        try:
+            self._send()
+        except redis.ResponseError as error:  # a server that is full refuses it, and needs workers more than ever
+            log.warning("heartbeat_failed", error=str(error))
         for thread in self._threads:
             thread.start()
 
@@ -103,8 +107,10 @@ class Pulse:
         self.client.close()
 
     def _hold_lease(self) -> None:
-        while not self._stop.wait(min(self._config.lease_ttl / 4, PAUSE_INTERVAL)):
-            self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
+        interval = wait = min(self._config.lease_ttl / 4, PAUSE_INTERVAL)
+        while not self._stop.wait(wait):
+            renewed = self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
+            wait = interval if renewed else min(interval, SOON)  # when Redis is back, the others do not wait for long
             self._guarded("paused_queues_not_read", self._look_for_paused)
 
     def _look_for_paused(self) -> None:
@@ -132,13 +138,17 @@ class Pulse:
     def _write_history(self) -> None:
         self._history.flush(self.client, generations(self._config.wire, self.fleet), time.time())
 
-    def _guarded(self, event: str, work: Callable[[], None]) -> None:
+    def _guarded(self, event: str, work: Callable[[], None]) -> bool:
+        """Do it; False when it failed, and that has been told."""
         try:
             work()
         except (redis.RedisError, OSError) as error:
             log.warning(event, error=str(error) or type(error).__name__)
         except BaseException:  # a hook that exits must not end the pulse of a process that lives
             log.error(event, exc_info=True)
+        else:
+            return True
+        return False
 
     def _send(self) -> None:
         dialect = chosen(self._config.wire, self.fleet)

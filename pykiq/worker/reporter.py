@@ -15,7 +15,9 @@ from typing import Protocol
 import structlog
 
 from pykiq.jobs.lifecycle import Lifecycle
-from pykiq.records import Assigned, Fate, Settled
+from pykiq.records import Assigned, Fate, Foreign, Settled
+
+_Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]]
 
 log = structlog.get_logger("pykiq")
 
@@ -27,22 +29,29 @@ class Observer(Protocol):
     def settled(self, batch: Sequence[Settled]) -> None: ...
 
 
+class Lookout(Protocol):
+    """An observer that is also told of the foreign jobs in shared queues."""
+
+    def met(self, batch: Sequence[Foreign]) -> None: ...
+
+
 class Reporter:
     """Feeds observers from its own thread."""
 
-    def __init__(self, observers: Sequence[Observer], lifecycle: Lifecycle) -> None:
+    def __init__(self, observers: Sequence[Observer], lifecycle: Lifecycle, lookouts: Sequence[Lookout] = ()) -> None:
         self._observers = observers
+        self._lookouts = lookouts
         self._lifecycle = lifecycle
-        self._batches: SimpleQueue[tuple[Sequence[Assigned], Sequence[Settled]] | None] = SimpleQueue()
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._complained: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="pykiq-reporter", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled]) -> None:
+    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign] = ()) -> None:
         """Take a turn's batch; never blocks."""
-        self._batches.put((started, settled))
+        self._batches.put((started, settled, met))
 
     def close(self, timeout: float) -> None:
         """Report what is left, for up to `timeout` seconds."""
@@ -54,7 +63,7 @@ class Reporter:
             self._report(*batch)
             del batch  # exceptions hold whole call stacks: not until the next batch
 
-    def _report(self, started: Sequence[Assigned], settled: Sequence[Settled]) -> None:
+    def _report(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign]) -> None:
         """Whatever an observer or a handler does, one that exits too: the next batch is reported."""
         for observer in self._observers:
             try:
@@ -64,6 +73,11 @@ class Reporter:
                     observer.settled(settled)
             except BaseException:
                 self._complain(observer)
+        for lookout in self._lookouts if met else ():
+            try:
+                lookout.met(met)
+            except BaseException:
+                self._complain(lookout)
         for one in settled:
             if one.outcome.raised is not None:
                 try:
@@ -71,7 +85,7 @@ class Reporter:
                 except BaseException:
                     log.error("handler_failed", jid=one.outcome.jid, exc_info=True)
 
-    def _complain(self, observer: Observer) -> None:
+    def _complain(self, observer: Observer | Lookout) -> None:
         name = type(observer).__name__
         if name not in self._complained:  # once: a broken sink would otherwise fill the log it cannot write
             self._complained.add(name)

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import Any
 
 NAMES = ("TSTP", "TERM", "INT", "TTIN")
 NUMBERS = tuple(signal.Signals[f"SIG{name}"] for name in NAMES)
@@ -30,8 +31,21 @@ def install(deliver: Callable[[str], None]) -> Callable[[], None]:
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _installed.clear()
 
+    for number, handler in before.items():
+        _installed.setdefault(number, handler)
     return restore
+
+
+_installed: dict[int, Any] = {}  # number → the handler before the first of ours
+
+
+def forget() -> None:
+    """In a process that a handler has forked: the four signals do there what they did before `install`."""
+    for number, handler in _installed.items():
+        signal.signal(number, handler)
+    _installed.clear()
 
 
 def _handler(name: str, deliver: Callable[[str], None]) -> Callable[[int, FrameType | None], None]:

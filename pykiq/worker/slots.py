@@ -19,6 +19,7 @@ import structlog
 
 from pykiq.errors import Interrupted
 from pykiq.records import Assigned, Outcome
+from pykiq.worker import fork
 
 FEW = 3  # jobs: a thread that has just been woken gets to so few before the exchange needs the interpreter's lock again
 GLANCE = 0.0001  # seconds between two looks whether they have been taken
@@ -41,9 +42,11 @@ class ThreadSlots:
         self.started: deque[Assigned] = deque()
         self.idle: deque[threading.Lock] = deque()
         self.closed = False
+        self.forked = False  # this is a process that a handler has forked
         self._size = size
         self._name = name
         self._slots: list[Slot] = []
+        fork.watch(self)
 
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Give jobs to idle threads or to new ones; those beyond `size` wait."""
@@ -144,6 +147,8 @@ class Slot:
                     break
                 started(assigned)
                 outcome = fresh().run(run, assigned)
+                if slots.forked:
+                    fork.leave(outcome)
                 self._current = None
                 done(outcome)
                 del outcome, assigned  # an idle thread must not keep the last job's payload alive

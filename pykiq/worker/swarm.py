@@ -27,7 +27,8 @@ from pykiq.observe import heartbeat
 from pykiq.observe import log as log_output
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
-from pykiq.observe.endpoint import STUCK, Endpoint
+from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.merged import Merged
 from pykiq.observe.systemd import Systemd
 from pykiq.store.connection import connect
@@ -87,7 +88,7 @@ class Swarm:
         self._endpoint: Endpoint | None = None
         if config.metrics_port is not None:
             backlog = Backlog(lambda: connect(config, timeout=1.0), config.queues)
-            self._merged = Merged(
+            self._merged = merged = Merged(
                 self._board,
                 concurrency=config.concurrency,
                 backlog=backlog,
@@ -95,7 +96,7 @@ class Swarm:
             )
             self._endpoint = Endpoint(
                 *(config.metrics_host, config.metrics_port),
-                registry=self._merged.registry,
+                registry=lambda: merged.registry,
                 alive=self._merged.alive,
                 ready=self._merged.ready,
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 import gc
 import locale
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -75,6 +77,54 @@ def fork() -> None:
     os.waitpid(child, 0)
 
 
+def fork_and_exit() -> None:
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    assert exit_code_of(child) == 3
+
+
+def fork_and_raise() -> None:
+    child = os.fork()
+    if child == 0:
+        raise KeyError("in the child")
+    assert exit_code_of(child) == 1
+
+
+def fork_and_return() -> None:
+    child = os.fork()
+    if child != 0:
+        assert exit_code_of(child) == 0
+
+
+def exit_code_of(child: int) -> int:
+    """Raises when it does not end by itself; it is killed then."""
+    for _ in range(500):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    raise TimeoutError("the forked process lives on")
+
+
+def terminate_a_process() -> None:
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    worker.start()
+    worker.terminate()
+    worker.join(5)
+    ended = worker.exitcode
+    worker.kill()
+    assert ended == -signal.SIGTERM
+
+
+async def fork_on_the_loop() -> None:
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    assert await asyncio.to_thread(exit_code_of, child) == 3
+
+
 def leave_a_thread() -> None:
     threading.Thread(target=time.sleep, args=(3600,)).start()
 
@@ -86,6 +136,11 @@ def dump_stacks() -> None:
 @pykiq.job("HostileJob")
 def hostile(deed: str) -> None:
     globals()[deed]()
+
+
+@pykiq.job("AsyncHostileJob")
+async def async_hostile(deed: str) -> None:
+    await globals()[deed]()
 
 
 @pykiq.job("GoodJob")

@@ -19,8 +19,10 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEDS = (
+    "terminate_a_process",  # before the one that blocks signals: who is forked inherits that
     *("change_locale", "change_directory", "change_signals", "block_signals", "close_streams", "silence_logging"),
-    *("spoil_defaults", "fork", "dump_stacks"),
+    *("spoil_defaults", "fork", "fork_and_exit", "fork_and_raise", "fork_and_return", "fork_on_the_loop"),
+    "dump_stacks",
 )
 
 
@@ -61,7 +63,8 @@ def spoilt(own_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_the_process_works_on(spoilt: Spoilt, deed: str) -> None:
-    spoilt.redis.lpush("queue:default", payload("HostileJob", [deed]))
+    name = "AsyncHostileJob" if deed.endswith("_on_the_loop") else "HostileJob"
+    spoilt.redis.lpush("queue:default", payload(name, [deed]))
     for _ in range(3):  # more jobs than threads: the spoilt one runs some of them
         spoilt.goes_on()
     spoilt.redis.lpush("queue:default", payload("FailJob"))
@@ -71,8 +74,9 @@ def test_the_process_works_on(spoilt: Spoilt, deed: str) -> None:
         return {job["class"]: job["error_message"] for job in jobs}
 
     wait_until(lambda: "FailJob" in failed(), 10, "the retry of a failing job")
+    wait_until(lambda: not list(spoilt.redis.scan_iter("pykiq:inflight:*")), 10, "the end of the deed")
     assert failed()["FailJob"] == "ünïcödé"
-    assert ("HostileJob" in failed()) == (deed == "change_signals")  # only the main thread may change those
+    assert (name in failed()) == (deed == "change_signals")  # only the main thread may change those
     spoilt.redis.delete("retry")
 
 

@@ -48,6 +48,25 @@ def test_no_acknowledged_push_is_lost_when_redis_is_killed_and_restarted_under_l
     settle_down(store, crew, say, f"Redis killed 5 times, {pusher.repeated} pushes repeated")
 
 
+@pytest.mark.parametrize("victim", [True], indirect=True, ids=["aof"])
+def test_no_job_runs_twice_because_redis_was_away_for_longer_than_the_leases_last(
+    crew: Fleet, victim: Server, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    """All leases have run out when it comes back, and all processes live."""
+    for _ in range(4):
+        crew.start("-c", "2", settings={"lease_ttl": 4.0, "sweep_interval": 0.2, "poll_interval": 0.2})
+    for worker in crew.workers:
+        worker.ready()
+    push(store, [payload(number, "QuickJob", 12.0) for number in range(8)])
+    wait_until(lambda: not store.llen("queue:default"), 10, "every job running")
+    victim.kill()
+    time.sleep(rng.uniform(5.0, 6.0))
+    victim.start()
+    settle_down(store, crew, say, "Redis away for longer than the leases last", jobs=8)
+    assert [worker.told("took_over") for worker in crew.workers] == [[]] * 4
+    assert max(crew.ledger.count().values()) == 1
+
+
 @pytest.fixture
 def proxy(victim: Server) -> Iterator[Proxy]:
     made = Proxy(victim.port)
@@ -182,3 +201,17 @@ def test_a_worker_outlives_a_redis_that_refuses_every_write_for_a_while(
         store.execute_command("REPLICAOF", "NO", "ONE")
     push(store, [payload(number) for number in range(200, 300)])
     settle_down(store, crew, say, "out of memory 3 times, demoted 3 times", jobs=300)
+
+
+def test_a_redis_that_is_full_is_worked_off_also_by_a_worker_that_starts_now(
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    """Else it would stay full."""
+    push(store, mixed(200, rng))
+    store.config_set("maxmemory", 1)
+    crew.start("-c", "5")
+    wait_until(lambda: len(crew.ledger.count()) == 200, 30, "every job run")
+    finish(store, 30)
+    wait_until(lambda: not in_flight(store), 10, "every job settled")
+    store.config_set("maxmemory", 0)
+    settle_down(store, crew, say, "full from before the start", jobs=200)

@@ -107,7 +107,7 @@ def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_ar
         return crew.workers[-1].process.poll() is not None
 
     deaths = 0
-    worker = crew.start("-c", "1", settings={"lease_ttl": 0.6, "sweep_interval": 0.2}).ready()
+    worker = crew.start("-c", "1", settings={"lease_ttl": 0.6, "sweep_interval": 0.2})
     while not buried():
         wait_until(lambda: buried() or ended(), 15, "a dead worker or a dead job")
         if ended():
@@ -123,3 +123,26 @@ def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_ar
     assert (job["args"], job["jid"], job["error_class"]) == ([7], f"{7:024x}", "pykiq.PoisonPill")
     assert sorted(crew.ledger.count()) == list(range(5))
     assert worker.stop() == 0
+
+
+def test_a_poison_pill_takes_none_of_the_jobs_beside_it_along(
+    crew: Fleet, store: redis.Redis, say: Callable[[object], None]
+) -> None:
+    """They run beside it at both of its first deaths; at the third it is alone."""
+    beside = [payload(number, "QuickJob", 0.5) for number in range(6)]
+    push(store, [*beside[:3], payload(7, "PoisonJob"), *beside[3:]])
+    impatient = {"lease_ttl": 0.6, "sweep_interval": 0.2}
+    crew.start("-c", "10", settings=impatient)
+
+    def over() -> bool:
+        if crew.workers[-1].process.poll() is not None:
+            crew.start("-c", "10", settings=impatient)
+        return left(store) == 0
+
+    wait_until(over, 60, "every job done or dead")
+    report = account(store, crew.ledger, 6)
+    say(f"{report}, {crew.ledger.count('poison')[7]} deaths")
+    assert report.lost == []
+    assert [json.loads(entry)["args"] for entry in store.zrange("dead", 0, -1)] == [[7]]
+    assert crew.ledger.count("poison")[7] == 3
+    assert crew.workers[-1].ready().stop() == 0

@@ -13,8 +13,13 @@ from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tests.cli.command import environment
+
+
+def _own_terminal() -> None:
+    ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
@@ -22,7 +27,7 @@ class Terminal:
 
     def __init__(self, *arguments: str, cwd: Path, lines: int = 30, columns: int = 100) -> None:
         self._ours, theirs = pty.openpty()
-        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.resize(lines, columns)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pykiq", *arguments],
             cwd=cwd,
@@ -31,9 +36,17 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            preexec_fn=_own_terminal,  # for Ctrl-C and a new size to reach it as signals
         )
         os.close(theirs)
         self.shown = ""
+
+    def resize(self, lines: int, columns: int) -> None:
+        ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def modes(self) -> list[Any]:
+        """How the terminal treats keys and lines."""
+        return termios.tcgetattr(self._ours)
 
     def shows(self, text: str) -> bool:
         """Whether `text` has been drawn by now."""

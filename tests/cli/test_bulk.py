@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,24 @@ def test_elsewhere_nothing_is_drawn(redis: redis_py.Redis, redis_url: str, tmp_p
     redis.zadd("dead", {failed(n): n for n in range(2000)})
     ran = pykiq_command("dead", "delete", "--all", "--yes", cwd=tmp_path, REDIS_URL=redis_url)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "deleted 2,000\n", "")
+
+
+@pytest.mark.parametrize("command", [["dead", "delete"], ["queues", "low", "delete"]], ids=" ".join)
+def test_what_breaks_off_tells_how_far_it_came(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path, command: list[str]
+) -> None:
+    jobs = [failed(n) for n in range(30_000)]
+    redis.zadd("dead", dict(zip(jobs, range(30_000), strict=True)))
+    redis.lpush("queue:low", *jobs)
+    redis.sadd("queues", "low")
+    place = "dead" if command[0] == "dead" else "queue:low"
+    with Terminal(*command, "--all", "--yes", "--redis", redis_url, cwd=tmp_path) as terminal:
+        wait_until(lambda: terminal.shows("]  6000/30000"), 20, "a part of it")
+        assert terminal.shown.count("/30000") <= 201, "a bar that is drawn for every job takes longer than the jobs"
+        terminal.press("\x03")
+        wait_until(lambda: terminal.shows("pykiq: interrupted"), 20, "the end")
+        assert terminal.process.wait(10) == 1
+    left = redis.zcard(place) if place == "dead" else redis.llen(place)
+    told = re.search(r"deleted ([\d,]+) or a few more before this:\s+pykiq: interrupted\s*$", terminal.shown)
+    assert told, terminal.shown[-300:]
+    assert 30_000 - left - 100 <= int(told[1].replace(",", "")) <= 30_000 - left

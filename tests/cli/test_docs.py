@@ -10,8 +10,9 @@ import click
 from pykiq import admin
 from pykiq.cli.doctor import checks
 from pykiq.cli.filters import filter_options
-from pykiq.cli.jobs import DEAD, RETRIES, SCHEDULED, VERBS
-from pykiq.cli.main import COMMANDS
+from pykiq.cli.jobs import DEAD, RETRIES, SCHEDULED
+from pykiq.cli.main import COMMANDS, pykiq
+from pykiq.cli.words import VERBS
 from tests.test_docs import PAGES, ROOT, code, table
 
 PAGE = "docs/operating.md"
@@ -51,3 +52,60 @@ def test_the_names_of_admin_are_those_it_has() -> None:
     for name in admin.__all__:
         public = {attribute for attribute in vars(getattr(admin, name)) if not attribute.startswith("_")}
         assert public <= named, name
+
+
+def subcommands() -> dict[str, click.Command]:
+    """Every command that can be called, by its words."""
+    found: dict[str, click.Command] = {}
+    for name in COMMANDS:
+        command = pykiq.get_command(click.Context(pykiq), name)
+        assert command is not None
+        each = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        found |= {f"{name} {word}".strip(): one for word, one in each}
+    return found
+
+
+def flags(command: click.Command) -> set[str]:
+    context = click.Context(command, **command.context_settings)
+    return {name for option in command.get_params(context) if isinstance(option, click.Option) for name in option.opts}
+
+
+def test_the_flags_are_those_of_the_commands() -> None:
+    commands = subcommands()
+    commands.pop("run")  # docs/running.md has its own
+    documented: dict[str, set[str]] = {name: set() for name in commands}
+    for told, of, _ in table(PAGE, "## Flags"):
+        names = (
+            code(of)
+            if not of.startswith("all")
+            else [name for name in commands if not any(name.startswith(other) for other in code(of))]
+        )
+        for name in names:
+            documented[name] |= {flag.split()[0] for flag in code(told)}
+    assert documented == {name: flags(command) for name, command in commands.items()}
+
+
+def named_commands() -> list[tuple[str, str]]:
+    """What pages, the examples' read-me files and the doctor tell people to type, with where it stands."""
+    texts = {page.name: page.read_text("utf-8") for page in [*PAGES, *(ROOT / "examples").rglob("*.md")]}
+    texts |= {path.name: path.read_text("utf-8") for path in (ROOT / "pykiq" / "cli" / "doctor").glob("*.py")}
+    return [
+        (place, " ".join(found[1].split()))
+        for place, text in texts.items()
+        for found in re.finditer(r"(?:^ {4}|^|`|\"|: )pykiq ([a-z]+(?:[^\n`\"|#]|\\\|)*)", text, re.MULTILINE)
+        if found[1].split()[0] in COMMANDS
+    ]
+
+
+def test_every_command_that_people_are_told_to_type_has_these_flags() -> None:
+    commands = subcommands()
+    named = named_commands()
+    assert len(named) > 50
+    for place, line in named:
+        words = line.split()
+        command = commands.get(" ".join(words[:2])) or commands.get(words[0])
+        if command is None:  # of `stubs` in general
+            continue
+        used = {word.split("=")[0] for word in words[1:] if re.fullmatch(r"--?[a-zA-Z][a-z-]*(=.*)?", word)}
+        known = flags(command) | (flags(commands["run"]) if words[0] == "dev" else set())
+        assert used <= known, f"{place}: pykiq {line}"

@@ -191,6 +191,25 @@ def test_in_flight_jobs_of_a_process_that_is_gone_are_told(healthy: redis_py.Red
     assert found(healthy, "in flight")[0].text == "2 jobs in flight, all with a living owner"
 
 
+@pytest.mark.parametrize("is_known", ["by its lease", "by its silence"])
+def test_a_process_that_died_a_moment_ago_serves_nothing_and_puts_nothing_back(
+    healthy: redis_py.Redis, is_known: str
+) -> None:
+    """It is in the list for another minute."""
+    python = "python-1:2:bbbbbbbbbbbb"
+    healthy.sadd("queues", "low")
+    healthy.lpush("queue:low", packed(1, enqueued_at=time.time() - 90))
+    healthy.hset("pykiq:owners", python, '["low"]')
+    healthy.lpush(f"pykiq:inflight:{python}:low", packed(2))
+    if is_known == "by its silence":
+        healthy.set(f"pykiq:lease:{python}", python)
+        beat(healthy, python, queues=["low"], version="pykiq-0.1.0", pykiq="0.1.0", ago=45)
+    else:
+        assert "start one" in wrong(healthy, "in flight").advice
+    assert wrong(healthy, "queues").text == "nobody serves low, with 1 job"
+    assert found(healthy, "handlers") == []
+
+
 @pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.name)
 def test_what_other_gems_left_is_told_with_what_it_means(healthy: redis_py.Redis, extension: Any) -> None:
     for key in extension.keys:

@@ -15,6 +15,7 @@ from pykiq.cli.times import since
 from pykiq.errors import ConfigError
 from pykiq.store import sets
 from tests.admin.conftest import failed, packed
+from tests.cli.inside import Command
 
 ACCESS = Access(Client(Config.of()))  # never connects
 WRAPPED = packed(9, **{"class": "Sidekiq::ActiveJob::Wrapper", "wrapped": "Billing::InvoiceJob"})
@@ -31,6 +32,7 @@ def passes(given: Filter, raw: bytes, moment: float | None = None) -> bool:
         (Filter(klass="HardJob"), packed(), True),
         (Filter(klass="::HardJob"), packed(**{"class": "::HardJob"}), True),
         (Filter(klass="Hard"), packed(), False),
+        (Filter(klass=""), packed(), False),
         (Filter(klass="Hard*"), packed(), True),
         (Filter(klass="Billing::*"), WRAPPED, True),
         (Filter(klass="Sidekiq::ActiveJob::Wrapper"), WRAPPED, True),
@@ -72,7 +74,8 @@ def test_only_an_empty_filter_is_none() -> None:
         ("2h", 1000.0 - 7200),
         ("3d", 1000.0 - 3 * 86400),
         ("1w", 1000.0 - 604800),
-        ("123.5", 123.5),
+        ("1795627245.5", 1795627245.5),
+        ("20310501", datetime(2031, 5, 1, tzinfo=UTC).timestamp()),
         ("2031-05-01", datetime(2031, 5, 1, tzinfo=UTC).timestamp()),
         ("2031-05-01T12:00+02:00", datetime(2031, 5, 1, 10, tzinfo=UTC).timestamp()),
     ],
@@ -81,9 +84,20 @@ def test_since_takes_a_length_or_a_moment(text: str, moment: float) -> None:
     assert since(text, 1000.0) == moment
 
 
-def test_since_refuses_what_is_neither() -> None:
-    with pytest.raises(ConfigError, match=r'--since is "yesterday"; expected how long ago, such as 15m'):
-        since("yesterday", 1000.0)
+@pytest.mark.parametrize("text", ["yesterday", "15", "2031", "-5m", "1e99999", ""])
+def test_since_refuses_what_is_neither_and_a_number_that_lacks_its_unit(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf'--since is "{text}"; expected how long ago, such as 15m'):
+        since(text, 1000.0)
+
+
+@pytest.mark.parametrize("flag", ["--class", "--queue", "--error", "--match"])
+@pytest.mark.parametrize("command_of", ["retries", "dead"])
+def test_an_empty_text_means_no_job_at_all(redis: redis_py.Redis, command: Command, flag: str, command_of: str) -> None:
+    """`--class "$CLASS"` in a shell without that variable."""
+    redis.zadd("retry", {failed(1): 1})
+    ran = command(command_of, "delete", flag, "", "--yes")
+    assert (ran.code, ran.err) == (2, f'pykiq: {flag} is ""; expected what the jobs have; leave it out for any\n')
+    assert redis.zcard("retry") == 1
 
 
 def test_redis_is_asked_for_the_same_text(redis: redis_py.Redis) -> None:

@@ -83,3 +83,14 @@ def test_an_embedded_process_is_left_alone_and_the_exit_code_tells(redis: redis_
     ran = command("stop", "--all")
     assert ran.code == 1
     assert "runs inside another program" in ran.err
+
+
+def test_a_name_that_a_shell_has_left_empty_is_nobody_s(redis: redis_py.Redis, command: Command) -> None:
+    """`pykiq stop "$IDENTITY"`, and there is one process: every identity begins with nothing."""
+    redis.sadd("processes", "web-1:10:aaa")
+    redis.hset("web-1:10:aaa", "info", "{}")
+    for name in ("quiet", "stop"):
+        assert command(name, "")[:] == (2, "", 'pykiq: IDENTITY is ""; expected a name\n')
+    for name in ("pause", "resume"):
+        assert command(name, "")[:] == (2, "", 'pykiq: QUEUE is ""; expected a name\n')
+    assert set(redis.keys()) == {b"processes", b"web-1:10:aaa"}

@@ -42,6 +42,13 @@ def test_retries_are_a_table_with_the_next_one_first(filled: redis_py.Redis, com
     assert "card\\x1b[31m declined" in rows[2]
 
 
+def test_an_error_s_class_is_told_without_its_modules(redis: redis_py.Redis, command: Command) -> None:
+    redis.zadd("dead", {failed(1, error_class="app.billing.errors.CardError", error_message="declined."): 1})
+    assert command("dead").out.splitlines()[1].endswith("  CardError: declined.")
+    assert command("dead", "--error", "billing.errors", "--json").lines
+    assert "app.billing.errors.CardError" in command("dead", f"{1:024x}").out
+
+
 def test_scheduled_and_dead_jobs_are_tables_too(filled: redis_py.Redis, command: Command) -> None:
     scheduled = command("scheduled").out.splitlines()
     assert scheduled[0].split() == ["due", "jid", "queue", "class", "args"]
@@ -133,7 +140,7 @@ def test_jobs_are_retried_killed_deleted_and_rescheduled_by_jid_without_asking(
 
 def test_a_whole_set_is_rescheduled_and_no_job_is_counted_twice(redis: redis_py.Redis, command: Command) -> None:
     redis.zadd("retry", {failed(n): 1_900_000_000 + n for n in range(250)})
-    for at in ("1900000200.25", "2000000000", "1"):
+    for at in ("1900000200.25", "2000000000", "1000000000"):
         assert command("retries", "reschedule", "--all", "--at", at, "--yes").out == "rescheduled 250\n"
         assert {score for _, score in redis.zrange("retry", 0, -1, withscores=True)} == {float(at)}
 
@@ -202,10 +209,35 @@ def test_a_yes_is_enough(filled: redis_py.Redis, command: Command, answer: list[
         (["retries", "reschedule", "--all", "--yes"], "reschedule to when? Give --in SECONDS or --at TIME"),
         (["retries", "kill", "--all", "--in", "5"], "--in and --at are for reschedule; kill happens now"),
         (["retries", "--since", "soon"], '--since is "soon"; expected how long ago'),
-        (["retries", "--limit", "0"], "invalid value for '--limit'"),
+        (["retries", "--limit", "0"], '--limit is "0"; expected a whole number, 1 or more'),
+        (["retries", "--limit", "x"], '--limit is "x"; expected a whole number, 1 or more'),
+        (["retries", "reschedule", "--all", "--at", "15", "--yes"], '--at is "15"; expected epoch seconds or a time'),
+        (["dead", "kill", "--all", "--yes"], "kill is no action on dead; expected retry, delete or clear\n"),
+        (["dead", "--all"], "--all is given and no action on dead; expected retry, delete or clear\n"),
+        (
+            ["retries", "retyr", "--class", "A", "--yes"],
+            "--yes is given and no action on retries; expected retry, kill, delete, reschedule or clear; did you",
+        ),
+        (["scheduled", "--in", "5"], "--in is given and no action on scheduled; expected retry, kill, delete, resch"),
+        (["dead", "abc", "--class", "A"], "JIDs and filters are both given; expected one of them\n"),
     ],
 )
 def test_what_is_not_clear_is_refused(command: Command, arguments: list[str], message: str) -> None:
     ran = command(*arguments)
     assert ran.code == 2
     assert ran.err.startswith(f"pykiq: {message}")
+
+
+def test_a_question_says_when_the_dead_set_cannot_hold_so_many(
+    redis: redis_py.Redis, command: Command, answer: list[str]
+) -> None:
+    answer.append("no")
+    now = time.time()
+    redis.zadd("dead", {packed(n): now + n for n in range(9_900)})
+    redis.zadd("retry", {failed(n): now + n for n in range(200)})
+    command("retries", "kill", "--all")
+    command("retries", "kill", "--all", "--limit", "50")
+    assert answer[1:] == [
+        "kill 200 of 200 jobs in retry? The dead set keeps 10,000 and has 9,900: the oldest will be dropped.",
+        "kill 50 of 200 jobs in retry?",
+    ]

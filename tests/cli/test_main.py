@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 from pykiq.cli import main
 from pykiq.cli.main import COMMANDS
 from pykiq.version import __version__
+from tests.admin.conftest import failed
 from tests.cli.command import environment, pykiq_command
 
 
@@ -95,3 +97,36 @@ def test_every_subcommand_is_where_the_table_says(capsys: pytest.CaptureFixture[
     for name in COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"Usage: pykiq {name} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [["--json"], ["--limit", "5000"]])
+def test_a_reader_who_has_seen_enough_ends_it_without_a_word(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path, flags: list[str]
+) -> None:
+    redis.zadd("dead", {failed(n): n for n in range(5000)})  # more than a pipe holds
+    command = [sys.executable, "-m", "pykiq", "dead", *flags, "--redis", redis_url]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(PYTHONUNBUFFERED=""), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 141
+
+
+def test_a_full_disk_is_not_blamed_on_redis(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
+    redis.zadd("dead", {failed(1): 1})
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pykiq", "dead", "--json", "--redis", redis_url],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "pykiq: [Errno 28] No space left on device\n"

@@ -47,4 +47,7 @@ def test_without_either_it_says_what_it_wants(
         "pykiq: no LABEL was given and git knows no commit here; expected `pykiq mark LABEL`\n",
     )
     assert command("mark", "  ").code == 2
+    assert (
+        command("mark", "\udcff").err == "pykiq: LABEL is not UTF-8; expected a few words, such as a release's name\n"
+    )
     assert redis.keys() == []

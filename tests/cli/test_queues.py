@@ -37,6 +37,10 @@ def test_queues_are_a_table_with_the_longest_first(filled: redis_py.Redis, comma
     assert found[0]["latency"] > 14_000
 
 
+def test_only_the_longest_queues_are_shown_with_a_limit(filled: redis_py.Redis, command: Command) -> None:
+    assert [queue["name"] for queue in command("queues", "--limit", "1", "--json").lines] == ["low"]
+
+
 def test_without_queues_it_says_so(command: Command) -> None:
     assert command("queues")[:] == (0, "", "no queues\n")
 
@@ -82,7 +86,11 @@ def test_a_queue_is_cleared_after_a_question(filled: redis_py.Redis, command: Co
     ("arguments", "code", "message"),
     [
         (["queues", "lo"], 1, "there is no queue lo; did you mean `low`?"),
-        (["queues", "--class", "A"], 2, "a filter is about jobs: name a queue"),
+        (["queues", "--class", "A"], 2, "that is about jobs: name a queue"),
+        (["queues", "--yes"], 2, "that is about jobs: name a queue"),
+        (["queues", "low", "retry", "--all"], 2, "retry is no action on a queue; expected delete or clear\n"),
+        (["queues", "low", "--all", "--yes"], 2, "--all is given and no action on a queue; expected delete or clear\n"),
+        (["queues", "low", "--class", ""], 2, '--class is ""; expected what the jobs have'),
         (["queues", "low", "clear", "--class", "A"], 2, "clear empties the whole queue; use delete"),
         (["queues", "low", "delete"], 2, "delete which jobs?"),
         (["queues", "low", "delete", "abc", "--all"], 2, "delete which jobs?"),
@@ -99,10 +107,20 @@ def test_what_is_not_clear_is_refused(
 
 
 def test_queues_are_paused_and_resumed(redis: redis_py.Redis, command: Command) -> None:
+    redis.sadd("queues", "low", "high")
     assert command("pause", "low", "high")[:] == (0, "low: paused\nhigh: paused\n", "")
     assert redis.smembers("paused") == {b"low", b"high"}
     assert command("pause", "low").out == "low: was paused already\n"
     assert command("resume", "low", "low").out == "low: resumed\nlow: was not paused\n"
+
+
+def test_a_queue_that_nobody_knows_is_paused_too_and_a_misspelt_name_guessed(
+    redis: redis_py.Redis, command: Command
+) -> None:
+    redis.sadd("queues", "default")
+    ran = command("pause", "defualt", "default")
+    assert ran.out == "defualt: paused\ndefault: paused\n"
+    assert ran.err == "  nobody pushes to it or serves it yet; did you mean `default`?\n"
 
 
 def test_whoever_takes_no_notice_of_a_pause_is_named(redis: redis_py.Redis, command: Command) -> None:

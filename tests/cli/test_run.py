@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,23 @@ import pykiq, redis, os
 def echo(value):
     redis.Redis.from_url(os.environ.get("ECHO_URL") or os.environ["REDIS_URL"]).rpush("echoed", value)
 """
+
+LOOKING = """
+import os, sys, redis, pykiq
+
+@pykiq.job("Look")
+def look():
+    redis.Redis.from_url(os.environ["REDIS_URL"]).rpush("loaded", " ".join(sys.modules))
+"""
+
+HEAVY = {
+    "decimal", "pykiq.jobs.activejob", "pykiq.wire.ajarguments",  # Rails' jobs
+    "prometheus_client",  # a scrape
+    "pykiq.config.sidekiq_yml", "yaml",  # sidekiq.yml
+    "pykiq.worker.swarm",  # --processes
+    "rich",  # nobody: structlog loads it where it is installed
+}  # fmt: skip
+"""What a worker has no need of until it meets with what is named beside it."""
 
 Worker = tuple["subprocess.Popen[bytes]", Callable[[], list[dict[str, Any]]]]
 
@@ -206,3 +224,25 @@ def test_a_thread_that_a_job_left_behind_does_not_hold_the_exit_up(
     assert worker.wait(20) == 0
     assert "threads_left_running" in log.read_text()
     assert redis.llen("queue:default") == 1
+
+
+def test_a_worker_loads_what_weighs_most_when_it_first_needs_it(
+    worker: Callable[..., Worker], redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """Nearly all of an idle worker's memory is modules: each line of HEAVY is one to two megabytes."""
+    (tmp_path / "looking.py").write_text(LOOKING)
+    port = free_port()
+    worker("-r", "looking", "-q", "default", "--metrics-port", str(port), REDIS_URL=redis_url)
+
+    def loaded(job: bytes) -> set[str]:
+        redis.lpush("queue:default", job)
+        _, modules = redis.blpop(["loaded"], 20) or pytest.fail("the job did not run")
+        return set(modules.decode().split())
+
+    assert loaded(b'{"class":"Look","args":[],"jid":"1"}') & HEAVY == set()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b'pykiq_jobs_total{class="Look",outcome="done",queue="default"} 1.0' in answer.read()
+    rails = b'{"class":"Sidekiq::ActiveJob::Wrapper","args":[{"job_class":"Look","arguments":[]}],"jid":"2"}'
+    after = loaded(rails)
+    assert {"prometheus_client", "pykiq.jobs.activejob", "decimal"} <= after
+    assert after & {"yaml", "pykiq.worker.swarm"} == set()

@@ -54,6 +54,34 @@ def test_an_active_job_becomes_one_and_is_handed_over_by_the_class_in_its_wrappe
     assert 'class Mail::InvoiceJob < ActiveJob::Base\n  queue_as "low"\n' in text
     assert 'require "sidekiq"\nrequire "active_job"\n\nmodule' in text
     assert 'job["wrapped"] || job["class"]' in text
+    assert "\nend unless defined?(Mail::InvoiceJob)" in text
+
+
+def test_an_active_job_says_its_priority_and_its_other_options_where_sidekiq_gives_it_some() -> None:
+    @pykiq.job("InvoiceJob", active_job=True, priority=-4, tags=["a"], retry=3, queue_as=lambda number: "low")
+    def invoice(number: int) -> None: ...
+
+    assert (
+        "class InvoiceJob < ActiveJob::Base\n"
+        "  # In Python a function of the arguments decides the queue.\n"
+        '  queue_as "default"\n'
+        "  queue_with_priority -4\n"
+        '  sidekiq_options(retry: 3, tags: ["a"]) if respond_to?(:sidekiq_options)\n'
+    ) in ruby_file([invoice.handler], "python", None)
+
+
+def test_a_module_inside_of_a_class_that_is_a_handler_comes_after_it() -> None:
+    @pykiq.job("Billing")
+    def billing() -> None: ...
+
+    @pykiq.job("Billing::Deep::Other")
+    def other() -> None: ...
+
+    text = ruby_file([billing.handler, other.handler], "python", None)
+    places = [
+        text.index(line) for line in ("class Billing\n", "module Billing::Deep; end", "class Billing::Deep::Other")
+    ]
+    assert places == sorted(places)
 
 
 def test_the_file_is_the_same_every_time() -> None:

@@ -75,6 +75,21 @@ def test_options_come_from_the_class_and_from_its_base_classes_in_any_file() -> 
         assert [line.partition(": ")[2] for line in charge.left_out] == ['sidekiq_options backtrace: ENV["BT"]']
 
 
+def test_of_options_that_are_not_all_literals_the_others_are_read() -> None:
+    options = "(queue: :low, lock: LOCK, retry_for: 2.days, on_conflict: {client: :log, server: handler(1, 2)})"
+    [job] = jobs_in([f"class A\n  include Sidekiq::Job\n  sidekiq_options{options}\n  def perform; end\nend\n"])
+    assert job.options == {"queue": "low", "retry_for": 172_800}
+    assert job.left_out == [
+        "line 3: sidekiq_options lock: LOCK",
+        "line 3: sidekiq_options on_conflict: {client: :log, server: handler(1, 2)}",
+    ]
+
+
+def test_the_priority_of_an_active_job_is_read() -> None:
+    [job] = jobs_in(["class A < ApplicationJob\n  queue_with_priority 5\n  def perform; end\nend\n"])
+    assert job.options == {"priority": 5}
+
+
 def test_an_active_job_is_known_by_its_parent() -> None:
     invoice = by_name(SHOP)["Shop::InvoiceJob"]
     assert (invoice.active_job, invoice.options) == (True, {"queue": "low"})

@@ -32,6 +32,15 @@ def test_a_narrow_terminal_cuts_the_longest_column_first_and_never_a_number() ->
     assert "1" * 40 in table((Column("x"),), [["1" * 40]], 10)
 
 
+def test_of_a_name_with_a_namespace_the_end_is_kept() -> None:
+    columns = (Column("class", soft=True, tail=True), Column("jid"))
+    assert table(columns, [["Billing::Invoices::ChargeJob", "1234"]], 18).splitlines() == [
+        "class         jid",
+        "…::ChargeJob  1234",
+    ]
+    assert table(columns, [["短い::仕事です", "1"]], 13).splitlines()[1] == "…事です   1"
+
+
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
     assert printable("\x1b[31mred\x07\nline\u202e\udcff") == "\\x1b[31mred\\x07 line\\u202e\\udcff"
     assert "\x1b" not in table((Column("x"),), [["\x1b]0;title\x07"]], None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pykiq.store.stats import QueueStats, Stats
 from tests.admin.conftest import packed
 from tests.cli.inside import Command
 from tests.cli.terminal import Terminal
-from tests.servers import wait_until
+from tests.servers import Server, wait_until
 
 ACCESS = Access(Client(Config.of()))  # never connects
 NOW = 1_795_315_631.5
@@ -108,3 +109,68 @@ def test_it_draws_on_a_terminal_until_q_is_pressed(redis: redis_py.Redis, redis_
         terminal.press("q")
         wait_until(lambda: terminal.shows("\x1b[?1049l"), 20, "the terminal's own screen")
         assert terminal.process.wait(10) == 0
+
+
+def killed(terminal: Terminal, number: int) -> int:
+    terminal.process.send_signal(number)
+    code = terminal.process.wait(10)
+    wait_until(lambda: terminal.shows("\x1b[?1049l"), 20, "the terminal's own screen")
+    return code
+
+
+@pytest.mark.system
+def test_a_new_size_is_drawn_at_once(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> None:
+    with Terminal("top", "--interval", "3600", "--redis", redis_url, cwd=tmp_path) as terminal:
+        wait_until(lambda: terminal.shows("q quit"), 20, "the first frame")
+        for lines, columns in ((12, 60), (40, 30)):
+            terminal.shown = ""
+            terminal.resize(lines, columns)
+            wait_until(lambda: terminal.shows("q quit"), 20, "a frame of that size")
+            assert terminal.shown.count("\n") == lines - 1
+        redis.set("stat:processed", 77)
+        terminal.press(" ")
+        wait_until(lambda: terminal.shows("processed 77"), 20, "another look, for a key was pressed")
+        terminal.press("\x03")
+        assert terminal.process.wait(10) == 0
+
+
+@pytest.mark.system
+def test_a_redis_that_restarts_is_waited_for(tmp_path: Path) -> None:
+    server = Server().start()
+    try:
+        with Terminal("top", "--interval", "0.2", "--redis", server.url, cwd=tmp_path) as terminal:
+            wait_until(lambda: terminal.shows("busy 0 of 0"), 20, "the first frame")
+            server.kill()
+            wait_until(lambda: terminal.shows("pykiq top  no answer for "), 20, "the word that it is away")
+            server.start()
+            server.client().set("stat:processed", 78)
+            wait_until(lambda: terminal.shows("processed 78"), 20, "what is there after it")
+    finally:
+        server.stop()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_the_terminal_is_as_it_was(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path, number: int
+) -> None:
+    with Terminal("top", "--redis", redis_url, cwd=tmp_path) as terminal:
+        before = terminal.modes()
+        wait_until(lambda: terminal.shows("q quit"), 20, "the first frame")
+        assert terminal.modes() != before
+        assert killed(terminal, number) == 128 + number
+        assert terminal.modes() == before
+
+
+@pytest.mark.system
+def test_in_the_background_it_leaves_the_terminal_to_the_shell(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    with Terminal("top", "--redis", redis_url, cwd=tmp_path) as terminal:
+        before = terminal.modes()
+        wait_until(lambda: terminal.shows("q quit"), 20, "the first frame")
+        terminal.process.send_signal(signal.SIGTSTP)
+        wait_until(lambda: terminal.shows("\x1b[?1049l") and terminal.modes() == before, 20, "the shell's terminal")
+        terminal.shown = ""
+        terminal.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: terminal.shows("\x1b[?1049h") and terminal.shows("q quit"), 20, "the other screen again")

@@ -17,7 +17,7 @@ import pykiq
 from pykiq import activejob as aj
 from pykiq.client import configure
 from pykiq.errors import ArgumentsError, PayloadError
-from pykiq.wire.activejob import WRAPPERS
+from pykiq.wire.activejob import WRAPPER_OF_8, WRAPPERS
 from pykiq.wire.exactjson import dumps, loads
 from tests.captures import Capture, every
 
@@ -170,6 +170,22 @@ def test_every_job_of_a_bulk_has_an_id_of_its_own_and_the_moment_it_is_due(redis
         datetime.fromtimestamp(int(due), UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{round(due * 1e9) % 10**9:09}Z"
     }
     assert sorted(job["args"][0]["arguments"][1]["n"] for job in jobs) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("rails", "decimal"), [("6.1", "1.5"), ("7.2", dict)])
+def test_the_setting_says_whose_job_data_is_written(
+    redis: redis_py.Redis, redis_url: str, rails: str, decimal: Any
+) -> None:
+    configure.forget()
+    pykiq.configure(redis=redis_url, wire="8", rails=rails)
+    OK.perform_async(Decimal("1.5"))
+    OK.perform_bulk([[Decimal("1.5")]])
+    for raw in held(redis)["queue:default"]:
+        job = json.loads(raw)
+        data = job["args"][0]
+        assert (job["class"], isinstance(job["created_at"], int)) == (WRAPPER_OF_8, True)
+        assert ("scheduled_at" in data) is ("." in data["enqueued_at"]) is (rails == "7.2")
+        assert data["arguments"][0] == decimal or type(data["arguments"][0]) is decimal
 
 
 def test_queue_as_decides_by_the_arguments_unless_the_push_names_a_queue(redis: redis_py.Redis) -> None:

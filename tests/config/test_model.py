@@ -84,6 +84,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
         ({"max_retries": -1}, "`max_retries` is -1; expected a whole number, 0 or more"),
         ({"foreign": "leaf"}, '`foreign` is "leaf"; expected leave, retry or dead; did you mean `leave`?'),
         ({"wire": 9}, "`wire` is 9; expected auto, 8, 7 or 6"),
+        ({"rails": 5}, "`rails` is 5; expected auto, 7.2 or 6.1"),
         ({"metrics_port": 70000}, "`metrics_port` is 70000; expected a whole number from 0 to 65535"),
         ({"processes": 0}, "`processes` is 0; expected a whole number from 1 to 1000"),
         ({"max_rss": "1GB"}, '`max_rss` is "1GB"; expected a whole number, 1 or more'),
@@ -116,8 +117,16 @@ def test_a_lease_shorter_than_a_sweep_is_refused() -> None:
 
 
 def test_numbers_are_taken_as_text() -> None:
-    config = Config.of(timeout="2.5", max_retries="3", wire=8, strict_args="no", labels="a, b", metrics_port="")
-    assert (config.timeout, config.max_retries, config.wire, config.strict_args) == (2.5, 3, "8", False)
+    config = Config.of(
+        timeout="2.5", max_retries="3", wire=8, rails=6.1, strict_args="no", labels="a, b", metrics_port=""
+    )
+    assert (config.timeout, config.max_retries, config.wire, config.rails, config.strict_args) == (
+        2.5,
+        3,
+        "8",
+        "6.1",
+        False,
+    )
     assert (config.labels, config.metrics_port) == (("a", "b"), None)
 
 

@@ -184,6 +184,14 @@ def test_a_retry_begins_a_trace_of_its_own_that_is_linked_to_the_first(spans: Sp
     assert span.parent is None
 
 
+@pytest.mark.parametrize(("executions", "linked"), [(0, False), (1, True)])
+def test_a_try_that_a_retry_on_has_enqueued_is_a_retry_too(spans: Spans, executions: int, linked: bool) -> None:
+    data = {"job_class": "A", "executions": executions, "arguments": []}
+    execute({"class": "Sidekiq::ActiveJob::Wrapper", "jid": "a", "args": [data], "traceparent": TRACEPARENT})
+    span = spans.one(SpanKind.CONSUMER)
+    assert (span.parent is None, len(span.links)) == (linked, int(linked))
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -179,6 +179,28 @@ def python_entries(lasting_fleet: Fleet) -> Entries:
     }
 
 
+@pytest.fixture(scope="session")
+def ruby_entries(lasting_fleet: Fleet) -> Entries:
+    """Two entries of `retry` and one each of `dead` and `schedule` with their scores, written by this Ruby's worker."""
+    fleet = lasting_fleet
+    fleet.redis.flushdb()
+    sets = ("retry", "dead", "schedule")
+    fleet.ruby("-q", "shared", "-c", "1", POLL="60")
+    fleet.ask("2.times { |n| Shared::Flaky.perform_async('größe ✓', n, 1.5e-07, {'z' => [nil, 2**70]}) }")
+    fleet.ask("Shared::Flaky.set(retry: 0).perform_async('dead')")
+    fleet.ask("Shared::Flaky.perform_in(3600, 'later')")
+    fleet.wait(lambda: [fleet.redis.zcard(key) for key in sets] == [2, 1, 1], what="all entries")
+    written = {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in sets}
+    fleet.kill_all()
+    fleet.redis.flushdb()
+    return written
+
+
+def restore(fleet: Fleet, written: Entries) -> None:
+    for key, pairs in written.items():
+        fleet.redis.zadd(key, dict(pairs))
+
+
 @dataclass
 class Scene:
     """A Ruby and a Python process in the middle of their work, for the tests that only look.

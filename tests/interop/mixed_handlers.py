@@ -18,6 +18,11 @@ def count(number: int, *more: Any) -> None:
     NOTES.rpush("notes", json.dumps({"by": "python", "jid": pykiq.current_job().jid, "args": [number, *more]}))
 
 
+@pykiq.job("PyActiveJob", active_job=True, queue="mixed", priority=3)
+def count_active(number: int, *, unit: str) -> None:
+    count(number, unit)
+
+
 @pykiq.job("PyAsyncJob", queue="mixed")
 async def count_async(number: int) -> None:
     count(number)

@@ -15,6 +15,7 @@ import pykiq
 from pykiq import activejob as aj
 from pykiq.client import configure
 from tests.interop.conftest import Fleet
+from tests.interop.ruby import RubyError
 
 pytestmark = pytest.mark.interop
 
@@ -82,6 +83,44 @@ def test_values_of_python_are_the_ruby_values_they_mean(fleet: Fleet) -> None:
     assert first["given"] == fleet.ask("spelled({deep: {'text' => :value}})")
     assert (first["queue"], first["priority"], second["priority"]) == ("low", 1, 3)
     assert (second["args"], third["given"]) == (["Array"], fleet.ask("spelled({x: :y})"))
+
+
+def test_each_rails_reads_the_job_data_of_the_other(fleet: Fleet) -> None:
+    rails(fleet)
+    other = "7.2" if fleet.major == 6 else "6.1"
+    native = pykiq.remote("NativeAj", active_job=True, queue="low")
+    pykiq.configure(redis=fleet.url, wire=str(fleet.major), rails=other)
+    try:
+        native.perform_async(
+            *(aj.Symbol("sym"), aj.symbol_keys({"a": 1}), datetime(2030, 1, 2, 3, 4, 5, 6, UTC), date(2030, 1, 2)),
+            *(aj.DateTime(2030, 1, 2, 3, tzinfo=UTC), aj.Duration.of(months=1, days=2), aj.Module("Kernel")),
+            *(aj.GlobalID.of("shop", "Person", "a/b"), aj.IndifferentHash({"k": [1]})),
+            *(datetime(2030, 7, 1, 12, tzinfo=ZoneInfo("Europe/Paris")), aj.Keywords(deep=aj.Symbol("x"))),
+        )
+        native.perform_async(Decimal("1.50"))
+        native.perform_in(60, 1)
+    finally:
+        configure.forget()
+    (scheduled,) = fleet.members("schedule")
+    second, first = (job["args"][0] for job in fleet.members("queue:low"))
+    assert ("scheduled_at" in scheduled["args"][0]) is (other == "7.2")
+
+    read = (
+        "spelled(ActiveJob::Base.deserialize(data).tap { |job| job.send(:deserialize_arguments_if_needed) }.arguments)"
+    )
+    values = """
+      [:sym, {a: 1}, Time.utc(2030, 1, 2, 3, 4, 5, 6), Date.new(2030, 1, 2), DateTime.new(2030, 1, 2, 3),
+       1.month + 2.days, Kernel, Person.new("a/b"), {k: [1]}.with_indifferent_access,
+       Time.utc(2030, 7, 1, 10).in_time_zone, {deep: :x}]
+    """
+    wanted = fleet.ask(f"spelled(passed({values}))")
+    assert fleet.ask(read, data=first) == wanted
+    assert fleet.ask(read, data=scheduled["args"][0]) == fleet.ask("spelled([1])")
+    if fleet.major == 6:
+        with pytest.raises(RubyError, match=r"DeserializationError.*BigDecimalSerializer is not known"):
+            fleet.ask(read, data=second)
+    else:
+        assert fleet.ask(read, data=second) == fleet.ask("spelled(['1.5'])")
 
 
 @pytest.mark.parametrize("first", ["python", "ruby"])

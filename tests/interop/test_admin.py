@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -12,7 +13,8 @@ import pytest
 
 import pykiq
 from pykiq import admin
-from tests.interop.conftest import Entries, Fleet, Scene
+from tests.interop.conftest import Entries, Fleet, Scene, restore
+from tests.test_docs import code, table
 
 pytestmark = pytest.mark.interop
 
@@ -31,21 +33,6 @@ def client(fleet: Fleet) -> Iterator[pykiq.Client]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def ruby_entries(lasting_fleet: Fleet) -> Entries:
-    """Two entries of `retry` and one each of `dead` and `schedule` with their scores, written by this Ruby's worker."""
-    fleet = lasting_fleet
-    fleet.redis.flushdb()
-    fleet.ruby("-q", "shared", "-c", "1", POLL="60")
-    fleet.ask("2.times { |n| Shared::Flaky.perform_async('größe ✓', n, 1.5e-07, {'z' => [nil, 2**70]}) }")
-    fleet.ask("Shared::Flaky.set(retry: 0).perform_async('dead')")
-    fleet.ask("Shared::Flaky.perform_in(3600, 'later')")
-    fleet.wait(lambda: [fleet.redis.zcard(key) for key in SETS] == [2, 1, 1], what="all entries")
-    written = {key: fleet.redis.zrange(key, 0, -1, withscores=True) for key in SETS}
-    fleet.kill_all()
-    return written
-
-
 @pytest.fixture(params=["ruby_entries", "python_entries"], ids=["ruby's", "python's"])
 def entries(request: pytest.FixtureRequest, fleet: Fleet) -> Entries:
     """All three sets as one side wrote them."""
@@ -53,11 +40,6 @@ def entries(request: pytest.FixtureRequest, fleet: Fleet) -> Entries:
     fleet.redis.flushdb()
     restore(fleet, written)
     return written
-
-
-def restore(fleet: Fleet, written: Entries) -> None:
-    for key, pairs in written.items():
-        fleet.redis.zadd(key, dict(pairs))
 
 
 def held(fleet: Fleet) -> dict[str, int]:
@@ -232,6 +214,30 @@ def test_both_read_the_same_fleet_and_the_same_numbers(scene: Scene) -> None:
         for place, work in python_work.items():
             assert (work.queue, work.payload) == (ruby_work[place]["queue"], ruby_work[place]["payload"])
             assert seconds(work.run_at) == ruby_work[place]["run_at"]
+
+
+NAMES = """
+    %w[Stats Queue Job JobRecord SortedEntry SortedSet JobSet ScheduledSet RetrySet DeadSet ProcessSet Process Workers
+       WorkSet Work].to_h do |name|
+      found = Sidekiq.const_defined?(name) ? Sidekiq.const_get(name) : nil
+      [name, found.is_a?(Class) ? found.public_instance_methods(false) + found.singleton_methods(false) : []]
+    end
+"""
+
+
+def test_every_name_of_ruby_s_api_is_here_or_said_to_be_called_otherwise(fleet: Fleet) -> None:
+    otherwise = table("docs/operating.md", "A few names of Ruby's are called otherwise, or are not here:\n")
+    told = {word for row in otherwise for name in code(row[0]) for word in re.findall(r"[\w?!💣]+|\[\]", name)}
+    told |= {"pop_each", "[]"}
+    pythons = {"Job": "JobRecord", "SortedSet": "JobSet", "Workers": "WorkSet"}
+    asked = 0
+    for name, methods in fleet.ask(NAMES).items():
+        python = getattr(admin, pythons.get(name, name))
+        has = {*dir(python), *python.__init__.__code__.co_names, *getattr(python, "__annotations__", ())}
+        for method in methods:
+            assert method.rstrip("?!") in has or method in told, f"{name}.{method}"
+        asked += len(methods)
+    assert asked > 80
 
 
 def test_ruby_sees_a_queue_that_python_paused(fleet: Fleet, client: pykiq.Client) -> None:

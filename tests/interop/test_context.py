@@ -109,3 +109,21 @@ def test_a_trace_that_began_in_ruby_runs_through_python_and_on_to_ruby(
     [pushed] = rails.members("queue:ruby")
     assert pushed["traceparent"].split("-")[1:3] == [ruby["trace_id"], publish["context"]["span_id"][2:]]
     assert pushed["baggage"] == web["payload"]["baggage"]
+
+
+def test_a_live_ruby_s_trace_runs_through_python_and_arrives_in_ruby_again(
+    rails: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The context is where OpenTelemetry's middleware has it; the spans of Python alone are real."""
+    monkeypatch.setenv("TRACED", "1")
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    rails.ask("Ctx::Relay.set('traceparent' => given).perform_async('traced')", given=f"00-{trace_id}-{span_id}-01")
+    rails.python("-q", "python", "-c", "1", require=HANDLERS)
+    rails.wait(lambda: rails.notes("ruby") and rails.redis.llen("spans") == 2, what="the job in Ruby and two spans")
+
+    spans = {span["name"]: span for span in map(json.loads, rails.redis.lrange("spans", 0, -1))}
+    process, publish = spans["python process"], spans["ruby publish"]
+    assert process["parent_id"] == f"0x{span_id}"
+    assert publish["parent_id"] == process["context"]["span_id"]
+    [note] = rails.notes("ruby")
+    assert note["trace"] == f"00-{trace_id}-{publish['context']['span_id'][2:]}-01"

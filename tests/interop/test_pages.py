@@ -89,6 +89,18 @@ def test_the_dead_pages_show_the_job(scene: Scene) -> None:
     assert "handlers.py" in detail
 
 
+def test_the_dead_page_renders_over_what_was_no_job_at_all(fleet: Fleet) -> None:
+    """Ruby breaks on an entry that is JSON and no object, whoever wrote it (WIRE.md §21)."""
+    odd = [b"[1,2]", b"null", b"5", b"true", b'"text"', b"", b"{broken", b"1e400", b"\xff"]
+    fleet.redis.rpush("queue:python", *odd)
+    fleet.python("-q", "python")
+    fleet.wait(lambda: fleet.redis.zcard("dead") == len(odd), what="all of it dead")
+
+    body = page(fleet, "/morgue")
+    assert "not a job: [1,2]" in body
+    assert fleet.ask("Sidekiq::DeadSet.new.map { |entry| entry.jid }") == [None] * len(odd)
+
+
 def test_the_metrics_pages_render(scene: Scene) -> None:
     if scene.fleet.major < 7:
         assert scene.fleet.ask("page('GET', '/metrics')")["status"] == 404  # 6.4 has none

@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.conftest import Fleet
 from tests.interop.ruby import RubyError
-from tests.interop.stubs import write_stubs
+from tests.interop.stubs import python_beside, write_stubs
 
 pytestmark = pytest.mark.interop
 
@@ -36,6 +36,21 @@ def test_a_job_that_ruby_takes_goes_to_python_s_queue_with_every_key(fleet: Flee
     assert fleet.redis.lrange("queue:python", 0, -1) == [pushed.replace(b'"queue":"mixed"', b'"queue":"python"')]
     assert b"python" in fleet.redis.smembers("queues")
     assert fleet.redis.exists("queue:mixed", "retry", "dead", "schedule") == 0
+
+
+def test_an_active_job_that_ruby_takes_is_handed_over_and_runs_in_python(fleet: Fleet) -> None:
+    stubs = write_stubs(fleet)
+    fleet.ask("require path", path=f"{fleet.home.path}/active_jobs")
+    fleet.ask("require path", path=stubs)
+    fleet.ask("PyActiveJob.perform_later(7, unit: :boxes)")
+    [pushed] = fleet.redis.lrange("queue:mixed", 0, -1)
+    assert json.loads(pushed)["args"][0]["priority"] == 3
+    fleet.ruby("-q", "mixed", "-c", "1", EXTRA=stubs, ACTIVE_JOB="1")
+    fleet.wait(lambda: fleet.redis.llen("queue:python"), what="the handover")
+    assert fleet.redis.lrange("queue:python", 0, -1) == [pushed.replace(b'"queue":"mixed"', b'"queue":"python"')]
+    python_beside(fleet, "-q", "python", "-c", "1")
+    fleet.wait(fleet.notes, what="Python's note")
+    assert [note["args"] for note in fleet.notes("python")] == [[7, "boxes"]]
 
 
 def test_a_job_of_ruby_s_own_is_none_of_the_stubs_business(fleet: Fleet) -> None:

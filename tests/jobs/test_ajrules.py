@@ -105,20 +105,27 @@ def test_a_remote_class_takes_what_a_push_needs_and_nothing_else() -> None:
         pykiq.remote("InvoiceJob", active_job=True, rescue=[DiscardOn(ValueError)])
 
 
-def test_a_class_hands_its_declarations_to_its_subclasses_which_may_replace_them() -> None:
-    class Base(pykiq.Job, active_job=True, priority=5, rescue=DiscardOn(ValueError), around_perform=[around, aaround]):
+def test_a_subclass_adds_to_the_declarations_it_inherits_and_replaces_queue_as() -> None:
+    first, second = (lambda: "first"), (lambda: "second")
+
+    class Base(pykiq.Job, active_job=True, priority=5, rescue=DiscardOn(ValueError), around_perform=around):
         def perform(self, *, number: int) -> None: ...
 
-    class Other(Base, rescue=[]): ...
+    class Other(Base, rescue=[RetryOn(KeyError)], around_perform=[aaround], queue_as=first): ...
+
+    class Last(Other, rescue=[], queue_as=second): ...
 
     class Plain(Base, active_job=False):
         def perform(self) -> None: ...  # type: ignore[override]
 
     found = {name: registry.get(name).active_job for name in registry.names()}  # type: ignore[union-attr]
-    base, other = found["Base"], found["Other"]
+    base, other, last = found["Base"], found["Other"], found["Last"]
     assert base is not None
     assert other is not None
+    assert last is not None
     assert [type(rescue) for rescue in base.rescue] == [DiscardOn]
-    assert (other.rescue, other.around_perform) == ((), (around, aaround))
+    assert [type(rescue) for rescue in other.rescue] == [DiscardOn, RetryOn]
+    assert (other.around_perform, other.queue_as) == ((around, aaround), first)
+    assert (last.rescue, last.queue_as) == (other.rescue, second)
     assert found["Plain"] is None
     assert (Plain.job_envelope, Other.job_options["priority"]) == (None, 5)

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pykiq.config import Config
-from pykiq.observe.backlog import Backlog, read
+from pykiq.observe.backlog import Backlog
 from pykiq.store.connection import connect
+from tests.observe.test_reading import lease_expires
 from tests.servers import free_port
 
 NOW = 1_700_000_010.0
@@ -66,17 +67,6 @@ def test_what_waits_is_read_when_somebody_scrapes(redis: redis_py.Redis) -> None
     }
 
 
-def test_bytes_that_are_no_job_cost_only_their_queues_latency(redis: redis_py.Redis) -> None:
-    redis.lpush("queue:broken", b"{\xff")
-    redis.lpush("queue:ageless", b"{}")
-    redis.set("queue:odd", "a string")
-    reading = read(redis, ["broken", "ageless", "odd", "empty"], NOW)
-    assert reading.up
-    assert reading.sizes == {"broken": 1, "ageless": 1, "empty": 0}
-    assert reading.latencies == {"empty": 0.0}
-    assert reading.sets == {"retry": 0, "schedule": 0, "dead": 0}
-
-
 def test_scrapes_within_a_second_share_one_reading(redis: redis_py.Redis) -> None:
     backlog = Backlog(lambda: redis, ["low"], fresh=600.0)
     redis.config_resetstat()
@@ -109,7 +99,20 @@ def test_a_stale_reading_is_read_again(redis: redis_py.Redis) -> None:
     backlog = Backlog(lambda: redis, ["low"], fresh=0.0)
     assert scrape(backlog)["pykiq_queue_size", "low"] == 0
     redis.lpush("queue:low", "{}")
+    lease_expires(redis)
     assert scrape(backlog)["pykiq_queue_size", "low"] == 1
+
+
+def test_workers_share_a_reading(redis: redis_py.Redis, redis_url: str) -> None:
+    """Each with a connection of its own, as processes on different machines have."""
+    redis.lpush("queue:low", *["{}"] * 7)
+    redis.config_resetstat()
+    for _ in range(10):
+        with connect(Config.of(redis=redis_url)) as another:
+            assert scrape(Backlog(lambda client=another: client, ["low", "high"]))["pykiq_queue_size", "low"] == 7
+    calls = {name.removeprefix("cmdstat_"): told["calls"] for name, told in redis.info("commandstats").items()}
+    assert (calls["set"], calls["get"]) == (11, 10)
+    assert (calls["llen"], calls["lindex"], calls["zcard"]) == (2, 2, 3)
 
 
 def test_without_redis_the_scrape_says_so_and_invents_no_sizes() -> None:
@@ -124,16 +127,6 @@ def test_a_redis_that_hangs_does_not_hang_the_scrape(silent_server: int) -> None
     assert scrape(backlog) == {("pykiq_redis_up",): 0}
     assert time.monotonic() - before < 2
     hanging.connection_pool.disconnect()
-
-
-def test_a_redis_that_refuses_to_be_read_is_down(redis: redis_py.Redis) -> None:
-    redis.acl_setuser("nobody", enabled=True, nopass=True, commands=["+hello", "+client", "+ping"])
-    port = redis.connection_pool.connection_kwargs["port"]
-    try:
-        with redis_py.Redis(port=port, protocol=2, username="nobody", password="x") as refused:
-            assert not read(refused, ["low"], NOW).up
-    finally:
-        redis.acl_deluser("nobody")
 
 
 def test_redis_coming_back_is_seen(redis: redis_py.Redis) -> None:

@@ -29,7 +29,8 @@ def yes() -> bool:
 def serving(
     registry: CollectorRegistry | None = None, alive: Callable[[], bool] = yes, ready: Callable[[], bool] = yes
 ) -> Iterator[Endpoint]:
-    with Endpoint("127.0.0.1", 0, registry=registry or CollectorRegistry(), alive=alive, ready=ready) as endpoint:
+    shown = registry or CollectorRegistry()
+    with Endpoint("127.0.0.1", 0, registry=lambda: shown, alive=alive, ready=ready) as endpoint:
         yield endpoint
 
 
@@ -178,7 +179,7 @@ def test_a_client_that_says_nothing_does_not_block_the_others_or_the_stop() -> N
 
 def test_a_port_in_use_is_one_clear_line() -> None:
     with serving() as endpoint, pytest.raises(ConfigError) as caught:
-        Endpoint("127.0.0.1", endpoint.port, registry=CollectorRegistry(), alive=yes, ready=yes)
+        Endpoint("127.0.0.1", endpoint.port, registry=CollectorRegistry, alive=yes, ready=yes)
     assert str(caught.value) == (
         f"the metrics port 127.0.0.1:{endpoint.port} cannot be opened: Address already in use; "
         "choose another with --metrics-port, or 0 for any free one"
@@ -188,7 +189,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 @pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70_000)])
 def test_an_address_that_cannot_be_is_a_config_error(host: str, port: int) -> None:
     with pytest.raises(ConfigError, match=f"the metrics port {host}:{port} cannot be opened"):
-        Endpoint(host, port, registry=CollectorRegistry(), alive=yes, ready=yes)
+        Endpoint(host, port, registry=CollectorRegistry, alive=yes, ready=yes)
 
 
 def test_after_the_stop_the_port_is_closed() -> None:
@@ -206,4 +207,4 @@ def test_after_the_stop_the_port_is_closed() -> None:
 
 
 def test_an_endpoint_that_was_never_started_can_be_stopped() -> None:
-    Endpoint("127.0.0.1", 0, registry=CollectorRegistry(), alive=yes, ready=yes).stop()
+    Endpoint("127.0.0.1", 0, registry=CollectorRegistry, alive=yes, ready=yes).stop()

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import structlog
 
+from pykiq.observe import joblog
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.log import Output, render_json
-from pykiq.records import Acknowledge, Bury, Fate, Later, PutBack, Word, Write
+from pykiq.records import Acknowledge, Bury, Fate, Foreign, Later, PutBack, Word, Write
 from tests.observe.jobs import assigned, settled
 
 
@@ -102,6 +103,31 @@ def test_a_class_without_a_handler_is_told_of_once_however_many_jobs_of_it_are_l
     assert told["level"] == "warning"
     assert told["class"] == foreign.outcome.name
     assert told["next"] == "left in the queue for a process that has one"
+
+
+def test_classes_that_a_walk_passed_over_are_told_of_with_their_number_once_a_minute(
+    job_log: JobLog, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = [Foreign("default", {"Ruby::Job": 7, "OtherJob": 1}, {})]
+    for _ in range(2):
+        job_log.met(walk)
+    assert [(line["event"], line["class"], line["queue"], line["jobs"]) for line in lines.all()] == [
+        ("no_handler_here", "Ruby::Job", "default", 7),
+        ("no_handler_here", "OtherJob", "default", 1),
+    ]
+    monkeypatch.setattr(joblog, "FOREIGN_REST", -1.0)
+    job_log._foreign.clear()
+    for _ in range(2):
+        job_log.met(walk)
+    assert len(lines.all()) == 6
+
+
+@pytest.mark.parametrize("fate", [Fate.RETRY, Fate.DEAD])
+def test_a_class_without_a_handler_that_shall_fail_is_a_failure_like_any_other(
+    job_log: JobLog, lines: Lines, fate: Fate
+) -> None:
+    job_log.settled([settled(Word.FOREIGN, fate, error_class="pykiq.errors.UnknownClass")])
+    assert [line["event"] for line in lines.all()] == ["fail"]
 
 
 def test_a_job_put_back_for_want_of_a_slot_is_only_worth_a_debug_line(lines: Lines) -> None:

@@ -9,7 +9,7 @@ import redis as redis_py
 
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
-from pykiq.observe.endpoint import STUCK
+from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.merged import Merged
 from pykiq.observe.tally import JOBS, Tally
 

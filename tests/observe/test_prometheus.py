@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.tally import DURATION_BUCKETS
-from pykiq.records import Fate, Word
+from pykiq.records import Fate, Foreign, Word
 from tests.observe.jobs import assigned, settled
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -119,10 +119,19 @@ def test_classes_beyond_the_limit_are_counted_together() -> None:
     assert durations == {"A", "B", "other"}
 
 
-def test_jobs_without_a_handler_are_counted_by_class() -> None:
+@pytest.mark.parametrize("fate", [Fate.HANDED_BACK, Fate.RETRY, Fate.DEAD])
+def test_jobs_without_a_handler_are_counted_by_class(fate: Fate) -> None:
     seen = metrics()
-    seen.settled([settled(Word.FOREIGN, Fate.HANDED_BACK, name="Ruby::Job"), settled()])
+    seen.settled([settled(Word.FOREIGN, fate, name="Ruby::Job"), settled()])
     assert scrape(seen)[sample("pykiq_foreign_jobs_total", class_="Ruby::Job")] == 1
+
+
+def test_jobs_that_were_passed_over_are_counted_when_they_are_new() -> None:
+    seen = metrics()
+    seen.met([Foreign("default", {"Ruby::Job": 9, "Old": 3}, {"Ruby::Job": 2}), Foreign("low", {}, {"Ruby::Job": 1})])
+    counted = scrape(seen)
+    assert counted[sample("pykiq_foreign_jobs_total", class_="Ruby::Job")] == 3
+    assert sample("pykiq_foreign_jobs_total", class_="Old") not in counted
 
 
 def test_what_a_process_holds_is_told() -> None:

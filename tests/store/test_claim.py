@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
@@ -14,7 +15,7 @@ from pykiq.config import Capsule
 from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, orders
 from pykiq.store.scripts import run
 from tests import captures
-from tests.store.jobs import berth, claim, claim_known, in_flight, push, raw, raws, waiting
+from tests.store.jobs import ANEW, berth, claim, claim_known, in_flight, push, raw, raws, waiting
 
 STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
 WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
@@ -165,7 +166,7 @@ def test_foreign_jobs_stay_in_place_and_in_order(redis: redis_py.Redis) -> None:
     push(redis, "default", *jobs)
     place = berth()
     looked = claim_known(redis, place, "default", 10, "Mine", "Other")
-    assert (looked.seen, looked.to_the_end, looked.newest_left) == (9, True, jobs[8])
+    assert looked[:5] == (9, True, jobs[8], 6, {"Ruby::Job": 6})
     assert raws(looked.claimed) == [jobs[0], jobs[3], jobs[6]] == in_flight(redis, place)
     assert waiting(redis) == [job for n, job in enumerate(jobs) if n % 3]
 
@@ -211,6 +212,15 @@ def test_an_active_job_is_known_by_the_class_inside_of_its_wrapper(redis: redis_
     assert waiting(redis, "default") == [other, *odd]
 
 
+def test_a_wrapper_without_a_class_inside_is_foreign_by_its_own_name_unless_that_has_a_handler(
+    redis: redis_py.Redis,
+) -> None:
+    wrapper = "Sidekiq::ActiveJob::Wrapper"
+    push(redis, "default", raw(1, wrapper, wrapped="AjOk"), raw(2, wrapper))
+    assert claim_known(redis, berth(), "default", 9, "Mine").left == {"AjOk": 1, wrapper: 1}
+    assert len(claim_known(redis, berth(), "default", 9, wrapper).claimed) == 2
+
+
 def test_of_two_equal_payloads_both_are_claimed(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     place = berth()
@@ -223,29 +233,85 @@ def test_one_look_sees_a_window_and_the_next_one_goes_on_behind_it(redis: redis_
     push(redis, "default", *foreign, raw(9999, "Mine"))
     place = berth()
     first = claim_known(redis, place, "default", 5, "Mine")
-    assert first == Looked(WINDOW, False, foreign[WINDOW - 1], [])
-    second = claim_known(redis, place, "default", 5, "Mine", look=Look(first.newest_left))
-    assert (second.seen, second.to_the_end, second.newest_left) == (6, True, foreign[-1])
+    assert first == Looked(WINDOW, False, foreign[WINDOW - 1], WINDOW, {"Ruby": WINDOW}, [])
+    second = claim_known(redis, place, "default", 5, "Mine", look=Look(first.newest_left, first.place))
+    assert second[:5] == (6, True, foreign[-1], WINDOW + 5, {"Ruby": 5})
     assert raws(second.claimed) == [raw(9999, "Mine")]
-    assert claim_known(redis, place, "default", 5, "Mine", look=Look(foreign[-1])) == Looked(0, True, b"", [])
+    third = claim_known(redis, place, "default", 5, "Mine", look=Look(foreign[-1], second.place))
+    assert third == Looked(0, True, b"", WINDOW + 5, {}, [])
     assert waiting(redis) == foreign
 
 
-@pytest.mark.parametrize("from_new_end", [False, True])
+@pytest.mark.parametrize("long_ago", [False, True])
+@pytest.mark.parametrize("taken", [0, 3, 900])
 def test_a_look_behind_an_entry_sees_what_is_newer_whatever_was_taken_from_the_old_end(
-    redis: redis_py.Redis, from_new_end: bool
+    redis: redis_py.Redis, taken: int, long_ago: bool
 ) -> None:
-    push(redis, "default", *(raw(n, "Ruby") for n in range(5)), raw(5, "Mine"), raw(6, "Ruby"), raw(7, "Mine"))
-    redis.rpop("queue:default", 3)
-    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(raw(4, "Ruby"), from_new_end))
-    assert (looked.seen, looked.newest_left) == (3, raw(6, "Ruby"))
-    assert raws(looked.claimed) == [raw(5, "Mine"), raw(7, "Mine")]
+    push(redis, "default", *(raw(n, "Ruby") for n in range(1000)), raw(1001, "Mine"), raw(1002, "Ruby"))
+    if taken:
+        redis.rpop("queue:default", taken)
+    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(raw(999, "Ruby"), 1000, long_ago))
+    assert looked[:4] == (2, True, raw(1002, "Ruby"), 1001 - taken)
+    assert raws(looked.claimed) == [raw(1001, "Mine")]
 
 
-def test_a_look_behind_an_entry_that_is_gone_begins_at_the_old_end(redis: redis_py.Redis) -> None:
-    push(redis, "default", raw(1, "Ruby"), raw(2, "Mine"))
-    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(b"gone"))
-    assert (looked.seen, looked.to_the_end, raws(looked.claimed)) == (2, True, [raw(2, "Mine")])
+def test_an_entry_that_others_were_put_in_front_of_is_found_from_the_new_end(redis: redis_py.Redis) -> None:
+    push(redis, "default", *(raw(n, "Ruby") for n in range(500)))
+    redis.rpush("queue:default", *(raw(n, "Ruby") for n in range(1000, 1100)))
+    looked = claim_known(redis, berth(), "default", 5, "Mine", look=Look(raw(490, "Ruby"), 491, long_ago=True))
+    assert looked[:4] == (9, True, raw(499, "Ruby"), 600)
+
+
+@pytest.mark.parametrize(("place", "long_ago", "seen"), [(1200, False, 9 + 1000), (1200, True, 1209), (5, False, 1209)])
+def test_behind_an_entry_that_is_gone_a_look_begins_where_nothing_can_be_missed(
+    redis: redis_py.Redis, place: int, long_ago: bool, seen: int
+) -> None:
+    push(redis, "default", *(raw(n, "Ruby") for n in range(1209)))
+    found = 0
+    look = Look(b"gone", place, long_ago)
+    while True:
+        looked = claim_known(redis, berth(), "default", 5, "Mine", look=look)
+        found += looked.seen
+        if looked.to_the_end:
+            break
+        look = Look(looked.newest_left, looked.place)
+    assert found == seen
+
+
+def test_a_look_ends_early_where_jobs_are_large(redis: redis_py.Redis) -> None:
+    large = [raw(n, "Ruby", text="x" * 40_000) for n in range(20)]
+    push(redis, "default", *large)
+    looked = claim_known(redis, berth(), "default", 5, "Mine")
+    assert (looked.seen, looked.to_the_end, looked.newest_left, looked.place) == (4, False, large[3], 4)
+
+
+@pytest.mark.parametrize("place", [0, 700, 1400])
+def test_jobs_among_foreign_ones_are_taken_out_of_any_place_oldest_first(redis: redis_py.Redis, place: int) -> None:
+    jobs = [raw(n, "Ruby") for n in range(1500)]
+    mixed = [raw(n, "Ruby" if n % 3 else "Mine") for n in range(3000, 3030)]
+    jobs[place:place] = mixed
+    push(redis, "default", *jobs)
+    look = Look(jobs[place - 1], place) if place else ANEW
+    looked = claim_known(redis, berth(), "default", 8, "Mine", look=look)
+    assert raws(looked.claimed) == mixed[::3][:8]
+    assert (looked.seen, looked.newest_left, looked.place) == (22, mixed[20], place + 14)
+    assert waiting(redis) == [job for job in jobs if job not in mixed[::3][:8]]
+
+
+def test_whatever_bytes_stand_in_a_queue_are_claimed_or_stay(redis: redis_py.Redis) -> None:
+    push(redis, "default", b"pykiq:taken", raw(1, "Ruby"), raw(2, "Mine"), raw(3, "Ruby"), b"pykiq:taken")
+    looked = claim_known(redis, berth(), "default", 2, "Mine")
+    assert raws(looked.claimed) == [b"pykiq:taken", raw(2, "Mine")]
+    assert waiting(redis) == [raw(1, "Ruby"), raw(3, "Ruby"), b"pykiq:taken"]
+
+
+def test_a_look_that_may_not_write_loses_nothing(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", raw(1, "Mine"))
+    redis.set(place.inflight("default"), "not a list")
+    with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+        claim_known(redis, place, "default", 5, "Mine")
+    assert waiting(redis) == [raw(1, "Mine")]
 
 
 def test_a_look_that_filled_its_room_says_how_far_it_came(redis: redis_py.Redis) -> None:
@@ -272,3 +338,35 @@ def test_of_two_equal_payloads_the_older_one_is_taken(redis: redis_py.Redis) -> 
     push(redis, "default", raw(1, "Mine"), raw(2, "Ruby"), raw(1, "Mine"))
     assert raws(claim_known(redis, berth(), "default", 1, "Mine").claimed) == [raw(1, "Mine")]
     assert waiting(redis) == [raw(2, "Ruby"), raw(1, "Mine")]
+
+
+@pytest.fixture
+def fill(redis: redis_py.Redis) -> Iterator[Callable[[], None]]:
+    """What leaves the server without memory for more."""
+
+    def fill() -> None:
+        redis.config_set("maxmemory", 1)
+
+    yield fill
+    redis.config_set("maxmemory", 0)
+
+
+def test_a_server_that_is_full_still_gives_jobs_away(redis: redis_py.Redis, fill: Callable[[], None]) -> None:
+    place = berth()
+    push(redis, "default", raw(1), raw(2), raw(3))
+    fill()
+    assert raws(claim(redis, place, 1)) == [raw(1)]
+    assert redis.pttl(place.lease) > 0
+    assert raws(claim_known(redis, place, "default", 1, "Job").claimed) == [raw(2)]
+    assert raws(place.held(redis)) == [raw(1), raw(2)]
+    assert place.count(redis) == 2
+
+
+def test_a_server_that_is_full_still_renews_the_lease(redis: redis_py.Redis, fill: Callable[[], None]) -> None:
+    place = berth()
+    fill()
+    for _ in range(2):
+        place.renew(redis)
+        assert 11_000 < redis.pttl(place.lease) <= 12_000
+        redis.pexpire(place.lease, 5000)
+    assert redis.hexists("pykiq:owners", place.identity)

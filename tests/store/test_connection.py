@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -11,7 +14,8 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import Ear, aconnect, connect, forget, probe
-from tests.servers import free_port
+from pykiq.version import __version__
+from tests.servers import Server, free_port
 
 
 def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redis_url: str) -> None:
@@ -19,6 +23,48 @@ def test_answers_are_bytes_and_the_protocol_is_resp2(redis: redis_py.Redis, redi
         client.set("key", b"\xff")
         assert client.get("key") == b"\xff"
         assert client.client_info()["resp"] == "2"
+
+
+@pytest.fixture
+def socket_url(tmp_path: Path) -> Iterator[str]:
+    """A server that listens at a socket of the file system too."""
+    running = Server(options=("--unixsocket", str(tmp_path / "redis.sock"))).start()
+    yield f"unix://{tmp_path}/redis.sock?db=2"
+    running.stop()
+
+
+async def test_a_socket_in_the_file_system_is_as_good_as_a_port(socket_url: str) -> None:
+    with connect(Config.of(redis=socket_url)) as client:
+        client.set("key", 1)
+        assert client.client_info()["db"] == 2
+    other = aconnect(Config.of(redis=socket_url))
+    assert await other.get("key") == b"1"
+    await other.aclose()
+
+
+async def test_sentinels_that_know_no_master_are_told_in_one_line() -> None:
+    config = Config.of(redis=f"redis+sentinel://:secret@127.0.0.1:{free_port()},127.0.0.1:{free_port()}/main")
+    with connect(config) as client, pytest.raises(StoreError) as refused:
+        probe(client, config)
+    assert "(no Sentinel names a master called `main`: network:ConnectionError)" in str(refused.value)
+    other = aconnect(config)
+    with pytest.raises(redis_py.ConnectionError, match=r"^no Sentinel names a master called `main`"):
+        await other.ping()
+    await other.aclose()
+
+
+@pytest.mark.skipif(not hasattr(redis_py, "DriverInfo"), reason="this release of redis-py introduces itself alone")
+async def test_a_connection_says_whose_it_is(redis: redis_py.Redis, redis_url: str) -> None:
+    wanted = (f"redis-py(pykiq_v{__version__})", redis_py.__version__)
+    with connect(Config.of(redis=redis_url)) as client:
+        told = client.client_info()
+        if "lib-name" not in told:
+            pytest.skip("this server is older than 7.2 and does not ask")
+        assert (told["lib-name"], told["lib-ver"]) == wanted
+    other = aconnect(Config.of(redis=redis_url))
+    told = await other.client_info()
+    assert (told["lib-name"], told["lib-ver"]) == wanted
+    await other.aclose()
 
 
 async def test_asyncio_answers_bytes_too(redis: redis_py.Redis, redis_url: str) -> None:
@@ -74,7 +120,7 @@ def test_the_probe_says_in_one_line_which_server_does_not_answer_and_keeps_the_p
 
 
 def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
-    config = Config.of(redis="redis+sentinel://user:s%40fe@one:26380,two/mymaster/2?sentinel_password=other")
+    config = Config.of(redis="redis+sentinel://user:s%40fe@one:26380,two/mymaster/2?sentinel_password=100%2541%2F")
     client = connect(config)
     pool = client.connection_pool
     assert [
@@ -85,7 +131,25 @@ def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
     assert pool.connection_kwargs["db"] == 2
     assert pool.connection_kwargs["username"] == "user"
     assert pool.connection_kwargs["password"] == "s@fe"
-    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "other"
+    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "100%41/"
+
+
+@pytest.mark.parametrize(("parameter", "theirs"), [("", True), ("&sentinel_ssl=false", False)])
+def test_a_sentinel_url_over_tls_is_so_for_both_with_the_same_certificates(parameter: str, theirs: bool) -> None:
+    url = f"rediss+sentinel://one/main?ssl_ca_certs=/ca.pem&socket_read_size=512{parameter}"
+    pool: Any = connect(Config.of(redis=url)).connection_pool
+    servers = pool.connection_kwargs
+    assert issubclass(pool.connection_class, redis_py.SSLConnection)
+    assert (servers["ssl_ca_certs"], servers["socket_read_size"]) == ("/ca.pem", 512)
+    (node,) = pool.sentinel_manager.sentinels
+    assert issubclass(node.connection_pool.connection_class, redis_py.SSLConnection) is theirs
+    if theirs:
+        assert node.connection_pool.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+
+
+def test_a_sentinel_url_with_a_parameter_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        connect(Config.of(redis="redis+sentinel://one/main?nonsense=1")).ping()
 
 
 def test_a_sentinel_url_without_a_service_is_refused() -> None:

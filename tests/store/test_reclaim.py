@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from pykiq.config import Config
 from pykiq.store import reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW, Takeover
+from tests.servers import Server, wait_until
 from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw, settle, waiting
 
 DEAD = "gone:1:aaaaaaaaaaaa"
@@ -53,7 +55,7 @@ def test_the_dead_process_is_forgotten_and_leaves_no_key_but_the_counters(redis:
     push(redis, "default", raw(1))
     dies_with(redis, place, 1)
     sweep(redis)
-    redis.delete("pykiq:sweep")
+    redis.delete("pykiq:sweep", "pykiq:walk")
     [counter] = redis.keys("pykiq:*")
     assert counter.startswith(b"pykiq:takeovers:")
     assert 0 < redis.ttl(counter) <= POISON_WINDOW
@@ -109,11 +111,123 @@ def test_the_third_takeover_is_the_last(redis: redis_py.Redis) -> None:
 
 def test_the_dead_set_is_trimmed_when_a_poison_pill_arrives(redis: redis_py.Redis) -> None:
     redis.zadd("dead", {b"ancient": 1})
-    redis.set(f"pykiq:takeovers:{1:024x}", POISON_TAKEOVERS - 1)
+    redis.lpush(f"pykiq:takeovers:{1:024x}", *[time.time()] * (POISON_TAKEOVERS - 1))
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
     sweep(redis)
     assert redis.zcard("dead") == 1
+
+
+def crash_twice_with(redis: redis_py.Redis, *jobs: bytes) -> Berth:
+    """Two processes die with all of these in flight; the second one's place, after a sweep."""
+    push(redis, "default", *jobs)
+    for number in (1, 2):
+        place = berth(identity=f"gone:{number}:aaaaaaaaaaaa")
+        dies_with(redis, place, len(jobs))
+        taken = sweep(redis)
+    assert [one.raw for one in taken] == [jobs[0]]
+    return place
+
+
+def test_jobs_that_were_taken_over_before_have_their_turn_one_after_the_other(redis: redis_py.Redis) -> None:
+    """One of them kills its process, and the others would die with it."""
+    gone = crash_twice_with(redis, raw(1), raw(2), raw(3))
+    assert in_flight(redis, gone) == [raw(2), raw(3)]
+    assert waiting(redis) == [raw(1)]
+    assert sweep(redis) == [], "it has not run yet"
+
+    [first] = claim(redis, berth(identity=LIVE), 1)
+    assert sweep(redis) == [], "it runs"
+    settle(redis, berth(identity=LIVE), outcome(first))
+    assert [one.raw for one in sweep(redis)] == [raw(2)]
+
+    dies_with(redis, berth(identity="gone:3:aaaaaaaaaaaa"), 1)
+    taken = sweep(redis) + sweep(redis)
+    assert [(one.raw, one.poison) for one in taken] == [(raw(2), True), (raw(3), False)]
+    assert redis.zcard("dead") == 1
+    assert waiting(redis) == [raw(3)]
+    assert in_flight(redis, gone) == []
+
+
+def test_a_job_that_is_taken_over_for_the_first_time_does_not_wait_for_the_others(redis: redis_py.Redis) -> None:
+    gone = crash_twice_with(redis, raw(1), raw(2))
+    push(redis, "default", raw(3))
+    dies_with(redis, berth(identity="gone:3:aaaaaaaaaaaa"), 2)
+    taken = sweep(redis)
+    assert {(one.raw, one.poison) for one in taken} >= {(raw(1), True), (raw(3), False)}
+    assert [one.raw for one in taken + sweep(redis) if one.raw == raw(2)] == [raw(2)]
+    assert in_flight(redis, gone) == []
+
+
+def test_one_that_takes_long_does_not_keep_the_others_waiting_for_ever(redis: redis_py.Redis) -> None:
+    crash_twice_with(redis, raw(1), raw(2))
+    claim(redis, berth(identity=LIVE), 1)
+    assert sweep(redis) == []
+    assert 0 < redis.ttl("pykiq:suspect") <= reclaim.ALONE
+    redis.delete("pykiq:suspect")
+    assert [one.raw for one in sweep(redis)] == [raw(2)]
+
+
+def test_takeovers_that_lie_further_apart_do_not_make_a_poison_pill(redis: redis_py.Redis) -> None:
+    """A job that is retried for weeks may be taken over once in a while."""
+    counter, now = f"pykiq:takeovers:{1:024x}", time.time()
+    redis.lpush(counter, now - POISON_WINDOW - 60, now - POISON_WINDOW / 2)
+    push(redis, "default", raw(1))
+    for number, poison in enumerate([False, True]):
+        dies_with(redis, berth(identity=f"gone:{number}:aaaaaaaaaaaa"), 1)
+        [taken] = sweep(redis)
+        assert taken.poison is poison, "the second of the two is the third within the window"
+
+
+def test_a_counter_of_another_type_loses_no_job(redis: redis_py.Redis) -> None:
+    redis.set(f"pykiq:takeovers:{1:024x}", 2)
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    assert [one.poison for one in sweep(redis)] == [False]
+    assert waiting(redis) == [raw(1)]
+
+
+def test_an_inflight_key_of_another_type_keeps_nobody_else_from_a_takeover(redis: redis_py.Redis) -> None:
+    redis.hset("pykiq:owners", "a:1:aaaaaaaaaaaa", '["default"]')
+    redis.set("pykiq:inflight:a:1:aaaaaaaaaaaa:default", "no list")
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    assert [one.raw for one in sweep(redis)] == [raw(1)]
+
+
+def test_what_a_process_holds_that_nobody_knows_of_is_found_in_the_end(redis: redis_py.Redis) -> None:
+    place = berth("a:b", identity=DEAD)
+    push(redis, "a:b", raw(1))
+    dies_with(redis, place, 1)
+    redis.delete("pykiq:owners")
+    redis.mset({f"cache:{number}": 1 for number in range(3 * reclaim.STEP)})
+    taken: list[Takeover] = []
+
+    def swept() -> bool:
+        taken.extend(sweep(redis))
+        return bool(taken)
+
+    wait_until(swept, 10, "the takeover, within one walk through all keys")
+    assert taken == [Takeover(DEAD, "a:b", raw(1), poison=False)]
+    assert waiting(redis, "a:b") == [raw(1)]
+    assert 0 < redis.ttl("pykiq:walk") <= reclaim.WALK_TTL
+
+
+def test_a_walk_costs_one_step_for_each_sweep(redis: redis_py.Redis) -> None:
+    redis.mset({f"cache:{number}": 1 for number in range(3 * reclaim.STEP)})
+    redis.config_resetstat()
+    sweep(redis)
+    assert redis.info("commandstats")["cmdstat_scan"]["calls"] == 1
+    assert int(redis.get("pykiq:walk")) > 0
+
+
+def test_the_sweep_goes_on_where_a_walk_is_forbidden(redis: redis_py.Redis, server: Server) -> None:
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", "+@all", "-scan")
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    with redis_py.Redis(port=server.port, username="narrow", password="secret", protocol=2) as user:
+        assert [one.raw for one in sweep(user)] == [raw(1)]
+    redis.execute_command("ACL", "DELUSER", "narrow")
 
 
 @pytest.mark.parametrize(

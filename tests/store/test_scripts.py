@@ -126,6 +126,7 @@ def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, w
         claim(redis, gone, 1)
         redis.delete(gone.lease)
         reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}")
+    place.renew(redis)
     assert place.leave(redis) is False
     assert list(sets.pages(redis, "dead"))
     assert set(watched.ran) == EVERY
@@ -142,5 +143,5 @@ def test_every_lua_file_says_what_its_keys_and_arguments_are() -> None:
 
 
 def test_the_window_of_a_look_is_a_number_of_entries() -> None:
-    call = claim_known_call(berth(), "default", 1, Look(b"x", from_new_end=True), ["Mine"])
-    assert list(call.args[3:7]) == [1, b"x", 1, claiming.WINDOW]
+    call = claim_known_call(berth(), "default", 1, Look(b"x", 7, long_ago=True), ["Mine"])
+    assert list(call.args[3:8]) == [1, b"x", 7, 1, claiming.WINDOW]

@@ -145,3 +145,8 @@ def decorators_return_what_they_were_given() -> None:
     assert_type(delay(1, ValueError()), int)
     assert_type(ready(), None)
     timed()  # type: ignore[call-arg]
+
+
+def what_is_loaded_late_is_typed_as_if_it_were_there() -> None:
+    assert_type(pykiq.activejob.Symbol("paid"), pykiq.activejob.Symbol)
+    assert pykiq.activejop  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykiq.wire.ajtimes import DateTime, Time, TimeWithZone, read, read_with_zone, spell, stamp, zone_of
+from pykiq.wire.ajtimes import DateTime, Time, TimeWithZone, read, read_with_zone, spell, zone_of
 
 TEXTS = [
     "2030-01-02T03:04:05.123456789Z",
@@ -61,6 +61,23 @@ def test_times_can_be_pickled() -> None:
     assert (again, again.zone, type(again)) == (moment, "Europe/Paris", TimeWithZone)
 
 
-def test_the_stamps_of_job_data_have_nine_digits_since_rails_7() -> None:
-    assert stamp(1_795_316_456.5, whole=False) == "2026-11-22T03:00:56.500000000Z"
-    assert stamp(1_795_316_456.5, whole=True) == "2026-11-22T03:00:56Z"
+@pytest.mark.parametrize(
+    ("text", "zone", "hours"),
+    [
+        ("2050-07-01T12:00:00.000000000+01:00", "Europe/Paris", 1),  # Ruby's tz database ends before
+        (
+            "1890-07-01T12:00:00.000000000+00:09",
+            "Europe/Paris",
+            0.15,
+        ),  # an offset with seconds, of which Ruby writes none
+        ("2030-07-01T10:00:00.000000000Z", "Europe/Paris", 2),  # not Rails' own spelling: read as Rails reads it
+        ("2030-07-01T12:00:00.000000000+02:00", "Europe/Paris", 2),
+    ],
+)
+def test_where_the_clocks_of_a_zone_are_set_otherwise_the_offset_that_came_is_kept(
+    text: str, zone: str, hours: float
+) -> None:
+    moment = read_with_zone(text, zone)
+    assert (moment.utcoffset(), moment.zone) == (timedelta(hours=hours), zone)
+    assert moment == read(text, Time)
+    assert spell(moment) == text or text.endswith("Z")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_fleet, for_payload, is_number, seconds
+from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, beside_rails, for_fleet, for_payload, is_number, seconds
 from pykiq.wire.exactjson import loads
 from tests import captures
 
@@ -109,3 +110,12 @@ def test_work_is_kept_under_the_key_that_this_version_reads(version: str) -> Non
     mine = {"6.4.1": SIX, "7.3.2": SEVEN, "8.1.7": EIGHT}[version]
     keys = captures.read(version, "heartbeat_busy").data["redis"]
     assert [key for key in keys if key.endswith(f":{mine.work_suffix}")]
+
+
+@pytest.mark.parametrize("dialect", [SIX, SEVEN, EIGHT])
+def test_another_rails_changes_nothing_else(dialect: Dialect) -> None:
+    own = "6.1" if dialect is SIX else "7.2"
+    assert beside_rails(dialect, "auto") is beside_rails(dialect, own) is dialect
+    other = beside_rails(dialect, {"6.1": "7.2", "7.2": "6.1"}[own])
+    assert other.rails != own
+    assert replace(other, rails=dialect.rails) == dialect

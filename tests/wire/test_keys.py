@@ -61,3 +61,10 @@ def test_pykiqs_own_keys_begin_with_its_name() -> None:
 def test_a_day_is_one_in_utc() -> None:
     assert keys.utc_day(1795391999.9) == "2026-11-22"
     assert keys.utc_day(1795392000.0) == "2026-11-23"
+
+
+@pytest.mark.parametrize("queue", ["default", "a:b", "", "new\nline"])
+def test_the_name_of_an_in_flight_list_tells_whose_it_is(queue: str) -> None:
+    owner = "web.1:7:0123456789ab"
+    assert keys.owner_and_queue(keys.inflight(owner, queue)) == (owner, queue)
+    assert keys.owner_and_queue(keys.queue(queue)) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pykiq.errors import Unreadable
 from pykiq.wire.exactjson import dumps
-from pykiq.wire.payload import arguments, attempt, class_name, display_name, handler_name, latency, parse
+from pykiq.wire.payload import arguments, attempt, class_name, display_name, handler_name, latency, legible, parse
 from tests import captures
 
 JSON = st.recursive(
@@ -116,3 +116,15 @@ def test_latency_counts_from_enqueued_at_in_either_unit() -> None:
     assert latency({"created_at": 1795315631500, "enqueued_at": "x"}, now) == 10
     assert latency({"enqueued_at": now + 5}, now) == 0
     assert latency({}, now) is None
+
+
+@pytest.mark.parametrize("raw", [b"[1]", b"5", b"null", b'"text"', b" true "])
+def test_json_that_is_no_object_is_marked_as_text_for_ruby(raw: bytes) -> None:
+    assert legible(raw) == b"not a job: " + raw
+    with pytest.raises(Unreadable):
+        parse(legible(raw))
+
+
+@pytest.mark.parametrize("raw", [b"{}", b' {"class":"Job"}', b"", b"{broken", b"[1", b"\xff", b"NaN"])
+def test_a_job_and_what_is_no_json_stay_as_they_are(raw: bytes) -> None:
+    assert legible(raw) == raw

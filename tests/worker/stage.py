@@ -17,7 +17,7 @@ from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain, ServerMiddleware
-from pykiq.records import Assigned, Claimed, Settled
+from pykiq.records import Assigned, Claimed, Foreign, Settled
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.fleet import Fleet
@@ -25,6 +25,7 @@ from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
+from tests.servers import wait_until
 
 ME = "me:1:aaaaaaaaaaaa"
 
@@ -72,9 +73,11 @@ class Reports:
 
     started: list[Assigned] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
+    met: list[Foreign] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)  # ("start" or a fate, class)
 
-    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled]) -> None:
+    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign] = ()) -> None:
+        self.met += met
         self.started += started
         self.lines += [("start", one.name) for one in started]
         self.settled += settled
@@ -144,6 +147,13 @@ class Stage:
         if self.error is not None:
             raise self.error
         return self.clean
+
+    def quiet_turn(self) -> None:
+        """Wait for a whole quiet turn that begins after this call: the second to end, for one may be under way."""
+        for _ in range(2):
+            ended = self.exchange.turned_at
+            self.exchange.quiet()  # wakes it
+            wait_until(lambda ended=ended: self.exchange.turned_at > ended)
 
     @property
     def alive(self) -> bool:

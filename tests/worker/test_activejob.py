@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import sys
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -31,7 +32,7 @@ from pykiq.jobs.ajrules import taken
 from pykiq.jobs.context import current_job
 from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.registry import Registry
-from pykiq.records import Acknowledge, Assigned, Later, Outcome, Word
+from pykiq.records import Acknowledge, Assigned, Bury, Later, Outcome, Word
 from pykiq.wire.exactjson import dumps, loads
 from tests.captures import Capture, every, read
 from tests.worker.stage import claimed, executor, raw
@@ -167,6 +168,20 @@ def test_a_class_without_a_handler_is_foreign_by_its_own_name() -> None:
     assert "no handler for `InvoiceJob` in this process" in (outcome.error_message or "")
 
 
+@pytest.mark.parametrize(("retry", "to"), [(True, Later), (False, Bury), (0, Bury)])
+def test_a_job_is_not_lost_when_what_runs_it_cannot_be_loaded(
+    retry: object, to: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a handler that was not declared with active_job=True it is loaded late: files may have changed by then."""
+    handlers = Registry()
+    handlers.register(for_function(lambda: None, "InvoiceJob", {"retry": True, "queue": "default"}))
+    monkeypatch.setitem(sys.modules, "pykiq.jobs.activejob", None)
+    outcome = executor(handlers).assign(claimed(envelope(retry=retry)))
+    assert isinstance(outcome, Outcome)
+    assert (outcome.word, type(outcome.write)) == (Word.FAILED, to)
+    assert "pykiq.jobs.activejob" in (outcome.error_message or "")
+
+
 # retry_on
 
 RETRIED = {
@@ -265,6 +280,15 @@ def test_the_last_declaration_that_fits_answers_and_the_cause_is_asked_after_the
     assert told == ["second 'x'", "second 'inner'", "first outer"]
 
 
+@KINDS
+def test_a_retry_on_without_attempts_left_raises_the_cause_that_it_was_asked_about(kind: str) -> None:
+    inner = KeyError("inner")
+    outer = RuntimeError("outer")
+    outer.__cause__ = inner
+    outcome = ran(envelope(), handling(failing(kind, outer), rescue=RetryOn(KeyError, attempts=1)))
+    assert (outcome.word, outcome.error_class) == (Word.FAILED, "KeyError")
+
+
 def test_rescue_from_may_enqueue_the_job_again() -> None:
     rescue = RescueFrom(ValueError, handler=lambda job, error: job.retry(wait=60, queue="slow", error=error))
     outcome = ran(envelope(tags=["a"], cattr={"user": 1}), handling(failing("def", ValueError("x")), rescue=rescue))
@@ -320,6 +344,14 @@ def test_a_missing_record_can_be_discarded(monkeypatch: pytest.MonkeyPatch) -> N
     assert (outcome.word, outcome.discarded, seen) == (Word.DONE, True, ["person 7"])
     with pytest.raises(RegistrationError, match="records of `Person` are located by"):
         locator("Person")(lambda record: None)
+
+
+@pytest.mark.parametrize("bad", [5, asyncio.sleep, lambda: None])
+def test_a_locator_is_a_plain_function_of_the_record(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activejob, "_locators", {})
+    with pytest.raises(RegistrationError, match="the locator of `Person` is "):
+        locator("Person")(bad)
+    assert activejob._locators == {}
 
 
 # callbacks
@@ -424,7 +456,8 @@ def test_what_a_middleware_did_to_its_payload_is_not_in_the_retry() -> None:
 
 
 @KINDS
-def test_a_rescued_error_keeps_nothing_of_the_job_alive(kind: str) -> None:
+@pytest.mark.parametrize(("attempts", "word"), [(2, Word.DONE), (1, Word.FAILED)])
+def test_a_rescued_error_keeps_nothing_of_the_job_alive(kind: str, attempts: int, word: Word) -> None:
     class Big:
         pass
 
@@ -438,12 +471,12 @@ def test_a_rescued_error_keeps_nothing_of_the_job_alive(kind: str) -> None:
     async def afails() -> None:
         fails()
 
-    handler = handling(fails if kind == "def" else afails, rescue=RetryOn(ValueError))
+    handler = handling(fails if kind == "def" else afails, rescue=RetryOn(ValueError, attempts=attempts))
     gc.collect()
     gc.disable()
     try:
         outcome = ran(envelope(), handler)
-        assert (outcome.word, held[0]()) == (Word.DONE, None)
+        assert (outcome.word, held[0]()) == (word, None)
     finally:
         gc.enable()
 

@@ -21,6 +21,7 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.records import Acknowledge, Assigned, Bury, Later, Outcome, PutBack, Word
 from pykiq.wire.exactjson import loads
+from pykiq.wire.payload import legible
 from pykiq.worker.execute import Executor
 from pykiq.worker.loopslots import LoopThread
 from tests.worker.stage import claimed, executor, handler, raw
@@ -296,7 +297,7 @@ def test_the_time_of_a_run_is_measured(kind: str) -> None:
 @pytest.mark.parametrize("payload", [b"{not json", b"[]", b"5", b"null", b'"text"', b"", b"\xff"])
 def test_what_is_no_job_goes_to_dead_with_its_bytes(payload: bytes) -> None:
     outcome = ran("def", payload)
-    assert (outcome.word, outcome.write, outcome.error_class) == (Word.UNREADABLE, Bury(payload), "Unreadable")
+    assert (outcome.word, outcome.write, outcome.error_class) == (Word.UNREADABLE, Bury(legible(payload)), "Unreadable")
 
 
 def test_a_foreign_job_is_left_by_default() -> None:
@@ -307,7 +308,7 @@ def test_a_foreign_job_is_left_by_default() -> None:
 @pytest.mark.parametrize(("setting", "write"), [("retry", Later), ("dead", Bury)])
 def test_a_foreign_job_fails_where_the_setting_says_so(setting: str, write: type) -> None:
     outcome = ran("def", raw("Ruby::Job"), config=Config.of(foreign=setting))
-    assert (outcome.word, type(outcome.write)) == (Word.FAILED, write)
+    assert (outcome.word, type(outcome.write)) == (Word.FOREIGN, write)
     assert outcome.error_class == "pykiq.errors.UnknownClass"
     assert outcome.error_message is not None
     assert "Ruby::Job" in outcome.error_message

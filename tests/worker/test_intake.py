@@ -102,7 +102,7 @@ def test_who_has_not_let_go_is_told_again_only_on_insistence() -> None:
 
 def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
     made, _ = intake("a", "shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     claims = [sent(made) for _ in range(4)]
     assert [claim.looks_at for claim in claims] == ["shared", None, "shared", None]
     plain: Any = claims[1].call.keys
@@ -112,7 +112,7 @@ def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
 
 def test_a_shared_queue_has_no_bell() -> None:
     made, [plain, shared] = intake("a", "shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     made.dry = True
     made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
     assert (plain.armed, shared.armed) == (True, False)
@@ -120,7 +120,7 @@ def test_a_shared_queue_has_no_bell() -> None:
 
 def test_when_all_queues_are_shared_only_looks_are_sent() -> None:
     made, _ = intake("shared")
-    made.selective.found_foreign("shared")
+    made.selective.found_foreign("shared", "Ruby::Job")
     assert sent(made).looks_at == "shared"
     assert made.claim(5, RNG) is None
     assert made.dry
@@ -152,7 +152,7 @@ def test_with_every_queue_paused_it_waits_until_one_is_not() -> None:
 
 def test_a_shared_queue_that_is_paused_is_not_looked_through() -> None:
     made, _ = intake("a", "b")
-    made.selective.found_foreign("a")
+    made.selective.found_foreign("a", "Ruby::Job")
     assert sent(made).looks_at == "a"
     made.pause(frozenset({"a"}))
     assert sent(made).looks_at is None

@@ -23,7 +23,7 @@ from pykiq.store.due import Move
 from pykiq.store.reclaim import Takeover
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.worker.poller import HELD_BACK, Poller, repush, tell_takeovers
+from pykiq.worker.poller import DOUBT, HELD_BACK, Poller, repush, tell_takeovers
 from tests import captures
 from tests.servers import wait_until
 from tests.worker.stage import threads_here
@@ -188,7 +188,7 @@ def chain() -> Chain[ClientMiddleware]:
 
 @pytest.fixture
 def poller(redis: redis_py.Redis, redis_url: str, chain: Chain[ClientMiddleware]) -> Iterator[Poller]:
-    config = Config.of(redis=redis_url, poll_interval=0.2, sweep_interval=0.2)
+    config = Config.of(redis=redis_url, poll_interval=0.2, sweep_interval=0.2, lease_ttl=1)
     made = Poller(
         config,
         Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
@@ -251,7 +251,7 @@ def test_one_bad_job_does_not_keep_the_others_waiting(
     redis.zadd("schedule", {packed(args=[number]): 100 for number in range(250)})
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 250)
-    assert set(redis.zrange("dead", 0, -1)) == {b"{broken", b"[]"}
+    assert set(redis.zrange("dead", 0, -1)) == {b"{broken", b"not a job: []"}
     assert redis.llen(b"queue:caf\xff") == 1
     resting = dict(redis.zrange("schedule", 0, -1, withscores=True))
     assert set(resting) == {packed(args=["exit"]), packed(args=["spoil"]), packed(queue="notalist")}
@@ -271,6 +271,35 @@ def test_what_a_dead_process_held_comes_back_while_polling(redis: redis_py.Redis
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 1)
     wait_until(lambda: not redis.hexists("pykiq:owners", "old:1:x"))
+
+
+def test_no_lease_is_taken_for_expired_when_redis_was_away_a_moment_ago(
+    redis: redis_py.Redis, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have all run out then, also those of processes that live."""
+    failed: list[float] = []
+
+    def away(*_: object) -> None:
+        failed.append(time.monotonic())
+        raise redis_py.ConnectionError("away")
+
+    poller.start()
+    wait_until(lambda: redis.exists("pykiq:walk"), what="the first sweep")
+    with monkeypatch.context() as patch:
+        patch.setattr(poller._client.connection_pool, "get_connection", away)
+        wait_until(lambda: len(failed) > 2)
+        redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
+        redis.lpush("pykiq:inflight:old:1:x:low", packed())
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    assert time.monotonic() - failed[-1] >= DOUBT
+
+
+def test_an_odd_key_that_fails_every_round_does_not_put_takeovers_off(redis: redis_py.Redis, poller: Poller) -> None:
+    redis.set("retry", "no sorted set")
+    redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
+    redis.lpush("pykiq:inflight:old:1:x:low", packed())
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
 
 
 def test_closing_ends_the_thread_even_before_it_began(redis_url: str, poller: Poller) -> None:

@@ -102,6 +102,21 @@ def test_events_fire_in_rubys_order(running: Callable[..., Running]) -> None:
     assert [event for event in one.events[3:] if event != "beat"] == ["quiet", "shutdown", "exit"]
 
 
+@pytest.mark.parametrize("event", ["quiet", "shutdown"])
+def test_a_hook_that_hangs_does_not_keep_running_jobs_from_being_put_back(
+    redis: redis_py.Redis, running: Callable[..., Running], event: str
+) -> None:
+    go_on = threading.Event()
+    one = running(registry(Slow=lambda: go_on.wait(30)), timeout=0.2)
+    one.hooks.on(event)(lambda: go_on.wait(30))
+    push(redis, raw("Slow"))
+    wait_until(lambda: len(one.process.exchange.running()) == 1)
+    one.process.command("TERM")
+    wait_until(lambda: waiting(redis) == [raw("Slow")], 10, "the job back in its queue")
+    go_on.set()
+    assert one.stop() == 0
+
+
 def test_quiet_comes_once_although_a_stop_follows(running: Callable[..., Running]) -> None:
     one = running()
     one.process.command("TSTP")
@@ -123,7 +138,10 @@ def test_a_stop_leaves_nothing_behind_but_what_ruby_leaves(
     left = set(redis.keys("*"))
     assert left >= {identity, b"stat:processed"}
     counts = (b"stat:", b"j|", b"h|Job-", b"Job-")
-    assert {key for key in left if not key.startswith((*counts, b"pykiq:sweep"))} <= {identity, b"process_cleanup"}
+    assert {key for key in left if not key.startswith((*counts, b"pykiq:sweep", b"pykiq:walk"))} <= {
+        identity,
+        b"process_cleanup",
+    }
     assert redis.ttl(identity) > 0
     assert redis.get("stat:processed") == b"5"
 
@@ -408,7 +426,7 @@ def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Ca
 def test_two_processes_share_the_work_and_one_takes_over_from_the_other(
     redis: redis_py.Redis, running: Callable[..., Running]
 ) -> None:
-    first, second = running(sweep_interval=1), running(sweep_interval=1)
+    first, second = running(sweep_interval=0.5, lease_ttl=1), running(sweep_interval=0.5, lease_ttl=1)
     gone = "gone:1:cccccccccccc"
     redis.hset("pykiq:owners", gone, json.dumps(["default"]))
     redis.lpush(f"pykiq:inflight:{gone}:default", raw("Job"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pykiq.jobs.lifecycle import Lifecycle
-from pykiq.records import Acknowledge, Assigned, Bury, Fate, Outcome, Raised, Settled, Word
+from pykiq.records import Acknowledge, Assigned, Bury, Fate, Foreign, Outcome, Raised, Settled, Word
 from pykiq.worker.reporter import Observer, Reporter
 from tests.servers import wait_until
 from tests.worker.stage import claimed, raw, threads_here
@@ -30,6 +30,11 @@ class Recording:
 
     def settled(self, batch: Sequence[Settled]) -> None:
         self.batches.append(("settled", len(batch)))
+        if self.error:
+            raise self.error
+
+    def met(self, batch: Sequence[Foreign]) -> None:
+        self.batches.append(("met", len(batch)))
         if self.error:
             raise self.error
 
@@ -91,6 +96,16 @@ def test_an_observer_that_raises_stops_no_other_and_no_later_batch(error: BaseEx
     made.close(5)
     assert len(fine.batches) == 6
     assert len(broken.batches) == 3, "its own half of the batch is lost, no more"
+
+
+def test_foreign_jobs_are_told_to_those_who_look_out_for_them_whatever_one_of_them_raises(hooks: Lifecycle) -> None:
+    broken, fine, other = Recording(ValueError("broken sink")), Recording(), Recording()
+    made = Reporter([other], hooks, [broken, fine])
+    made.start()
+    for _ in range(2):
+        made([], [], [Foreign("default", {"Ruby::Job": 1}, {})])
+    made.close(5)
+    assert (broken.batches, fine.batches, other.batches) == ([("met", 1)] * 2, [("met", 1)] * 2, [])
 
 
 def test_death_handlers_come_before_error_handlers(reporter: Reporter, hooks: Lifecycle) -> None:

@@ -14,7 +14,7 @@ import structlog
 from pykiq.config import Config
 from pykiq.errors import ConfigError
 from pykiq.observe.board import ALIVE, Post, Report
-from pykiq.observe.endpoint import STUCK
+from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.systemd import Systemd
 from pykiq.worker.swarm import Child, Swarm
 from tests.servers import Server, heard

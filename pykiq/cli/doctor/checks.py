@@ -154,7 +154,7 @@ def _processes(facts: Facts) -> Iterator[Finding]:
 
 def _queues(facts: Facts) -> Iterator[Finding]:
     for queue in facts.stats.queues:
-        serving = [one for one in facts.processes if queue.name in served(one.seen)]
+        serving = [one for one in _living(facts) if queue.name in served(one.seen)]
         if queue.paused:
             yield Finding(
                 *("queues", Level.REMARK, f"{queue.name} is paused, with {counted(queue.size, 'job')}"),
@@ -182,7 +182,7 @@ def _handlers(facts: Facts) -> Iterator[Finding]:
     """Of queues that only Python serves: Ruby's classes are not known here."""
     latencies = {queue.name: queue.latency for queue in facts.stats.queues if not queue.paused}
     for one in facts.waiting:
-        idle = any(_has_room(process) for process in facts.processes if one.queue in served(process.seen))
+        idle = any(_has_room(process) for process in _living(facts) if one.queue in served(process.seen))
         if not facts.handlers_known and not (idle and latencies.get(one.queue, 0.0) > STALE):
             continue
         classes = ", ".join(f"{name} ({count})" for name, count in one.classes.items())
@@ -193,6 +193,12 @@ def _handlers(facts: Facts) -> Iterator[Finding]:
         )
     if facts.handlers_known and not facts.waiting:
         yield Finding("handlers", Level.OK, "every class that waits where only Python serves has a handler")
+
+
+def _living(facts: Facts) -> list[Beating]:
+    """The processes that do something, as far as one can tell: what died is in the list for another minute."""
+    gone = {one.identity for one in facts.in_flight if not one.alive}
+    return [one for one in facts.processes if one.beat_ago <= SILENT and one.seen.identity not in gone]
 
 
 def _has_room(process: Beating) -> bool:
@@ -211,7 +217,7 @@ def _sets(facts: Facts) -> Iterator[Finding]:
 
 def _in_flight(facts: Facts) -> Iterator[Finding]:
     orphans = [one for one in facts.in_flight if not one.alive]
-    python = any(is_python(one.seen) for one in facts.processes)
+    python = any(is_python(one.seen) for one in _living(facts))
     for one in orphans:
         yield Finding(
             *(
@@ -219,7 +225,7 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
                 Level.WARNING,
                 f"{one.identity} is gone and holds {counted(one.jobs, 'job')} from {one.queue}",
             ),
-            advice="a live pykiq process puts them back within 20 s; look again then"
+            advice="a live pykiq process puts them back within 20 s, those that were taken over before one at a time"
             if python
             else "no pykiq process lives to put them back: start one, with any queues",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import time
 from collections.abc import Mapping
@@ -25,7 +24,6 @@ from pykiq.wire import keys
 
 PINGS = 11
 SCANNED = 200_000  # keys looked at for what other gems left
-_IN_FLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)
 
 
 class InFlight(NamedTuple):
@@ -154,7 +152,7 @@ def _scan(client: redis.Redis) -> tuple[list[str], bool]:
 
 def _in_flight(client: redis.Redis, scanned: list[str]) -> tuple[InFlight, ...]:
     """The lists that are not empty, as the owners tell of them; and those scanned, whose owner may be forgotten."""
-    pairs = {(match[1], match[2]) for name in scanned if (match := _IN_FLIGHT.fullmatch(name))}
+    pairs = {pair for name in scanned if (pair := keys.owner_and_queue(name))}
     owners: Any = client.hgetall(keys.OWNERS)
     for identity, queues in owners.items():
         pairs |= {(text(identity), queue) for queue in _names(queues)}

@@ -8,7 +8,9 @@
 --       then one or more orders: a string of pair numbers, two bytes each, tried left to right;
 --       job k uses order k, or the last order when there are fewer
 -- returns a flat list: pair number, raw bytes, pair number, raw bytes …
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+-- PEXPIRE goes first: a server that is full refuses SET and LMOVE, but not what follows a script's first write. Its
+-- queues must be worked off then of all times.
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 local claimed, empty, last, refused = {}, {}, #ARGV, nil
 for k = 1, tonumber(ARGV[4]) do

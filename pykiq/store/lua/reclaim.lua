@@ -2,16 +2,30 @@
 -- been taken over too often (a job that kills its process). Nothing happens if the owner's lease has come back, and
 -- the job stays in flight when its destination refuses it (a key of another type).
 --
+-- A job that has been taken over before is a suspect: it stays in flight unless it is its turn. Those that were in
+-- flight beside a poison pill are all suspects; back in the queue together they would die with it.
+--
 -- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set,
---       6 takeover counter of the job
--- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 life of the counter (s),
---       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry
--- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead
+--       6 list of the times of the job's takeovers, the latest first
+-- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 if they lie within this (s),
+--       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry, 9 suspects: go | stay
+-- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead, 3 a suspect that stays
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local now, most, window = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local times, before = redis.pcall('LRANGE', KEYS[6], 0, -1), 0
+if times.err then
+  redis.call('DEL', KEYS[6]) -- a key of another type is none of ours
+  times = {}
+end
+for _, at in ipairs(times) do
+  if now - (tonumber(at) or 0) <= window then before = before + 1 end
+end
+local poison, written = before + 1 >= most, nil
+if ARGV[9] == 'stay' and before > 0 and not poison then return 3 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
-local times = redis.call('INCR', KEYS[6])
-redis.call('EXPIRE', KEYS[6], ARGV[5])
-local poison, written = times >= tonumber(ARGV[4]), nil
+redis.call('LPUSH', KEYS[6], ARGV[3])
+redis.call('LTRIM', KEYS[6], 0, most - 1)
+redis.call('EXPIRE', KEYS[6], window)
 if poison then
   written = redis.pcall('ZADD', KEYS[5], ARGV[3], ARGV[8])
 else
@@ -20,7 +34,7 @@ else
 end
 if type(written) == 'table' and written.err then
   redis.call('LPUSH', KEYS[2], ARGV[1])
-  redis.call('DECR', KEYS[6])
+  redis.call('LPOP', KEYS[6])
   return 0
 end
 if not poison then return 1 end

@@ -33,12 +33,22 @@ end
 Sidekiq.configure_client { |config| config.client_middleware { |chain| chain.add CountPushes } }
 Sidekiq.configure_server { |config| config.client_middleware { |chain| chain.add CountPushes } }
 
+class SeeTrace # where OpenTelemetry's server middleware would begin its span
+  def call(_instance, job, _queue)
+    Thread.current[:traceparent] = job["traceparent"]
+    yield
+  end
+end
+
+Sidekiq.configure_server { |config| config.server_middleware { |chain| chain.add SeeTrace } }
+
 class ContextBack # pushed by Python
   include Sidekiq::Job
   sidekiq_options queue: "ruby"
 
   def perform(name)
     current = {"user_id" => Current.user_id, "role" => Current.role&.to_s, "tenant" => Tenancy.tenant}
+    current["trace"] = Thread.current[:traceparent]
     heard("notes", {"by" => "ruby", "jid" => jid, "name" => name, "locale" => I18n.locale.to_s, **current})
   end
 end
