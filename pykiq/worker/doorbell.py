@@ -1,21 +1,22 @@
 """Doorbells: idle means blocked, not polling. One per queue, each with a BLMOVE under way on a connection of its own.
 
 A job that arrives is moved into the in-flight list by Redis itself, so it is never only in memory. The exchange sleeps
-on all the connections at once (`Inbox.watch`): no thread stands between a job's arrival and the loop. A doorbell
-rings once per arming: the exchange claims what else has come, and arms it again when the queue has run dry.
+on all the connections at once (`Inbox.watch`): no thread stands between a job's arrival and the loop, and it is handed
+to a slot before the loop does anything else. A doorbell rings once per arming: the exchange claims what else has come,
+and arms it again when the queue has run dry.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import redis
 
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
-from pykiq.store.connection import close, descriptor, forget
+from pykiq.store.connection import Ear, close, descriptor, forget
 from pykiq.wire import keys
 from pykiq.worker.inbox import Inbox
 
@@ -25,20 +26,13 @@ CONNECTING = 1.0  # seconds: the exchange waits meanwhile
 REST = 0.2  # seconds before a doorbell whose connection was lost tries again
 
 
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A doorbell's message: a job that arrived, or None when its connection was lost with an unknown result."""
-
-    capsule: str
-    queue: str
-    claimed: Claimed | None
-
-
 class Doorbell:
-    """Waits for one queue on behalf of one capsule. Only the exchange's thread uses it."""
+    """Waits for one queue. Only the exchange's thread uses it."""
 
-    def __init__(self, capsule: str, queue: str, berth: Berth, client: redis.Redis, inbox: Inbox[Any]) -> None:
-        self.capsule = capsule
+    def __init__(
+        self, queue: str, berth: Berth, client: redis.Redis, inbox: Inbox[Any], ring: Callable[[Claimed | None], None]
+    ) -> None:
+        """`ring` is called with each job that comes, and with None when the connection was lost: one may have come."""
         self.queue = queue
         self.armed = False  # the exchange wants the next job of this queue
         self._source, self._target = keys.queue(queue), berth.inflight(queue)
@@ -46,17 +40,19 @@ class Doorbell:
         self._block = min(BLOCK, berth.lease_ttl / 2)
         self._client = client
         self._inbox = inbox
+        self._ring = ring
         # The one connection that blocks. A pool would replace one that broke meanwhile without a word, and the number
         # to unblock would be nobody's, or, after a restart of Redis, somebody else's.
         self._connection: Any = None
         self._connection_id = 0
+        self._ear: Ear  # made with each connection
         self._watched: int | None = None  # the connection's descriptor while a BLMOVE is under way
         self._overdue = 0.0  # monotonic: by then the BLMOVE under way must have been answered
         self._rest_until = 0.0  # monotonic
 
     @property
     def parked(self) -> bool:
-        """Whether no BLMOVE of this doorbell can move anything now, and all it moved is in the inbox."""
+        """Whether no BLMOVE of this doorbell can move anything now, and it has rung for all it moved."""
         return not self.armed and self._watched is None
 
     def arm(self) -> None:
@@ -90,6 +86,7 @@ class Doorbell:
             if self._connection is None:
                 waiter: Any = self._client.client()  # type: ignore[no-untyped-call]
                 self._connection_id, self._connection = int(waiter.client_id()), waiter.connection
+                self._ear = Ear(self._connection)
             self._overdue = time.monotonic() + self._block + MARGIN
             self._connection.send_command("BLMOVE", self._source, self._target, "RIGHT", "LEFT", self._block)
             watched = descriptor(self._connection)
@@ -101,7 +98,7 @@ class Doorbell:
     def _hear(self) -> None:
         """Read the answer that has come. Nothing else can come on this connection, so reading hardly waits."""
         try:
-            raw = self._connection.read_response()
+            raw = self._ear.read()
         except (redis.RedisError, OSError):
             # Errors that Redis answers too: a demoted master throws its waiters out with one (UNBLOCKED).
             self._lose()
@@ -109,7 +106,7 @@ class Doorbell:
         self._unwatch()
         if raw is not None:
             self.armed = False
-            self._inbox.leave(Ring(self.capsule, self.queue, Claimed(self.queue, raw, time.time())))
+            self._ring(Claimed(self.queue, raw, time.time()))
         elif self.armed:
             self._wait()
 
@@ -119,7 +116,7 @@ class Doorbell:
         self._hang_up()
         self.armed = False
         self._rest_until = time.monotonic() + REST
-        self._inbox.leave(Ring(self.capsule, self.queue, None))
+        self._ring(None)
 
     def _hang_up(self) -> None:
         self._unwatch()

@@ -15,6 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import redis
@@ -24,7 +25,7 @@ from pykiq.config import Capsule, Config
 from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
-from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell, Ring
+from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell
 from pykiq.worker.execute import Executor
 from pykiq.worker.flight import Flight
 from pykiq.worker.inbox import Inbox
@@ -74,7 +75,7 @@ class Exchange:
         self._executor = executor
         self._report = report
         self._rng = random.Random()
-        self._inbox: Inbox[Outcome | Ring | _Wake | _Pause] = Inbox()
+        self._inbox: Inbox[Outcome | _Wake | _Pause] = Inbox()
         self._flight = Flight()
         self._uncertain = False  # in-flight may hold jobs that this process does not know of
         self._doubt_until = 0.0  # until then Redis may still serve a waiter whose connection broke
@@ -86,7 +87,8 @@ class Exchange:
 
     def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
         berth, executor = self._berth, self._executor
-        doors = [Doorbell(capsule.name, queue, berth, door_client(), self._inbox) for queue in capsule.names]
+        ring = partial(self._rung, capsule.name)
+        doors = [Doorbell(queue, berth, door_client(), self._inbox, ring) for queue in capsule.names]
         intake = Intake(capsule, berth, doors, Selective(berth, executor.classes))
         return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox)
 
@@ -161,20 +163,22 @@ class Exchange:
         for message in self._inbox.take():
             self._receive(message)
 
-    def _receive(self, message: Outcome | Ring | _Wake | _Pause) -> None:
+    def _receive(self, message: Outcome | _Wake | _Pause) -> None:
         if isinstance(message, Outcome):
             self._flight.end(message)
-        elif isinstance(message, Ring):
-            pool = self._pools[message.capsule]
-            pool.intake.dry = False
-            if message.claimed is None:
-                self._uncertain = True
-                self._doubt_until = time.monotonic() + BLOCK + MARGIN
-            else:
-                self._accept(pool, [message.claimed])
         elif isinstance(message, _Pause):
             for pool in self._pools.values():
                 pool.intake.pause(message.queues)
+
+    def _rung(self, capsule: str, claimed: Claimed | None) -> None:
+        """A doorbell has brought a job, or has lost its connection (None)."""
+        pool = self._pools[capsule]
+        pool.intake.dry = False
+        if claimed is not None:
+            self._accept(pool, [claimed])
+        else:
+            self._uncertain = True
+            self._doubt_until = time.monotonic() + BLOCK + MARGIN
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""

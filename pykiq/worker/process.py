@@ -15,6 +15,7 @@ process takes those jobs over).
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -203,6 +204,10 @@ class Process:
             self._reporter.close(5.0)
             self._close_endpoint()
             return False
+        if not self._embedded:
+            # What is there by now stays: to look through all of it for garbage stopped every thread for 30 ms.
+            gc.collect()
+            gc.freeze()
         self._poller.start()
         log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
         self.started.set()

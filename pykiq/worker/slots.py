@@ -21,6 +21,10 @@ from pykiq.errors import Interrupted
 from pykiq.records import Assigned, Outcome
 from pykiq.worker import fork
 
+FEW = 3  # jobs: a thread that has just been woken gets to so few before the exchange needs the interpreter's lock again
+GLANCE = 0.0001  # seconds between two looks whether they have been taken
+PATIENCE = 0.001  # seconds: where threads need longer than that to get going, the exchange has its turn
+
 log = structlog.get_logger("pykiq")
 
 Running = tuple[int, Assigned, float]  # a number for the thread or task, its job, its start (epoch s)
@@ -47,14 +51,29 @@ class ThreadSlots:
     def submit(self, batch: Sequence[Assigned]) -> None:
         """Give jobs to idle threads or to new ones; those beyond `size` wait."""
         self.waiting.extend(batch)
+        left = len(self.waiting)  # jobs for which nobody has been woken
         for _ in batch:
             if self.idle:
-                with suppress(IndexError):  # the last idle thread has found a job by itself
+                try:
                     self.idle.pop().release()
+                except IndexError:
+                    continue  # the last idle thread has found a job by itself
             elif len(self._slots) >= self._size or not self._grow():
                 break
-        if len(batch) < 3:
-            time.sleep(0)  # let go of the interpreter's lock: the thread just woken starts now, not after this turn
+            left -= 1
+        if left < len(self.waiting) < left + FEW:
+            self._give_way(left)
+
+    def _give_way(self, left: int) -> None:
+        """Let go of the interpreter's lock until no more than `left` jobs wait.
+
+        A thread that has been woken up needs a while to get here. If the turn went on meanwhile it would find the lock
+        taken, and taken again each time the turn has let go of it for a system call: one job in twenty started half a
+        millisecond late. `sleep(0)` is not enough: it does not sleep at all in newer Pythons.
+        """
+        until = time.monotonic() + PATIENCE
+        while len(self.waiting) > left and time.monotonic() < until:
+            time.sleep(GLANCE)
 
     def _grow(self) -> bool:
         """Make one more thread. When the system has none left, those there are do the work; with none it raises."""

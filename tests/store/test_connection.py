@@ -13,7 +13,7 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
-from pykiq.store.connection import aconnect, connect, forget, probe
+from pykiq.store.connection import Ear, aconnect, connect, forget, probe
 from pykiq.version import __version__
 from tests.servers import Server, free_port
 
@@ -167,3 +167,48 @@ def test_a_forgotten_connection_is_reset_when_it_is_closed() -> None:
         with theirs, pytest.raises(ConnectionResetError):
             theirs.recv(1)
     forget(SimpleNamespace(_sock=None))
+
+
+@pytest.mark.parametrize("size", [0, 200, 300_000])
+def test_an_ear_hears_what_read_response_would(redis: redis_py.Redis, redis_url: str, size: int) -> None:
+    with connect(Config.of(redis=redis_url)) as client:
+        connection = client.connection_pool.get_connection()
+        ear = Ear(connection)
+        redis.set("key", b"x" * size)
+        for _ in range(2):
+            connection.send_command("GET", "key")
+            assert ear.read() == b"x" * size
+        connection.send_command("GET", "nothing")
+        assert ear.read() is None
+        connection.send_command("LPOP", "key")
+        with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+            ear.read()
+        connection.send_command("GET", "nothing")
+        assert ear.read() is None, "an error is one answer"
+        client.connection_pool.release(connection)
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        ([b"$5\r\nhel", b"lo\r\n"], None),
+        ([b"$5\r\nhel"], redis_py.ConnectionError),
+        ([], redis_py.ConnectionError),
+        ([b"hello\r\n"], redis_py.InvalidResponse),
+    ],
+)
+def test_an_ear_takes_pieces_together_and_complains_of_half_answers_and_of_what_is_none(
+    sent: list[bytes], error: type[Exception] | None
+) -> None:
+    pytest.importorskip("hiredis", reason="redis-py's own parser reads from the connection itself")
+    ours, theirs = socket.socketpair()
+    with ours:
+        ear = Ear(SimpleNamespace(_sock=ours))
+        with theirs:
+            for piece in sent:
+                theirs.sendall(piece)
+        if error is None:
+            assert ear.read() == b"hello"
+        else:
+            with pytest.raises(error):
+                ear.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
@@ -458,7 +459,7 @@ def test_two_processes_share_the_work_and_one_takes_over_from_the_other(
 
 
 SCRIPT = """
-    import signal, sys, threading, time
+    import gc, os, signal, sys, threading, time
     from pykiq.config import Config
     from pykiq.jobs.handler import for_function
     from pykiq.jobs.registry import Registry
@@ -472,9 +473,14 @@ SCRIPT = """
         # As the system does when it picks this thread for a signal to the process.
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
+    def spared():
+        if gc.get_freeze_count():
+            os.kill(os.getpid(), signal.SIGTERM)
+
     handlers = Registry()
     handlers.register(for_function(slow, "Slow", {"retry": True, "queue": "default"}))
     handlers.register(for_function(astray, "Astray", {"retry": True, "queue": "default"}))
+    handlers.register(for_function(spared, "Spared", {"retry": True, "queue": "default"}))
     handlers.register(for_function(lambda: None, "Job", {"retry": True, "queue": "default"}))
     sys.exit(Process(Config.of(redis=sys.argv[1], timeout=0.2), handlers=handlers).run())
 """
@@ -519,3 +525,16 @@ def test_a_signal_that_the_system_hands_to_another_thread_is_heard(
     push(redis, raw("Astray"))
     assert child.wait(10) == 0
     assert redis.get("stat:processed") == b"1"
+
+
+def test_what_is_there_before_the_first_job_is_spared_by_the_garbage_collector(
+    redis: redis_py.Redis, child: subprocess.Popen[bytes]
+) -> None:
+    push(redis, raw("Spared"))
+    assert child.wait(10) == 0
+
+
+def test_a_worker_inside_another_program_leaves_its_garbage_collector_alone(running: Callable[..., Running]) -> None:
+    before = gc.get_freeze_count()
+    running()
+    assert gc.get_freeze_count() == before

@@ -254,3 +254,31 @@ def test_what_a_job_sets_in_a_context_variable_is_gone_with_the_job() -> None:
     assert bench.take(2) == ["1", "2"]
     bench.slots.close()
     assert seen == ["nothing", "nothing"]
+
+
+def test_a_job_has_started_when_the_exchange_goes_on(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykiq.worker.slots.PATIENCE", 30.0)
+    one = bench(3)
+    for number in range(20):
+        one.slots.submit([job(2 * number), job(2 * number + 1)])
+        assert not one.slots.waiting
+        one.take(2)
+
+
+def test_jobs_for_which_there_is_no_thread_do_not_hold_up_the_exchange(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykiq.worker.slots.PATIENCE", 20.0)
+    free, freed = threading.Event(), []
+    one = bench(1, lambda assigned: freed.append(assigned.jid == "0" or free.wait(10)))
+    one.slots.submit([job(0)])
+    assert one.take(1) == ["0"]
+    wait_until(lambda: one.slots.idle)
+    one.slots.submit([job(1), job(2)])
+    one.slots.submit([job(3)])
+    assert [assigned.jid for assigned in one.slots.waiting] == ["2", "3"]
+    free.set()
+    assert one.take(3) == ["1", "2", "3"]
+    assert all(freed)
