@@ -69,7 +69,7 @@ class ThreadSlots:
 
         A thread that has been woken up needs a while to get here. If the turn went on meanwhile it would find the lock
         taken, and taken again each time the turn has let go of it for a system call: one job in twenty started half a
-        millisecond late. `sleep(0)` is not enough: it does not sleep at all in newer Pythons.
+        millisecond late. `sleep(0)` is not enough: how long it sleeps depends on the Python.
         """
         until = time.monotonic() + PATIENCE
         while len(self.waiting) > left and time.monotonic() < until:
