@@ -32,9 +32,9 @@ log = structlog.get_logger("pykiq")
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3
 POISON_WINDOW = 72 * 3600
-
-
 ALONE = 60  # seconds at most that one suspect keeps the others waiting
+TRIALS = 1.0  # seconds that one round of takeovers spends on letting suspects go, each when the last one has ended
+GLANCE = 0.02  # seconds between two looks whether it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,12 @@ def sweep(
     if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
         return []
     list_unlisted(client)
+    until = time.monotonic() + TRIALS
     taken: list[Takeover] = []
     for owner, queues in _without_lease(client, berth.identity):
         try:
             for queue in queues:
-                taken += _take_over(client, owner, queue, config, poison_entry)
+                taken += _take_over(client, owner, queue, config, poison_entry, until)
             lists = [keys.inflight(owner, queue) for queue in queues]
             run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
         except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
@@ -95,12 +96,18 @@ def take_over(
 ) -> list[Takeover]:
     """Take over at once what a process had in flight that is known to have ended, whatever its lease says.
 
-    Raises redis.RedisError; a repeat takes over what is left.
+    Suspects for whom there was no time are left to the sweeps. Raises redis.RedisError; a repeat takes over what is
+    left.
     """
     client.delete(gone.lease)
-    taken = [one for queue in gone.queues for one in _take_over(client, gone.identity, queue, config, poison_entry)]
-    # Redis may yet run what that process had sent, or serve its waiters: who sweeps after this lease finds those jobs.
-    gone.renew(client)
+    until = time.monotonic() + TRIALS
+    taken: list[Takeover] = []
+    for queue in gone.queues:
+        taken += _take_over(client, gone.identity, queue, config, poison_entry, until)
+    if not gone.count(client):
+        # Redis may yet run what that process had sent, or serve its waiters: who sweeps after this lease finds those
+        # jobs. With suspects left, the sweeps go on with them now.
+        gone.renew(client)
     return taken
 
 
@@ -137,23 +144,24 @@ def _take_over(
     queue: str,
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
+    until: float,
 ) -> Iterator[Takeover]:
     """Everything at once, but for suspects: of those the oldest, if none of them is under way.
 
-    Where that is not the one that kills its process, it ends, and the next has its turn with the next sweep. The one
-    that does dies alone.
+    Where that is not the one that kills its process, it ends, and the next has its turn: now, until `until`
+    (monotonic), or with the next sweep. The one that does dies alone.
     """
     inflight = keys.inflight(owner, queue)
-    suspect: bytes | None = None
+    suspects: list[bytes] = []
 
-    def taken(raw: bytes, suspects: str) -> int:
+    def taken(raw: bytes, suspect: str) -> int:
         now = time.time()
         call = Call(
             script("reclaim"),
             [keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD, keys.takeovers(_mark(raw))],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now), suspects),
+                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now), suspect),
             ],
         )
         return int(run(client, call))
@@ -163,13 +171,24 @@ def _take_over(
     for raw in entries:
         answer = taken(raw, "stay")
         if answer == _STAYS:
-            suspect = raw
+            suspects.append(raw)
         elif answer:
             yield Takeover(owner, queue, raw, poison=answer == _DEAD)
-    if suspect is not None and not _is_under_way(client) and taken(suspect, "go"):
-        client.hset(keys.SUSPECT, mapping={"queue": queue, "raw": suspect})
-        client.expire(keys.SUSPECT, ALONE)
-        yield Takeover(owner, queue, suspect, poison=False)
+    while suspects and (not _is_under_way(client) or _ends(client, until)):
+        suspect = suspects.pop()
+        if taken(suspect, "go"):
+            client.hset(keys.SUSPECT, mapping={"queue": queue, "raw": suspect})
+            client.expire(keys.SUSPECT, ALONE)
+            yield Takeover(owner, queue, suspect, poison=False)
+
+
+def _ends(client: redis.Redis, until: float) -> bool:
+    """Wait for the end of the suspect that has its turn; False when `until` (monotonic) comes first."""
+    while time.monotonic() < until:
+        time.sleep(GLANCE)
+        if not _is_under_way(client):
+            return True
+    return False
 
 
 def _is_under_way(client: redis.Redis) -> bool:

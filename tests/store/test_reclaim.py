@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,11 @@ from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw
 
 DEAD = "gone:1:aaaaaaaaaaaa"
 LIVE = "live:2:bbbbbbbbbbbb"
+
+
+@pytest.fixture(autouse=True)
+def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reclaim, "TRIALS", 0.05)
 
 
 def poison_entry(payload: bytes, queue: str, owner: str, now: float) -> bytes:
@@ -147,6 +153,43 @@ def test_jobs_that_were_taken_over_before_have_their_turn_one_after_the_other(re
     assert redis.zcard("dead") == 1
     assert waiting(redis) == [raw(3)]
     assert in_flight(redis, gone) == []
+
+
+def test_those_that_end_soon_have_their_turns_within_one_sweep(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclaim, "TRIALS", 20.0)
+    crash_twice_with(redis, *map(raw, range(1, 9)))
+    done: list[bytes] = []
+    swept = threading.Event()
+
+    def work() -> None:
+        with redis_py.Redis(connection_pool=redis.connection_pool) as mine:
+            while not swept.is_set() or waiting(mine):
+                for one in claim(mine, berth(identity=LIVE), 10):
+                    done.append(one.raw)
+                    assert waiting(mine) == [], "there is never a second one"
+                    settle(mine, berth(identity=LIVE), outcome(one))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    taken = sweep(redis)
+    swept.set()
+    worker.join(10)
+    assert [one.raw for one in taken] == list(map(raw, range(2, 9)))
+    assert done == list(map(raw, range(1, 9)))
+
+
+def test_of_a_process_that_is_known_to_have_ended_the_sweeps_let_the_others_go_at_once(redis: redis_py.Redis) -> None:
+    """Not when its lease, which is renewed for what Redis may yet do for it, has run out."""
+    gone = crash_twice_with(redis, raw(1), raw(2), raw(3))
+    gone.renew(redis)
+    assert reclaim.take_over(redis, gone, CONFIG, poison_entry) == []
+    settle(redis, berth(identity=LIVE), outcome(claim(redis, berth(identity=LIVE), 1)[0]))
+    assert [one.raw for one in sweep(redis)] == [raw(2)]
+    settle(redis, berth(identity=LIVE), outcome(claim(redis, berth(identity=LIVE), 1)[0]))
+    assert [one.raw for one in reclaim.take_over(redis, gone, CONFIG, poison_entry)] == [raw(3)]
+    assert redis.exists(gone.lease)
 
 
 def test_a_job_that_is_taken_over_for_the_first_time_does_not_wait_for_the_others(redis: redis_py.Redis) -> None:
