@@ -158,8 +158,8 @@ def test_jobs_that_were_taken_over_before_have_their_turn_one_after_the_other(re
 def test_those_that_end_soon_have_their_turns_within_one_sweep(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reclaim, "TRIALS", 20.0)
     crash_twice_with(redis, *map(raw, range(1, 9)))
+    monkeypatch.setattr(reclaim, "TRIALS", 20.0)
     done: list[bytes] = []
     swept = threading.Event()
 
