@@ -17,6 +17,8 @@ from typing import Any
 
 from tests.cli.command import environment
 
+_BEGIN, _END = "\x1b[H", "\x1b[J"  # of a frame
+
 
 def _own_terminal() -> None:
     ioctl(0, termios.TIOCSCTTY, 0)
@@ -54,6 +56,11 @@ class Terminal:
             with suppress(OSError):  # it has ended
                 self.shown += os.read(self._ours, 65536).decode("utf-8", "replace")
         return text in self.shown
+
+    def frame(self) -> list[str]:
+        """The lines of the last frame that is drawn to its end."""
+        self.shows("")
+        return self.shown.rpartition(_END)[0].rpartition(_BEGIN)[2].split("\n")
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
