@@ -450,3 +450,23 @@ def test_a_server_that_is_full_still_renews_the_lease(redis: redis_py.Redis, fil
         assert 11_000 < redis.pttl(place.lease) <= 12_000
         redis.pexpire(place.lease, 5000)
     assert redis.hexists("pykiq:owners", place.identity)
+
+
+def test_more_jobs_than_a_script_takes_arguments_are_claimed_in_order(redis: redis_py.Redis) -> None:
+    jobs = [raw(number) for number in range(10_001)]
+    push(redis, "default", *jobs)
+    assert raws(claim(redis, berth(), 10_000)) == jobs[:-1]
+    assert in_flight(redis, berth()) == jobs[:-1]
+    assert waiting(redis) == jobs[-1:]
+
+
+def test_where_nothing_can_be_put_in_flight_the_jobs_stay_in_their_queue(redis: redis_py.Redis) -> None:
+    place = berth("a", "b")
+    push(redis, "a", raw(1), raw(2))
+    push(redis, "b", raw(3))
+    redis.set(place.inflight("a"), "no list")
+    assert raws(claim(redis, place, 3)) == [raw(3)]
+    assert waiting(redis, "a") == [raw(1), raw(2)]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        claim(redis, place, 3)
+    assert waiting(redis, "a") == [raw(1), raw(2)]
