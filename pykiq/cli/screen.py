@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -22,6 +23,14 @@ def draw(lines: list[str]) -> None:
     """Draw over what was drawn before. That stands until it is overwritten, so nothing flickers."""
     sys.stdout.write(_HOME + "\r\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_BELOW)
     sys.stdout.flush()
+
+
+def size() -> os.terminal_size:
+    """What the terminal has now. Not what LINES and COLUMNS say: whoever has exported them did so before a resize."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno())
+    except OSError:  # it has gone
+        return shutil.get_terminal_size()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pykiq.admin import ProcessSet, WorkSet
 from pykiq.cli.connected import connected
 from pykiq.cli.frame import Look, frame, rates
 from pykiq.cli.options import HELP, connection_options, loaded
-from pykiq.cli.screen import RESIZED, draw, screen
+from pykiq.cli.screen import RESIZED, draw, screen, size
 from pykiq.cli.table import span
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
@@ -39,8 +39,8 @@ def top(interval: float, once: bool, **parameters: Any) -> None:
         raise ConfigError("top draws on a terminal, and this is none; expected --once, or `pykiq stats --json`")
     with connected(config) as connection, Client(config, redis=connection) as client:
         if once:
-            size = shutil.get_terminal_size((120, 40))
-            click.echo("\n".join(_drawn([_look(client)], size, config.redis_shown)))
+            wide = shutil.get_terminal_size((120, 40))
+            click.echo("\n".join(_drawn([_look(client)], wide, config.redis_shown)))
             return
         with screen() as key_within, suppress(KeyboardInterrupt):
             watch(lambda: _look(client), key_within, interval, config.redis_shown)
@@ -65,15 +65,15 @@ def watch(look: Callable[[], Look], key_within: Callable[[float], str], interval
         due = time.monotonic() + interval
         key = RESIZED
         while key == RESIZED:
-            draw(_drawn(looks, shutil.get_terminal_size(), where))
+            draw(_drawn(looks, size(), where))
             key = key_within(max(0.0, due - time.monotonic()))
         if key in ("q", "Q"):
             return
 
 
-def _drawn(looks: list[Look], size: os.terminal_size, place: str) -> list[str]:
+def _drawn(looks: list[Look], room: os.terminal_size, place: str) -> list[str]:
     """The last of the looks, with the rates since the first."""
-    return frame(looks[-1], rates(looks[0], looks[-1]), width=size.columns, height=size.lines, place=place)
+    return frame(looks[-1], rates(looks[0], looks[-1]), width=room.columns, height=room.lines, place=place)
 
 
 def _look(client: Client) -> Look:

@@ -33,7 +33,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pykiq", *arguments],
             cwd=cwd,
-            env=environment(TERM="xterm"),
+            env=environment(TERM="xterm", LINES="24", COLUMNS="80"),  # as whatever uses readline exports them
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
