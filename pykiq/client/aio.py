@@ -8,21 +8,25 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import redis.asyncio as aioredis
 
 from pykiq.client.base import BaseClient
 from pykiq.client.diversion import diverted
 from pykiq.config import Config
-from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.middleware.chain import Chain, ClientMiddleware, is_awaited
+from pykiq.middleware.onloop import away_from_the_loop
 from pykiq.store.connection import aclose, aconnect
 from pykiq.store.fleet import aread
 from pykiq.store.push import PushBatch, apush
 
+T = TypeVar("T")
+
 
 class AsyncClient(BaseClient):
-    """Pushes jobs to Redis from asyncio; everything else is as in `Client`, and client middleware is the same.
+    """Pushes jobs to Redis from asyncio; everything else is as in `Client`. Client middleware that is `async def` runs
+    on the loop of whoever awaits the push.
 
         async with pykiq.AsyncClient() as client:
             await client.push({"class": "HardJob", "args": [1, "two"]})
@@ -48,7 +52,7 @@ class AsyncClient(BaseClient):
     async def push(self, item: Mapping[str, Any]) -> str | None:
         """As `Client.push`."""
         await self._look_at_fleet()
-        jid, batches = self._one(item)
+        jid, batches = await self._built(lambda: self._one(item))
         await self._send(batches)
         return jid
 
@@ -56,7 +60,8 @@ class AsyncClient(BaseClient):
         """As `Client.push_bulk`."""
         await self._look_at_fleet()
         jids: list[str | None] = []
-        for part in self._many(item, batch_size):
+        parts = self._many(item, batch_size)
+        while (part := await self._built(lambda: next(parts, None))) is not None:
             await self._send(part.batches)
             jids += part.jids
         return jids
@@ -78,6 +83,12 @@ class AsyncClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _built(self, build: Callable[[], T]) -> T:
+        """What `build` returns; in a thread when there are `async def` middlewares, which run on this loop then."""
+        if any(map(is_awaited, self.middleware)):
+            return await away_from_the_loop(build)
+        return build()
 
     async def _send(self, batches: Sequence[PushBatch]) -> None:
         sink = diverted()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from types import GeneratorType
+from functools import partial
+from types import CoroutineType, GeneratorType
 from typing import Any, Protocol, TypeVar, cast
 
 from pykiq.errors import PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job, ServerMiddleware, title
-from pykiq.middleware.onloop import LoopSpan, finish, start
+from pykiq.middleware.onloop import LoopSpan, finish, in_a_thread, run_to_its_end, start
 
 T = TypeVar("T")
 
@@ -17,7 +18,8 @@ T = TypeVar("T")
 def run_client(chain: Chain[ClientMiddleware], job: Job) -> Job | None:
     """What the chain makes of a job: the payload to push, or None when a middleware stopped it (WIRE.md §4.5).
 
-    Whatever the outermost middleware returns is the payload. Exceptions pass to the caller, nothing is pushed.
+    Whatever the outermost middleware returns is the payload. Exceptions pass to the caller, nothing is pushed. An
+    `async def` one is run to its end: this blocks, so a caller on an event loop goes through `away_from_the_loop`.
     Raises PayloadError when a middleware returns something that is neither a dict nor falsy.
     """
     entries = chain.entries
@@ -27,7 +29,11 @@ def run_client(chain: Chain[ClientMiddleware], job: Job) -> Job | None:
 def _push_through(entries: tuple[ClientMiddleware, ...], index: int, job: Job) -> Job | None:
     if index == len(entries):
         return job
-    returned = entries[index](job, lambda passed: _push_through(entries, index + 1, passed))
+    rest = _Rest(entries, index + 1)
+    returned: Any = entries[index](job, cast(Any, rest))
+    if type(returned) is CoroutineType:
+        rest.awaited = True
+        returned = run_to_its_end(returned)
     if not returned:
         return None
     if not isinstance(returned, dict):
@@ -36,6 +42,21 @@ def _push_through(entries: tuple[ClientMiddleware, ...], index: int, job: Job) -
             " expected the job (what call_next returned), or None to stop the push"
         )
     return returned
+
+
+class _Rest:
+    """The `call_next` of one middleware: the chain inside of it. One that is awaited gets an awaitable."""
+
+    __slots__ = ("_entries", "_index", "awaited")
+
+    def __init__(self, entries: tuple[ClientMiddleware, ...], index: int) -> None:
+        self._entries = entries
+        self._index = index
+        self.awaited = False
+
+    def __call__(self, job: Job) -> Any:
+        through = partial(_push_through, self._entries, self._index, job)
+        return in_a_thread(through) if self.awaited else through()
 
 
 class _Span(Protocol):

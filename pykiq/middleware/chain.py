@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -19,7 +19,10 @@ Added = TypeVar("Added", bound=Callable[..., Any])
 
 Job = dict[str, Any]
 CallNext = Callable[[Job], "Job | None"]
-ClientMiddleware = Callable[[Job, CallNext], "Job | None"]
+AsyncCallNext = Callable[[Job], Awaitable["Job | None"]]
+ClientMiddleware = (
+    Callable[[Job, CallNext], "Job | None"] | Callable[[Job, AsyncCallNext], Coroutine[Any, Any, "Job | None"]]
+)
 ServerMiddleware = Callable[[Any], "Generator[Any, Any, Any] | AsyncGenerator[Any, Any]"]
 
 
@@ -121,12 +124,17 @@ def _position(entries: tuple[Any, ...], existing: Callable[..., Any]) -> int:
 def check_client(middleware: Any) -> None:
     """Refuse what cannot stand around a push: raises ConfigError."""
     shape = _shape(middleware)
-    if inspect.iscoroutinefunction(shape) or _yields(shape):
+    if _yields(shape):
         raise ConfigError(
-            f"client middleware `{title(middleware)}` is {_kind(shape)}; expected a plain function"
-            " (job, call_next) that returns call_next(job), or None to stop the push"
+            f"client middleware `{title(middleware)}` is {_kind(shape)}; expected a function (job, call_next)"
+            " that returns call_next(job), or None to stop the push"
         )
     _check_arity("client", middleware, (None, None), "(job, call_next)")
+
+
+def is_awaited(middleware: ClientMiddleware) -> bool:
+    """Whether a client middleware is an `async def` function."""
+    return inspect.iscoroutinefunction(_shape(middleware))
 
 
 def check_server(middleware: Any) -> None:

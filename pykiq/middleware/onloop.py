@@ -4,8 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncGenerator
-from typing import Any, cast
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextvars import ContextVar, copy_context
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+_home: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("pykiq_home", default=None)
+"""The loop on which somebody awaits the push that is being built in this thread."""
+
+
+async def away_from_the_loop(build: Callable[[], T]) -> T:
+    """What `build` returns, which may block: it runs in a thread, and the coroutines it meets run on this loop."""
+    before = _home.set(asyncio.get_running_loop())
+    try:
+        return await in_a_thread(build)
+    finally:
+        _home.reset(before)
+
+
+def run_to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, waited for by this thread.
+
+    On the loop of whoever awaits the push, else on a loop of its own: this thread may have one that runs.
+    """
+    home = _home.get()
+    if home is not None:
+        return asyncio.run_coroutine_threadsafe(work, home).result()
+    return _started(lambda: asyncio.run(work)).result()
+
+
+async def in_a_thread(function: Callable[[], T]) -> T:
+    """Await what `function` returns in a thread of its own, with this context.
+
+    Not one of the loop's: those are few, and one that waits here for a function that waits for another one, in turn,
+    would wait for ever when all of them do.
+    """
+    return await asyncio.wrap_future(_started(function))
+
+
+def _started(function: Callable[[], T]) -> concurrent.futures.Future[T]:
+    ended: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if not ended.set_running_or_notify_cancel():
+            return
+        try:
+            ended.set_result(function())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(run,), name="pykiq-push", daemon=True).start()
+    return ended
 
 
 async def start(steps: AsyncGenerator[Any, Any]) -> bool:

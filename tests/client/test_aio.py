@@ -12,6 +12,7 @@ import redis.asyncio as aioredis
 
 import pykiq
 from pykiq.errors import PayloadError
+from pykiq.middleware.chain import Chain
 
 PUSH: dict[str, Any] = {"class": "HardJob", "args": [1]}
 
@@ -29,6 +30,32 @@ async def test_push_push_bulk_and_enqueue_write_jobs(redis_url: str, redis: redi
     assert [(job["args"], job["jid"]) for job in jobs] == list(zip([[1], [2], [3], [4], [5]], jids, strict=True))
     assert redis.zscore("schedule", redis.zrange("schedule", 0, -1)[0]) == 2_000_000_000
     assert redis.smembers("queues") == {b"default"}
+
+
+async def test_asynchronous_middleware_runs_on_this_loop_around_each_push(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    here = asyncio.get_running_loop()
+
+    async def stamp(job: dict[str, Any], call_next: Any) -> Any:
+        assert asyncio.get_running_loop() is here
+        await asyncio.sleep(0)
+        if job["args"] == [4]:
+            return None
+        return await call_next({**job, "tenant": "acme"})
+
+    def redirect(job: dict[str, Any], call_next: Any) -> Any:
+        return call_next({**job, "queue": f"of-{job['tenant']}"})
+
+    async with pykiq.AsyncClient(config(redis_url), middleware=Chain(stamp, redirect)) as client:
+        first = await client.push(PUSH)
+        jids = await client.push_bulk({"class": "HardJob", "args": ([n] for n in (3, 4, 5))}, batch_size=2)
+        with pytest.raises(PayloadError, match="job 1 of the bulk"):
+            await client.push_bulk({"class": "HardJob", "args": ([n] for n in (4, object()))})
+    assert jids[1] is None
+    jobs = [json.loads(raw) for raw in reversed(redis.lrange("queue:of-acme", 0, -1))]
+    assert [(job["args"], job["jid"]) for job in jobs] == [([1], first), ([3], jids[0]), ([5], jids[2])]
+    assert redis.smembers("queues") == {b"of-acme"}
 
 
 async def test_the_dialect_follows_the_fleet(redis_url: str, redis: redis_py.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -186,6 +187,18 @@ def test_an_error_in_client_middleware_reaches_the_caller_and_nothing_is_written
     with pykiq.Client(config(redis_url), middleware=Chain(failing)) as client, pytest.raises(KeyError, match="tenant"):
         client.push(PUSH)
     assert redis.keys() == []
+
+
+def test_asynchronous_middleware_is_waited_for(redis_url: str, redis: redis_py.Redis) -> None:
+    async def stamp(job: Any, call_next: Any) -> Any:
+        await asyncio.sleep(0)
+        return await call_next({**job, "tenant": "acme"})
+
+    with pykiq.Client(config(redis_url), middleware=Chain(stamp)) as client:
+        client.push(PUSH)
+        client.push_bulk({"class": "HardJob", "args": [[2], [3]]})
+    jobs = [json.loads(raw) for raw in reversed(redis.lrange("queue:default", 0, -1))]
+    assert [(job["args"], job["tenant"]) for job in jobs] == [([1], "acme"), ([2], "acme"), ([3], "acme")]
 
 
 def test_one_client_serves_many_threads(redis_url: str, redis: redis_py.Redis) -> None:

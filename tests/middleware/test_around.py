@@ -16,6 +16,7 @@ import pytest
 from pykiq.errors import Interrupted, PayloadError
 from pykiq.middleware.around import arun_server, run_client, run_server
 from pykiq.middleware.chain import Chain, Job
+from pykiq.middleware.onloop import away_from_the_loop
 
 Run = Callable[[Chain[Any], Any, Callable[[], Any]], Any]
 tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
@@ -38,6 +39,17 @@ def passing(name: str, log: list[str]) -> Any:
     return middleware
 
 
+def awaiting(name: str, log: list[str]) -> Any:
+    async def middleware(job: Job, call_next: Any) -> Any:
+        await asyncio.sleep(0)
+        log.append(f"{name} before")
+        returned = await call_next(job)
+        log.append(f"{name} after")
+        return returned
+
+    return middleware
+
+
 def test_without_client_middleware_the_job_is_the_payload_itself() -> None:
     job = {"class": "A"}
     assert run_client(Chain(), job) is job
@@ -47,6 +59,65 @@ def test_client_middleware_runs_from_the_outermost_in_and_back_out() -> None:
     log: list[str] = []
     run_client(Chain(passing("outer", log), passing("inner", log)), {})
     assert log == ["outer before", "inner before", "inner after", "outer after"]
+
+
+@pytest.mark.parametrize("kinds", [(awaiting, passing, awaiting), (passing, awaiting, awaiting)])
+def test_asynchronous_client_middleware_stands_in_one_chain_with_plain_one(kinds: tuple[Any, ...]) -> None:
+    log: list[str] = []
+    chain: Chain[Any] = Chain(*(kind(name, log) for kind, name in zip(kinds, "abc", strict=True)))
+    assert run_client(chain, {"class": "A"}) == {"class": "A"}
+    assert log == ["a before", "b before", "c before", "c after", "b after", "a after"]
+
+
+async def test_asynchronous_client_middleware_runs_also_where_a_loop_runs_already() -> None:
+    log: list[str] = []
+    assert run_client(Chain(awaiting("a", log)), {"class": "A"}) == {"class": "A"}
+    assert log == ["a before", "a after"]
+
+
+async def test_away_from_the_loop_it_runs_on_the_loop_that_waits() -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def outer(job: Job, call_next: Any) -> Any:
+        loops.append(asyncio.get_running_loop())
+        job["tenant"] = tenant.get()
+        return await call_next(job)
+
+    def plain(job: Job, call_next: Any) -> Any:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return call_next(job)
+
+    tenant.set("acme")
+    chain: Chain[Any] = Chain(outer, plain, awaiting("inner", []), outer)
+    async with asyncio.timeout(20):
+        made = await asyncio.gather(*(away_from_the_loop(lambda: run_client(chain, {})) for _ in range(100)))
+    assert made == [{"tenant": "acme"}] * 100
+    assert set(loops) == {asyncio.get_running_loop()}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_error_of_asynchronous_client_middleware_reaches_whoever_pushes(inside: bool) -> None:
+    async def outer(job: Job, call_next: Any) -> Any:
+        if not inside:
+            raise Boom
+        return await call_next(job)
+
+    def raises(job: Job, call_next: Any) -> Any:
+        raise Boom
+
+    with pytest.raises(Boom):
+        run_client(Chain(outer, raises), {})
+
+
+def test_asynchronous_client_middleware_stops_a_push_too() -> None:
+    async def stops(job: Job, call_next: Any) -> None:
+        await asyncio.sleep(0)
+
+    log: list[str] = []
+    chain: Chain[Any] = Chain(stops, passing("inner", log))
+    assert run_client(chain, {}) is None
+    assert log == []
 
 
 @pytest.mark.parametrize("falsy", [None, False, {}])

@@ -143,10 +143,10 @@ def test_server_middleware_without_a_yield_is_refused_when_it_is_added(bad: Any,
     assert not chain
 
 
-@pytest.mark.parametrize(("bad", "kind"), [(generator, "a generator function"), (coroutine, "an async function")])
-def test_client_middleware_that_yields_or_awaits_is_refused_when_it_is_added(bad: Any, kind: str) -> None:
+@pytest.mark.parametrize("bad", [generator, async_generator])
+def test_client_middleware_that_yields_is_refused_when_it_is_added(bad: Any) -> None:
     chain: Chain[Any] = Chain(check=check_client)
-    with pytest.raises(ConfigError, match=f"is {kind}; expected a plain function"):
+    with pytest.raises(ConfigError, match=r"is a generator function; expected a function \(job, call_next\)"):
         chain.add(bad)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -256,6 +257,19 @@ def test_one_bad_job_does_not_keep_the_others_waiting(
     resting = dict(redis.zrange("schedule", 0, -1, withscores=True))
     assert set(resting) == {packed(args=["exit"]), packed(args=["spoil"]), packed(queue="notalist")}
     assert all(score > time.time() for score in resting.values())
+
+
+def test_asynchronous_client_middleware_runs_around_due_jobs_too(
+    redis: redis_py.Redis, poller: Poller, chain: Chain[ClientMiddleware]
+) -> None:
+    async def redirect(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+        await asyncio.sleep(0)
+        return await call_next({**job, "queue": "elsewhere"})
+
+    chain.add(redirect)
+    redis.zadd("schedule", {packed(args=[1]): 100})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:elsewhere") == 1)
 
 
 def test_a_sweep_that_fails_does_not_keep_due_jobs_waiting(redis: redis_py.Redis, poller: Poller) -> None:
