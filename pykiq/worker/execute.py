@@ -42,6 +42,9 @@ from pykiq.worker.loopslots import LoopThread
 
 log = structlog.get_logger("pykiq")
 
+# Of nearly every job; to look the one up and make the other each time takes longer.
+_DONE, _ACKNOWLEDGED = Word.DONE, Acknowledge()
+
 
 class Executor:
     """Runs jobs with one process's settings. Thread-safe: of a job it holds its deadline, no more."""
@@ -185,12 +188,13 @@ class Executor:
         return JobContext(assigned.payload, queue, jid=assigned.jid, name=assigned.name, stopping=stopping)
 
     def _done(self, assigned: Assigned, job: JobContext, started_at: float, elapsed: float) -> Outcome:
-        fixed = (assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed)
+        claimed, _, _, name, jid = assigned
+        done = Outcome(claimed, _DONE, _ACKNOWLEDGED, name, jid, started_at, elapsed)
         if job.active_job is None or job.active_job.verdict is None:
-            return Outcome(*fixed)
+            return done
         token = enter(job)
         try:
-            return again.outcome(Outcome(*fixed), job.active_job, job.active_job.verdict, self._config)
+            return again.outcome(done, job.active_job, job.active_job.verdict, self._config)
         except BaseException as error:  # a client middleware's
             return self._ended(assigned, error, started_at, elapsed)
         finally:
@@ -247,7 +251,7 @@ class Executor:
     def _expired(self, job: dict[str, Any], now: float) -> bool:
         """Whether `expires_in` seconds have passed since the job was created."""
         limit = job.get("expires_in")
-        if not is_number(limit):
+        if limit is None or not is_number(limit):  # asked of every job, and hardly any has one
             return False
         created = seconds(job.get("created_at"))
         return created is not None and now - created > limit  # not a sum: the limit may be too large for a float
@@ -294,7 +298,7 @@ def _arguments(assigned: Assigned, job: JobContext) -> list[Any]:
 def _limit(assigned: Assigned) -> float | None:
     """The job's own `timeout` in seconds, or its handler's."""
     own = assigned.payload.get("timeout")
-    return float(own) if is_number(own) and own > 0 else assigned.handler.timeout
+    return assigned.handler.timeout if own is None or not is_number(own) or own <= 0 else float(own)
 
 
 async def _within(limit: float, work: Any) -> None:
