@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -65,7 +66,8 @@ class _Group(click.Group):
         """Run it, until nobody reads what it prints any more, as in `pykiq dead | head`."""
         try:
             code = super().invoke(ctx)
-            sys.stdout.flush()
+            with suppress(ValueError):  # a handler has closed it
+                sys.stdout.flush()
         except BrokenPipeError:  # before click sees it, to which it is a failure
             # What is still in the buffer must not be tried once more, with a traceback, at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
