@@ -8,12 +8,12 @@ there; to all others a scrape is one small round trip. The lease is the freshnes
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-import orjson
 import redis as redis_py
 
 from pykiq.errors import Unreadable
@@ -110,14 +110,14 @@ def shared(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
 
 def packed(reading: Reading) -> bytes:
     """A reading as it is left for others."""
-    return orjson.dumps({"format": _FORMAT, **asdict(reading)})
+    return json.dumps({"format": _FORMAT, **asdict(reading)}).encode()
 
 
 def unpacked(found: object) -> Reading | None:
     """What another process has left; None when that is nothing, or nothing that this version knows."""
     try:
-        told = orjson.loads(found) if isinstance(found, bytes) else None
-    except orjson.JSONDecodeError:
+        told = json.loads(found) if isinstance(found, bytes) else None
+    except ValueError:
         return None
     if not isinstance(told, dict) or told.pop("format", None) != _FORMAT or set(told) != _FIELDS:
         return None
