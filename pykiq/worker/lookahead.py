@@ -1,12 +1,13 @@
 """The look-ahead: how many jobs beyond the free slots are worth claiming.
 
 It is what this pool finishes in about two round trips, measured, so that slots never wait for Redis; and zero for
-jobs slower than that, so that no job waits behind a busy process while another has a free slot.
+jobs slower than that and than `QUICK`, so that no job waits long behind a busy process while another has a free slot.
 """
 
 from __future__ import annotations
 
 TRIPS = 2  # round trips that the look-ahead bridges
+QUICK = 0.005  # seconds of a job: below, a wait for Redis after each is a good part of it (of 1 ms jobs a third)
 MOST = 500  # jobs: more gains nothing measurable, and is more to hand back
 BYTES = 2_000_000  # of jobs: of ten times as many a third of all CPU time goes into fresh memory for them
 MEMORY = 0.2  # weight of the newest measurement
@@ -35,7 +36,7 @@ class Lookahead:
         self._rate += (finished / max(since, 1e-6) - self._rate) * MEMORY
         horizon = TRIPS * self._trip
         most = min(MOST, int(BYTES / max(size, 1)))
-        self.jobs = min(most, int(self._rate * horizon) + 1) if self._elapsed < horizon else 0
+        self.jobs = min(most, int(self._rate * horizon) + 1) if self._elapsed < max(horizon, QUICK) else 0
 
     def stalled(self) -> None:
         """The jobs under way take longer than expected: no look-ahead until they are measured quick again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pykiq.worker.lookahead import BYTES, MOST, Lookahead
+from pykiq.worker.lookahead import BYTES, MOST, QUICK, Lookahead
 
 
 def measured(
@@ -23,9 +23,10 @@ def test_quick_jobs_make_it_what_two_round_trips_finish() -> None:
     assert 35 <= made.jobs <= 42  # 20 per millisecond, two milliseconds
 
 
-def test_jobs_slower_than_two_round_trips_have_none() -> None:
-    assert measured(elapsed=0.01, finished=10).jobs == 0
-    assert measured(elapsed=0.01, finished=10, trip=0.05, period=0.05).jobs > 0
+def test_jobs_slower_than_two_round_trips_have_none_unless_they_are_quick_all_the_same() -> None:
+    assert measured(elapsed=2 * QUICK, finished=10).jobs == 0
+    assert measured(elapsed=2 * QUICK, finished=10, trip=0.05, period=0.05).jobs > 0
+    assert 0 < measured(elapsed=QUICK / 2, finished=10, period=QUICK / 2).jobs < 10
 
 
 def test_it_has_a_limit() -> None:
