@@ -1,7 +1,8 @@
 """JSON that comes back byte for byte: Ruby's float spellings, integers of any size, bytes that are not UTF-8.
 
-orjson does the work whenever it can be proved to lose nothing: what it read is written again and compared with the
-bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2); all of it where there is no orjson.
+orjson does the work whenever it can be proved to lose nothing: where there are floats, what it read is written again
+and compared with the bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2); all of it where
+there is no orjson.
 """
 
 from __future__ import annotations
@@ -88,13 +89,12 @@ def loads(raw: bytes) -> Any:
     """
     if orjson is None:
         return _exact_loads(raw)
-    value, same = None, False
     try:
         value = orjson.loads(raw)
-        same = orjson.dumps(value) == raw
-    except (ValueError, TypeError):
-        pass
-    if not same or not _is_alike(value, floats=True):
+    except ValueError:
+        return _exact_loads(raw)
+    floats = _floats(value)  # long integers among them: orjson makes floats of those
+    if floats is None or (floats and not (_are_common(floats) and orjson.dumps(value) == raw)):
         return _exact_loads(raw)
     return value
 
@@ -115,7 +115,10 @@ def dumps(value: Any, dialect: Dialect = SEVEN) -> bytes:
         out: bytes = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return _exact_dumps(value, dialect)
-    return out if _is_alike(value, floats=not dialect.short_floats) else _exact_dumps(value, dialect)
+    floats = _floats(value)
+    if floats is None or (floats and (dialect.short_floats or not _are_common(floats))):
+        return _exact_dumps(value, dialect)
+    return out
 
 
 def dumps_flat(lists: Sequence[Sequence[Any]]) -> list[bytes] | None:
@@ -132,28 +135,32 @@ def dumps_flat(lists: Sequence[Sequence[Any]]) -> list[bytes] | None:
     return written if len(written) == len(lists) else None  # else there was a `],[` in a text
 
 
-def _is_alike(value: Any, *, floats: bool) -> bool:
-    """Whether orjson and the exact path write a value, which orjson has read or written, alike.
+def _floats(value: Any) -> list[float] | None:
+    """The floats anywhere in a value that orjson has read or written; apart from them the exact path does the same.
 
-    That is: no type that only Python knows, no nesting to complain of, and no float but, if `floats`, those that all
-    spell in the same way; NaN, which orjson writes as null, is none of them. To look for numbers in the text instead
-    takes 150 times as long when it is 20 kB of prose.
+    None when it does not: for types that only Python knows, and for nesting to complain of. To look for numbers in the
+    text instead takes 150 times as long when it is 20 kB of prose.
     """
+    floats: list[float] = []
     containers = 0
     items = [value]
     for item in items:  # grows as it goes
         kind = type(item)
         if kind in _ALIKE:
             continue
-        if kind is float:
-            if not (floats and (FIXED_FROM <= abs(item) < FIXED_BELOW or item == 0.0)):
-                return False
-        elif kind is dict or kind is list or kind is tuple:
+        if kind is dict or kind is list or kind is tuple:
             containers += 1
             items.extend(item.values() if kind is dict else item)
+        elif kind is float:
+            floats.append(item)
         else:
-            return False
-    return containers <= MAX_NESTING or _depth(value) <= MAX_NESTING
+            return None
+    return floats if containers <= MAX_NESTING or _depth(value) <= MAX_NESTING else None
+
+
+def _are_common(floats: list[float]) -> bool:
+    """Whether all dialects spell these alike. NaN, which orjson writes as null, is never one of them."""
+    return all(FIXED_FROM <= abs(one) < FIXED_BELOW or one == 0.0 for one in floats)
 
 
 # Reading
