@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from pykiq.records import Assigned, Fate, Settled, Word
+from pykiq.observe.observer import Kinds, Observer
+from pykiq.records import Fate, Word
 
 
 class Counts(NamedTuple):
@@ -16,13 +16,11 @@ class Counts(NamedTuple):
     failed: int = 0
 
 
-_NOTHING, _SUCCESS, _FAILURE = Counts(0, 0), Counts(1, 0), Counts(1, 1)
 _UNCOUNTED_FATES = frozenset({Fate.HANDED_BACK, Fate.TAKEN_OVER})
 _FAILURES = frozenset({Word.FAILED, Word.INTERRUPTED, Word.FOREIGN})
-_UNREADABLE = Word.UNREADABLE
 
 
-class Counters:
+class Counters(Observer):
     """An observer that counts; the heartbeat takes the counts and sends them."""
 
     def __init__(self) -> None:
@@ -30,15 +28,12 @@ class Counters:
         self._processed = 0
         self._failed = 0
 
-    def started(self, batch: Sequence[Assigned]) -> None:
-        """Nothing: only ends are counted."""
-
-    def settled(self, batch: Sequence[Settled]) -> None:
+    def counted(self, kinds: Kinds) -> None:
         processed = failed = 0
-        for settled in batch:
-            one_processed, one_failed = count(settled)
-            processed += one_processed
-            failed += one_failed
+        for kind, jobs in kinds.items():
+            each = count(kind.word, kind.fate)
+            processed += each.processed * len(jobs)
+            failed += each.failed * len(jobs)
         with self._lock:
             self._processed += processed
             self._failed += failed
@@ -57,14 +52,13 @@ class Counters:
             self._failed += counts.failed
 
 
-def count(settled: Settled) -> Counts:
-    """How one job counts.
+def count(word: Word, fate: Fate) -> Counts:
+    """How one job counts that ended so.
 
     A job put back at shutdown counts as processed and failed, as in Ruby [shutdown_requeue]; bytes that are not a job
     count as nothing. A job that is another process's by now is that process's to count. A class without a handler
     counts as a failure when the failure was recorded, and not at all when the job was left in its queue.
     """
-    word = settled.outcome.word
-    if settled.fate in _UNCOUNTED_FATES or word is _UNREADABLE:
-        return _NOTHING
-    return _FAILURE if word in _FAILURES else _SUCCESS
+    if fate in _UNCOUNTED_FATES or word is Word.UNREADABLE:
+        return Counts(0, 0)
+    return Counts(1, 1) if word in _FAILURES else Counts(1, 0)

@@ -7,13 +7,15 @@ to read them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import redis as redis_py
 
 from pykiq.observe.counters import count
-from pykiq.records import Assigned, Settled, Word
+from pykiq.observe.observer import Kinds, Observer
+from pykiq.records import Word
 from pykiq.store.fleet import Fleet
 from pykiq.wire import metrics
 from pykiq.wire.dialect import for_fleet
@@ -33,44 +35,38 @@ class Tally:
     processed: int = 0
     failed: int = 0
     milliseconds: int = 0
-    durations: dict[int, int] = field(default_factory=dict)
+    durations: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
         self.processed += other.processed
         self.failed += other.failed
         self.milliseconds += other.milliseconds
-        for index, jobs in other.durations.items():
-            self.durations[index] = self.durations.get(index, 0) + jobs
+        self.durations.update(other.durations)
 
 
-class History:
+class History(Observer):
     """An observer that counts by class."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tallies: dict[str, Tally] = {}
 
-    def started(self, batch: Sequence[Assigned]) -> None:
-        """Nothing: only ends are counted."""
-
-    def settled(self, batch: Sequence[Settled]) -> None:
+    def counted(self, kinds: Kinds) -> None:
         """Count what ran. A job of a class without a handler did not, nor one that expired."""
         with self._lock:
-            for settled in batch:
-                outcome = settled.outcome
-                processed, failed = count(settled)
-                if not processed or not outcome.elapsed:
+            for kind, seconds in kinds.items():
+                each = count(kind.word, kind.fate)
+                milliseconds = [one * 1000 for one in seconds if one]
+                if not each.processed or not milliseconds:
                     continue
-                tally = self._tally(outcome.name)
+                tally = self._tally(kind.name)
                 if tally is None:
                     continue
-                tally.processed += processed
-                tally.failed += failed
-                if outcome.word in _LASTED:
-                    milliseconds = outcome.elapsed * 1000
-                    tally.milliseconds += int(milliseconds)
-                    index = metrics.bucket(milliseconds)
-                    tally.durations[index] = tally.durations.get(index, 0) + 1
+                tally.processed += each.processed * len(milliseconds)
+                tally.failed += each.failed * len(milliseconds)
+                if kind.word in _LASTED:
+                    tally.milliseconds += sum(map(int, milliseconds))
+                    tally.durations.update(map(metrics.bucket, milliseconds))
 
     def flush(self, redis: redis_py.Redis, generations: Iterable[int], now: float) -> None:
         """Write what was counted since the last time, in the keys of these major versions; with none it is forgotten.

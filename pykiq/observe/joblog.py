@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from pykiq.observe import log
+from pykiq.observe.observer import Observer
 from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Word
 from pykiq.wire.payload import attempt
 
@@ -42,7 +43,7 @@ _LEVELS = {
 }
 
 
-class JobLog:
+class JobLog(Observer):
     """The observer that writes the lines: all of a batch with one write.
 
     `sink` defaults to what `log.configure` set up, else to the structlog logger of the host program.

@@ -5,26 +5,25 @@ Names and labels are promised in docs/metrics.md.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.memory import rss_kb
+from pykiq.observe.observer import Kinds, Observer
 from pykiq.observe.tally import DURATION, FOREIGN, JOBS, WAIT, Tally
-from pykiq.records import Assigned, Foreign, Settled, Word
+from pykiq.records import Assigned, Foreign, Word
 from pykiq.wire.payload import latency
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-# A tuple, the usual word first, and `_value_` below: an enum member hashes slower than all the rest here takes.
-_RAN = (Word.DONE, Word.FAILED, Word.SNOOZED, Word.INTERRUPTED)
+_RAN = frozenset({Word.DONE, Word.FAILED, Word.SNOOZED, Word.INTERRUPTED})
 
 
-class Metrics:
+class Metrics(Observer):
     """An observer that tallies."""
 
     def __init__(
@@ -58,50 +57,32 @@ class Metrics:
             claimed = assigned.claimed
             waited = latency(assigned.payload, claimed.claimed_at)
             if waited is not None:
-                _add(waits, claimed.queue, waited)
-        tally = self.tally
-        with tally.lock:
+                waits.setdefault(claimed.queue, []).append(waited)
+        with self.tally.lock:
             for queue, seconds in waits.items():
-                tally.histogram(WAIT, (tally.label("queue", queue),)).observe(seconds)
+                self.tally.histogram(WAIT, (self.tally.label("queue", queue),)).observe(seconds)
 
-    def settled(self, batch: Sequence[Settled]) -> None:
-        """Counted by name first: labels and series are looked up once for all the jobs of a class."""
-        ends: dict[tuple[str, str, str], int] = {}
-        foreign: dict[str, int] = {}
-        durations: dict[str, list[float]] = {}
-        for settled in batch:
-            outcome = settled.outcome
-            name, word = outcome.name or "?", outcome.word
-            end = (name, outcome.claimed.queue, settled.fate._value_)
-            ends[end] = ends.get(end, 0) + 1
-            if word in _RAN:
-                if outcome.started_at:
-                    _add(durations, name, max(0.0, outcome.elapsed))
-            elif word is Word.FOREIGN:
-                foreign[name] = foreign.get(name, 0) + 1
-        self._count(ends, foreign, durations)
-
-    def met(self, batch: Sequence[Foreign]) -> None:
-        """Foreign jobs that were passed over in a shared queue."""
-        counted: Counter[str] = Counter()
-        for foreign in batch:
-            counted.update(foreign.new)
-        self._count({}, counted, {})
-
-    def _count(
-        self, ends: dict[tuple[str, str, str], int], foreign: dict[str, int], durations: dict[str, list[float]]
-    ) -> None:
+    def counted(self, kinds: Kinds) -> None:
         label, histogram = self.tally.label, self.tally.histogram
         with self.tally.lock:
-            jobs, strangers = self.tally.counter(JOBS), self.tally.counter(FOREIGN)
-            for (name, queue, outcome), number in ends.items():
-                key = (label("class", name), label("queue", queue), outcome)
-                jobs[key] = jobs.get(key, 0) + number
-            for name, number in foreign.items():
-                one = (label("class", name),)
-                strangers[one] = strangers.get(one, 0) + number
-            for name, seconds in durations.items():
-                histogram(DURATION, (label("class", name),)).observe(seconds)
+            ended, foreign = self.tally.counter(JOBS), self.tally.counter(FOREIGN)
+            for kind, seconds in kinds.items():
+                name = label("class", kind.name or "?")
+                key = (name, label("queue", kind.queue), kind.fate.value)
+                ended[key] = ended.get(key, 0) + len(seconds)
+                if kind.word in _RAN:
+                    histogram(DURATION, (name,)).observe(seconds)
+                elif kind.word is Word.FOREIGN:
+                    foreign[name,] = foreign.get((name,), 0) + len(seconds)
+
+    def met(self, batch: Sequence[Foreign]) -> None:
+        """Counts those that are new."""
+        with self.tally.lock:
+            counted = self.tally.counter(FOREIGN)
+            for foreign in batch:
+                for name, number in foreign.new.items():
+                    key = (self.tally.label("class", name),)
+                    counted[key] = counted.get(key, 0) + number
 
     def collect(self) -> Iterator[Metric]:
         """All but the backlog."""
@@ -114,11 +95,3 @@ class Metrics:
         yield GaugeMetricFamily("pykiq_in_flight", "Jobs claimed and not settled.", value=self._in_flight())
         yield GaugeMetricFamily("pykiq_rss_bytes", "Resident memory.", value=rss_kb() * 1024)
         yield GaugeMetricFamily("pykiq_concurrency", "Jobs it can run at once.", value=self._concurrency)
-
-
-def _add(lists: dict[str, list[float]], key: str, number: float) -> None:
-    found = lists.get(key)
-    if found is None:
-        lists[key] = [number]
-    else:
-        found.append(number)

@@ -106,6 +106,8 @@ def seconds(stamp: object) -> float | None:
     The JSON type decides, as in 8.1: an integer is milliseconds, a number with a fraction part is seconds
     (WIRE.md §1.3).
     """
+    if type(stamp) is int and 0 < stamp < _UNCOUNTABLE:  # nearly every one
+        return stamp / 1000
     if not is_number(stamp):
         return None
     return stamp / 1000 if isinstance(stamp, int) else float(stamp)

@@ -1,8 +1,8 @@
 """JSON that comes back byte for byte: Ruby's float spellings, integers of any size, bytes that are not UTF-8.
 
 orjson does the work whenever it can be proved to lose nothing: where there are floats, what it read is written again
-and compared with the bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2); all of it where
-there is no orjson.
+and compared with the bytes it came from. Everything else takes the exact path, in Python (WIRE.md §1.2); all of it
+where there is no orjson.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import UTC, datetime
+from functools import partial
 
 TTL = 28_800  # seconds: eight hours of minutes
 TENS_TTL = 259_200  # seconds: three days of ten minutes
@@ -24,9 +25,8 @@ BOUNDS = (
 """Upper bounds of the first 25 counters in milliseconds; the 26th is for whatever took longer."""
 
 
-def bucket(milliseconds: float) -> int:
-    """The counter that a duration belongs to: the first whose bound is above it."""
-    return bisect_right(BOUNDS, milliseconds)
+bucket = partial(bisect_right, BOUNDS)
+"""The counter that a duration in milliseconds belongs to: the first whose bound is above it."""
 
 
 def counters(generation: int, now: float) -> list[tuple[str, int]]:

@@ -103,7 +103,9 @@ def latency(payload: Mapping[str, Any], now: float) -> float | None:
     since = seconds(payload.get("enqueued_at"))
     if since is None:
         since = seconds(payload.get("created_at"))
-    return None if since is None else max(0.0, now - since)
+    if since is None:
+        return None
+    return now - since if now > since else 0.0
 
 
 def _kind(value: object) -> str:

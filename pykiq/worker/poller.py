@@ -18,8 +18,9 @@ from pykiq.client.repush import problem, repushed
 from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.middleware.chain import Chain, ClientMiddleware
+from pykiq.observe.observer import Observer
 from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
-from pykiq.records import Assigned, Later, Settled
+from pykiq.records import Later, Settled
 from pykiq.store import due, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.due import Move, Moved
@@ -36,7 +37,7 @@ DOUBT = 0.75  # of a lease's life: how long after Redis was away, or after the s
 log = structlog.get_logger("pykiq")
 
 
-class Poller:
+class Poller(Observer):
     """Moves what is due, on its own thread and connection."""
 
     def __init__(
@@ -71,9 +72,6 @@ class Poller:
         """Stop polling; the round under way is finished."""
         self._stop.set()
         self._wake.set()
-
-    def started(self, batch: Sequence[Assigned]) -> None:
-        """Nothing: a start writes no sorted set."""
 
     def settled(self, batch: Sequence[Settled]) -> None:
         """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""

@@ -50,7 +50,7 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
-from pykiq.worker.reporter import Observer, Reporter
+from pykiq.worker.reporter import Reporter
 
 if TYPE_CHECKING:
     from pykiq.observe.endpoint import Endpoint
@@ -110,9 +110,8 @@ class Process:
             poison_entry=failing.poison_entry,
             tally=self.metrics.tally,
         )
-        joblog = JobLog()
-        observers: list[Observer] = [self._poller, self._counters, self._history, self.metrics, joblog]
-        self._reporter = Reporter(observers, hooks, [self.metrics, joblog])
+        observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
+        self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
         )

@@ -10,11 +10,11 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import Protocol
 
 import structlog
 
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.observe.observer import Observer, by_kind
 from pykiq.records import Assigned, Fate, Foreign, Settled
 
 _Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]]
@@ -22,25 +22,11 @@ _Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]]
 log = structlog.get_logger("pykiq")
 
 
-class Observer(Protocol):
-    """What the log, the metrics and the counters have in common."""
-
-    def started(self, batch: Sequence[Assigned]) -> None: ...
-    def settled(self, batch: Sequence[Settled]) -> None: ...
-
-
-class Lookout(Protocol):
-    """An observer that is also told of the foreign jobs in shared queues."""
-
-    def met(self, batch: Sequence[Foreign]) -> None: ...
-
-
 class Reporter:
     """Feeds observers from its own thread."""
 
-    def __init__(self, observers: Sequence[Observer], lifecycle: Lifecycle, lookouts: Sequence[Lookout] = ()) -> None:
+    def __init__(self, observers: Sequence[Observer], lifecycle: Lifecycle) -> None:
         self._observers = observers
-        self._lookouts = lookouts
         self._lifecycle = lifecycle
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._complained: set[str] = set()
@@ -65,19 +51,18 @@ class Reporter:
 
     def _report(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign]) -> None:
         """Whatever an observer or a handler does, one that exits too: the next batch is reported."""
+        kinds = by_kind(settled)
         for observer in self._observers:
             try:
                 if started:
                     observer.started(started)
                 if settled:
                     observer.settled(settled)
+                    observer.counted(kinds)
+                if met:
+                    observer.met(met)
             except BaseException:
                 self._complain(observer)
-        for lookout in self._lookouts if met else ():
-            try:
-                lookout.met(met)
-            except BaseException:
-                self._complain(lookout)
         for one in settled:
             if one.outcome.raised is not None:
                 try:
@@ -85,7 +70,7 @@ class Reporter:
                 except BaseException:
                     log.error("handler_failed", jid=one.outcome.jid, exc_info=True)
 
-    def _complain(self, observer: Observer | Lookout) -> None:
+    def _complain(self, observer: Observer) -> None:
         name = type(observer).__name__
         if name not in self._complained:  # once: a broken sink would otherwise fill the log it cannot write
             self._complained.add(name)

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from pykiq.observe.counters import Counters, Counts
+from pykiq.observe.observer import by_kind
 from pykiq.records import Fate, Word
 from tests.observe.jobs import assigned, settled
 
@@ -29,7 +30,7 @@ from tests.observe.jobs import assigned, settled
 )
 def test_each_outcome_counts_as_ruby_counts_it(word: Word, fate: Fate, processed: int, failed: int) -> None:
     counters = Counters()
-    counters.settled([settled(word, fate)])
+    counters.counted(by_kind([settled(word, fate)]))
     assert counters.take() == Counts(processed, failed)
 
 
@@ -41,24 +42,24 @@ def test_starting_a_job_counts_nothing() -> None:
 
 def test_taking_the_counts_resets_them() -> None:
     counters = Counters()
-    counters.settled([settled(), settled(Word.FAILED, Fate.RETRY)])
+    counters.counted(by_kind([settled(), settled(Word.FAILED, Fate.RETRY)]))
     assert counters.take() == Counts(2, 1)
     assert counters.take() == Counts(0, 0)
 
 
 def test_counts_given_back_are_added_to_what_came_since() -> None:
     counters = Counters()
-    counters.settled([settled(Word.FAILED, Fate.RETRY)])
+    counters.counted(by_kind([settled(Word.FAILED, Fate.RETRY)]))
     taken = counters.take()
-    counters.settled([settled()])
+    counters.counted(by_kind([settled()]))
     counters.give_back(taken)
     assert counters.take() == Counts(2, 1)
 
 
 def test_no_count_is_lost_between_threads() -> None:
     counters = Counters()
-    batch = [settled(), settled(Word.FAILED, Fate.DEAD)]
-    threads = [threading.Thread(target=lambda: [counters.settled(batch) for _ in range(200)]) for _ in range(4)]
+    kinds = by_kind([settled(), settled(Word.FAILED, Fate.DEAD)])
+    threads = [threading.Thread(target=lambda: [counters.counted(kinds) for _ in range(200)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     taken = []

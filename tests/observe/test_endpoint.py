@@ -15,6 +15,7 @@ from pykiq.config import Config
 from pykiq.errors import ConfigError
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.observer import by_kind
 from pykiq.observe.prometheus import Metrics
 from pykiq.store.connection import connect
 from tests.observe.jobs import settled
@@ -53,7 +54,7 @@ def test_prometheus_can_scrape_jobs_and_backlog(redis: redis_py.Redis) -> None:
         quiet=lambda: False,
         backlog=Backlog(lambda: redis, ["critical"]),
     )
-    metrics.settled([settled()])
+    metrics.counted(by_kind([settled()]))
     with serving(metrics.registry) as endpoint:
         status, kind, body = ask(endpoint, "/metrics")
     assert status == 200

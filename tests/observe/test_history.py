@@ -10,6 +10,7 @@ import redis as redis_py
 
 from pykiq.observe import history
 from pykiq.observe.history import History, generations
+from pykiq.observe.observer import by_kind
 from pykiq.records import Acknowledge, Claimed, Fate, Outcome, Settled, Word
 from pykiq.store.fleet import Fleet
 
@@ -23,7 +24,7 @@ def ran(name: str, seconds: float, word: Word = Word.DONE, fate: Fate | None = N
 
 def counted(*settled: Settled) -> History:
     made = History()
-    made.settled(settled)
+    made.counted(by_kind(settled))
     return made
 
 
@@ -49,7 +50,7 @@ def test_the_keys_are_those_ruby_wrote_for_the_same_jobs(redis: redis_py.Redis) 
 def test_counts_add_up_and_the_histogram_stops_at_its_top(redis: redis_py.Redis) -> None:
     done = counted(ran("Job", 0.001))
     done.flush(redis, [8], NOW)
-    done.settled([ran("Job", 0.001)] * 70_000)
+    done.counted(by_kind([ran("Job", 0.001)] * 70_000))
     done.flush(redis, [8], NOW + 5)
     done.flush(redis, [8], NOW + 6)
     assert redis.hget("j|261122|2:57", "Job|p") == b"70001"
@@ -60,7 +61,7 @@ def test_what_redis_did_not_take_is_part_of_the_next_write(redis: redis_py.Redis
     done = counted(ran("Job", 0.5))
     with redis_py.Redis(port=1) as nobody, pytest.raises(redis_py.RedisError):
         done.flush(nobody, [8], NOW)
-    done.settled([ran("Job", 0.5), ran("Job", 1.0, Word.FAILED)])
+    done.counted(by_kind([ran("Job", 0.5), ran("Job", 1.0, Word.FAILED)]))
     done.flush(redis, [8], NOW)
     assert redis.hgetall("j|261122|2:57") == {b"Job|p": b"3", b"Job|f": b"1", b"Job|ms": b"1000"}
 

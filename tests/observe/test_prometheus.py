@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pykiq.observe.observer import by_kind
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.tally import DURATION_BUCKETS
 from pykiq.records import Fate, Foreign, Word
@@ -33,8 +34,8 @@ def metrics(max_classes: int = 200) -> Metrics:
 
 def test_jobs_are_counted_by_class_queue_and_outcome() -> None:
     seen = metrics()
-    seen.settled([settled(), settled(), settled(Word.FAILED, Fate.RETRY)])
-    seen.settled([settled(), settled(Word.FAILED, Fate.DEAD, name="B", queue="low")])
+    seen.counted(by_kind([settled(), settled(), settled(Word.FAILED, Fate.RETRY)]))
+    seen.counted(by_kind([settled(), settled(Word.FAILED, Fate.DEAD, name="B", queue="low")]))
     samples = scrape(seen)
     charge = {"class_": "Billing::ChargeJob", "queue": "critical"}
     assert samples[sample("pykiq_jobs_total", **charge, outcome="done")] == 3
@@ -46,14 +47,14 @@ def test_jobs_are_counted_by_class_queue_and_outcome() -> None:
 @pytest.mark.parametrize("fate", list(Fate))
 def test_every_fate_is_an_outcome(fate: Fate) -> None:
     seen = metrics()
-    seen.settled([settled(Word.FAILED, fate)])
+    seen.counted(by_kind([settled(Word.FAILED, fate)]))
     found = [dict(labels)["outcome"] for name, labels in scrape(seen) if name == "pykiq_jobs_total"]
     assert found == [fate.value]
 
 
 def test_durations_fall_into_cumulative_buckets() -> None:
     seen = metrics()
-    seen.settled([settled(name="A", elapsed=elapsed) for elapsed in (0.0004, 0.25, 0.3, 99_999.0)])
+    seen.counted(by_kind([settled(name="A", elapsed=elapsed) for elapsed in (0.0004, 0.25, 0.3, 99_999.0)]))
     samples = scrape(seen)
 
     def at_most(bound: str) -> float:
@@ -69,7 +70,7 @@ def test_durations_fall_into_cumulative_buckets() -> None:
 @pytest.mark.parametrize("word", [Word.FOREIGN, Word.UNREADABLE])
 def test_what_never_ran_has_no_duration(word: Word) -> None:
     seen = metrics()
-    seen.settled([settled(word, Fate.DEAD)])
+    seen.counted(by_kind([settled(word, Fate.DEAD)]))
     assert not [name for name, _ in scrape(seen) if name.startswith("pykiq_job_duration")]
 
 
@@ -110,7 +111,7 @@ def test_the_process_says_whether_it_is_up_busy_and_quiet() -> None:
 
 def test_classes_beyond_the_limit_are_counted_together() -> None:
     seen = metrics(max_classes=2)
-    seen.settled([settled(name=name) for name in ("A", "B", "C", "D", "A")])
+    seen.counted(by_kind([settled(name=name) for name in ("A", "B", "C", "D", "A")]))
     counted = {
         dict(labels)["class"]: value for (name, labels), value in scrape(seen).items() if name == "pykiq_jobs_total"
     }
@@ -122,7 +123,7 @@ def test_classes_beyond_the_limit_are_counted_together() -> None:
 @pytest.mark.parametrize("fate", [Fate.HANDED_BACK, Fate.RETRY, Fate.DEAD])
 def test_jobs_without_a_handler_are_counted_by_class(fate: Fate) -> None:
     seen = metrics()
-    seen.settled([settled(Word.FOREIGN, fate, name="Ruby::Job"), settled()])
+    seen.counted(by_kind([settled(Word.FOREIGN, fate, name="Ruby::Job"), settled()]))
     assert scrape(seen)[sample("pykiq_foreign_jobs_total", class_="Ruby::Job")] == 1
 
 
@@ -142,12 +143,14 @@ def test_what_a_process_holds_is_told() -> None:
 
 def test_odd_names_from_payloads_survive_the_text_format() -> None:
     seen = metrics()
-    seen.settled([settled(name='a"b\\c\nd'), settled(name="bad \udcff"), settled(name=""), settled(name="X" * 10_000)])
+    seen.counted(
+        by_kind([settled(name='a"b\\c\nd'), settled(name="bad \udcff"), settled(name=""), settled(name="X" * 10_000)])
+    )
     classes = {dict(labels)["class"] for name, labels in scrape(seen) if name == "pykiq_jobs_total"}
     assert classes == {'a"b\\c\nd', "bad ?", "?", "other"}
 
 
 def test_two_processes_metrics_in_one_program_do_not_mix() -> None:
     one, two = metrics(), metrics()
-    one.settled([settled()])
+    one.counted(by_kind([settled()]))
     assert not [name for name, _ in scrape(two) if name == "pykiq_jobs_total"]

@@ -17,6 +17,7 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.counters import Counters
 from pykiq.observe.heartbeat import Beat, process_info
 from pykiq.observe.history import History
+from pykiq.observe.observer import by_kind
 from pykiq.records import Acknowledge, Assigned, Fate, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
@@ -192,7 +193,7 @@ def test_a_strange_member_of_processes_keeps_nobody_from_starting(redis: redis_p
 def test_closing_takes_it_off_the_list_and_writes_the_last_counts(redis: redis_py.Redis, body: Body) -> None:
     body.pulse.start()
     done = Outcome(claimed(raw("Job")), Word.DONE, Acknowledge())
-    body.counters.settled([Settled(done, Fate.DONE), Settled(done, Fate.DONE)])
+    body.counters.counted(by_kind([Settled(done, Fate.DONE), Settled(done, Fate.DONE)]))
     body.pulse.close()
     assert redis.smembers("processes") == set()
     assert redis.get("stat:processed") == b"2"
@@ -223,10 +224,10 @@ def test_what_classes_did_is_written_with_the_beat_and_at_the_end(redis: redis_p
         return Settled(Outcome(claimed(raw("Job")), Word.DONE, Acknowledge(), "Job", "x", 1.0, 0.5), Fate.DONE)
 
     body.pulse.start()
-    body.history.settled([done()])
+    body.history.counted(by_kind([done()]))
     body.pulse.hurry()
     wait_until(lambda: redis.keys("j|*"), what="the counters")
-    body.history.settled([done(), done()])
+    body.history.counted(by_kind([done(), done()]))
     body.pulse.close()
     by_tens = [key for key in redis.keys("j|??????|*") if len(key.split(b":")[1]) == 1]
     assert sum(int(redis.hget(key, "Job|p") or 0) for key in by_tens) == 3
