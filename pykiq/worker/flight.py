@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
-from pykiq.store.settle import read_settled
+from pykiq.store.settle import Batch, in_order, read_settled
 from pykiq.worker.pool import Pool
 
 
@@ -54,17 +54,17 @@ class Flight:
         self._running.clear()
         return abandoned
 
-    def batches(self) -> list[list[Outcome]]:
+    def batches(self) -> list[Batch]:
         """What to settle now: everything in one step, or job by job after a refusal."""
         if self._one_by_one:
-            return [[outcome] for outcome in self.unsettled]
-        return [self.unsettled] if self.unsettled else []
+            return [in_order([outcome]) for outcome in self.unsettled]
+        return [in_order(self.unsettled)] if self.unsettled else []
 
-    def unanswered(self, batches: Sequence[Sequence[Outcome]]) -> None:
+    def unanswered(self, batches: Sequence[Batch]) -> None:
         """`batches` were sent, and whether Redis has taken them is unknown."""
         self._doubtful.update(id(outcome) for batch in batches for outcome in batch)
 
-    def answered(self, batches: Sequence[list[Outcome]], answers: Sequence[object]) -> list[Settled]:
+    def answered(self, batches: Sequence[Batch], answers: Sequence[object]) -> list[Settled]:
         """Drop what is settled; what Redis refused stays and is tried again."""
         kept: list[Outcome] = []
         settled: list[Settled] = []

@@ -21,7 +21,7 @@ from pykiq.store.claim import (
     read_look,
 )
 from pykiq.store.scripts import run
-from pykiq.store.settle import read_settled, settle_call
+from pykiq.store.settle import in_order, read_settled, settle_call
 
 NOW = 1_795_315_631.5
 CONFIG = Config.of()
@@ -73,7 +73,7 @@ def settle(
     redis: redis_py.Redis, place: Berth, *outcomes: Outcome, config: Config = CONFIG, now: float = NOW
 ) -> list[str]:
     """Settle in one step; the fates, in the order of `outcomes`."""
-    settled = read_settled(outcomes, run(redis, settle_call(place, outcomes, now, config)))
+    settled = read_settled(in_order(outcomes), run(redis, settle_call(place, in_order(outcomes), now, config)))
     fates = {id(one.outcome): str(one.fate) for one in settled}
     return [fates[id(one)] for one in outcomes]
 

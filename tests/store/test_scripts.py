@@ -16,7 +16,7 @@ from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
-from pykiq.store.settle import LARGE, settle_call
+from pykiq.store.settle import LARGE, in_order, settle_call
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
 
@@ -35,7 +35,7 @@ def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: 
     push(redis, "default", raw(0, note="x" * LARGE), *map(raw, (1, 2, 3)))
     claim(redis, place, 2)  # the server knows claim.lua now, but not settle.lua
     first, second = place.held(redis)
-    ends = settle_call(place, [outcome(first), outcome(second, Bury(b"{}"))], NOW, CONFIG)
+    ends = settle_call(place, in_order([outcome(first), outcome(second, Bury(b"{}"))]), NOW, CONFIG)
     answers = send(redis, [ends, claim_call(place, [("default",)], 1)])
     assert answers == [[1, 1], [1, raw(2)]]
     assert waiting(redis) == [raw(3)]
@@ -111,7 +111,7 @@ def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, w
     run(redis, claim_known_call(place, "b", 5, Look(b"gone"), ["Mine"]))
     writes = [Later("retry", NOW, b"{}"), Later("schedule", NOW, b"{}"), Bury(b"{}"), PutBack()]
     ends = [outcome(one, write, Word.FAILED) for one, write in zip(claimed[:4], writes, strict=True)]
-    run(redis, settle_call(place, [*ends, outcome(claimed[4])], NOW, CONFIG))
+    run(redis, settle_call(place, in_order([*ends, outcome(claimed[4])]), NOW, CONFIG))
     redis.zadd("schedule", {b"p": 1, b"l": 1, b"d": 1, b"x": 1})
     moves = [
         Move("push", b"p", queue="new", entry=b"p"),

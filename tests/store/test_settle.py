@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Bury, Claimed, Later, PutBack, Word, Write
 from pykiq.store.scripts import run
-from pykiq.store.settle import LARGE, settle_call
+from pykiq.store.settle import LARGE, in_order, settle_call
 from tests import captures
 from tests.store.jobs import CONFIG, NOW, berth, claim, in_flight, outcome, push, raw, settle, waiting
 
@@ -232,7 +232,7 @@ def test_bytes_of_any_kind_come_back_as_they_were(redis: redis_py.Redis) -> None
 
 def test_settling_names_the_queues_of_its_jobs_and_no_other() -> None:
     place = berth("a", "b")
-    call = settle_call(place, [outcome(Claimed("b", raw(1), NOW))], NOW, CONFIG)
+    call = settle_call(place, in_order([outcome(Claimed("b", raw(1), NOW))]), NOW, CONFIG)
     assert list(call.keys) == ["retry", "schedule", "dead", "queues", place.inflight("b"), "queue:b"]
 
 
@@ -240,7 +240,7 @@ def test_a_thousand_outcomes_are_one_call(redis: redis_py.Redis) -> None:
     place = berth()
     push(redis, "default", *map(raw, range(1000)))
     claimed = claim(redis, place, 1000)
-    answer = run(redis, settle_call(place, [outcome(one) for one in claimed], NOW, CONFIG))
+    answer = run(redis, settle_call(place, in_order([outcome(one) for one in claimed]), NOW, CONFIG))
     assert answer == [1] * 1000
 
 
@@ -252,7 +252,7 @@ def test_what_is_large_and_leaves_nothing_to_write_needs_no_script(redis: redis_
     place = berth()
     push(redis, "default", *map(large, (1, 2, 3)))
     first, second, third = claim(redis, place, 3)
-    assert settle_call(place, [outcome(first)], NOW, CONFIG).script is None
+    assert settle_call(place, in_order([outcome(first)]), NOW, CONFIG).script is None
     fates = settle(redis, place, outcome(first, PutBack(), Word.INTERRUPTED), outcome(second), outcome(third))
     assert fates == ["requeued", "done", "done"]
     assert waiting(redis) == [large(1)]
@@ -274,4 +274,4 @@ def test_a_removal_that_is_refused_is_the_answer_of_the_call(redis: redis_py.Red
     redis.set(place.inflight("default"), "of another type")
     for ends in ([outcome(first)], [outcome(first), outcome(second, PutBack())]):
         with pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
-            run(redis, settle_call(place, ends, NOW, CONFIG))
+            run(redis, settle_call(place, in_order(ends), NOW, CONFIG))

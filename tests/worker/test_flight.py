@@ -73,9 +73,9 @@ def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_
     for one in jobs:
         flight.end(done(one))
     [batch] = flight.batches()
-    assert len(batch) == 3
+    assert len(list(batch)) == 3
     assert flight.answered([batch], [ValueError("refused")]) == []
-    assert [len(one) for one in flight.batches()] == [1, 1, 1]
+    assert [len(list(one)) for one in flight.batches()] == [1, 1, 1]
     flight.answered(flight.batches(), [[1], ValueError("refused"), [1]])
     assert [ended.jid for ended in flight.unsettled] == ["1"]
     flight.answered(flight.batches(), [[1]])
@@ -83,7 +83,7 @@ def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_
     last = assigned(9)
     flight.begin(FakePool(), last)  # type: ignore[arg-type]
     flight.end(done(last))
-    assert [len(one) for one in flight.batches()] == [1]
+    assert [len(list(one)) for one in flight.batches()] == [1]
 
 
 def test_gone_from_in_flight_is_taken_over_unless_an_answer_was_lost() -> None:
