@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Token
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -37,7 +36,6 @@ class JobContext:
         self,
         payload: dict[str, Any],
         queue: str,
-        *,
         jid: str | None = None,
         name: str | None = None,
         stopping: Callable[[], bool] = _never,
@@ -107,11 +105,8 @@ def current_job() -> JobContext:
         ) from None
 
 
-def enter(context: JobContext) -> Token[carrying.HasPayload]:
-    """Make `context` the current job of this thread or task. Give the token to `leave`."""
-    return carrying.running.set(context)
+enter = carrying.running.set
+"""Make a JobContext the current job of this thread or task. Give the token that is returned to `leave`."""
 
-
-def leave(token: Token[carrying.HasPayload]) -> None:
-    """Undo `enter`, in the same thread or task."""
-    carrying.running.reset(token)
+leave = carrying.running.reset
+"""Undo `enter`, in the same thread or task."""

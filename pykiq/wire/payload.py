@@ -49,10 +49,11 @@ def class_name(payload: Mapping[str, Any]) -> str | None:
 
 def display_name(payload: Mapping[str, Any]) -> str:
     """Return the class as people know it: `display_class`, else `wrapped`, else `class`, else `?`."""
-    for key in ("display_class", "wrapped"):
-        name = payload.get(key)
-        if isinstance(name, str) and name:
-            return name
+    if "wrapped" in payload or "display_class" in payload:  # a plain job has neither
+        for key in ("display_class", "wrapped"):
+            name = payload.get(key)
+            if isinstance(name, str) and name:
+                return name
     name = class_name(payload)
     return (activejob.wrapped_class(payload) if name in activejob.WRAPPERS else None) or name or "?"
 

@@ -161,14 +161,11 @@ class Exchange:
         """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
         self._inbox.sleep(wait)
         for message in self._inbox.take():
-            self._receive(message)
-
-    def _receive(self, message: Outcome | _Wake | _Pause) -> None:
-        if isinstance(message, Outcome):
-            self._flight.end(message)
-        elif isinstance(message, _Pause):
-            for pool in self._pools.values():
-                pool.intake.pause(message.queues)
+            if type(message) is Outcome:
+                self._flight.end(message)
+            elif type(message) is _Pause:
+                for pool in self._pools.values():
+                    pool.intake.pause(message.queues)
 
     def _rung(self, capsule: str, claimed: Claimed | None) -> None:
         """A doorbell has brought a job, or has lost its connection (None)."""
@@ -243,9 +240,9 @@ class Exchange:
                 if assigned.word is Word.FOREIGN and isinstance(assigned.write, PutBack):
                     pool.intake.selective.found_foreign(one.queue, assigned.name)
                 continue
-            self._flight.begin(pool, assigned)
             jobs.append(assigned)
         if jobs:
+            self._flight.begin(pool, jobs)
             pool.start(jobs)
 
     def _tell(self, settled: list[Settled]) -> None:

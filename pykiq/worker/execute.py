@@ -144,7 +144,7 @@ class Executor:
                 limit = _limit(assigned)
                 if limit is not None:
                     call = partial(self._deadlines.within, limit, call)
-                if self._chain:
+                if self._chain.entries:
                     loop = self._loop.loop if self._loop.started else None
                     run_server(self._chain, job, lambda: _call(call, _arguments(assigned, job)), loop=loop)
                 else:
@@ -179,13 +179,13 @@ class Executor:
 
     def _work(self, assigned: Assigned, job: JobContext, call: Callable[..., Any]) -> Any:
         """What to await for an `async def` handler."""
-        if self._chain:
+        if self._chain.entries:
             return arun_server(self._chain, job, lambda: call(*_arguments(assigned, job)))
         return call(*_arguments(assigned, job))
 
     def _context(self, assigned: Assigned) -> JobContext:
-        queue, stopping = assigned.claimed.queue, self._stopping
-        return JobContext(assigned.payload, queue, jid=assigned.jid, name=assigned.name, stopping=stopping)
+        claimed, job, _, name, jid = assigned
+        return JobContext(job, claimed.queue, jid, name, self._stopping)
 
     def _done(self, assigned: Assigned, job: JobContext, started_at: float, elapsed: float) -> Outcome:
         claimed, _, _, name, jid = assigned

@@ -27,9 +27,9 @@ class Flight:
         """How many jobs are claimed and not ended."""
         return len(self._running)
 
-    def begin(self, pool: Pool, assigned: Assigned) -> None:
-        """A claimed job goes to the slots of `pool`."""
-        self._running[id(assigned.claimed)] = (pool, assigned)
+    def begin(self, pool: Pool, jobs: Iterable[Assigned]) -> None:
+        """Claimed jobs go to the slots of `pool`."""
+        self._running.update((id(assigned.claimed), (pool, assigned)) for assigned in jobs)
 
     def end(self, outcome: Outcome) -> None:
         """A job has come back from its slot. One that was put back at the deadline is not ours to settle any more."""

@@ -26,6 +26,8 @@ class Inbox(Generic[Message]):
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
+        self.leave = self._messages.append
+        """Leave a message for when the owner next looks. The method itself: it is called for every job."""
         self._bell = threading.Lock()
         self._bell.acquire()
         self._asleep = False
@@ -37,10 +39,6 @@ class Inbox(Generic[Message]):
         """Leave a message and wake the owner."""
         self._messages.append(message)
         self.ring()
-
-    def leave(self, message: Message) -> None:
-        """Leave a message for when the owner next looks."""
-        self._messages.append(message)
 
     def ring(self) -> None:
         """Wake the owner if it sleeps.

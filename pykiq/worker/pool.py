@@ -148,15 +148,12 @@ class Pool:
         if tasks:
             self.tasks.submit(tasks)
 
+    # On the slot's thread. While enough jobs wait there, the exchange need not hear of each one that ends.
+
     def _thread_done(self, outcome: Outcome) -> None:
-        self._done(outcome, len(self.threads.waiting))
+        inbox = self._inbox
+        (inbox.leave if len(self.threads.waiting) > self.lookahead.jobs >> 1 else inbox.put)(outcome)
 
     def _task_done(self, outcome: Outcome) -> None:
-        self._done(outcome, len(self.tasks.waiting))
-
-    def _done(self, outcome: Outcome, waiting: int) -> None:
-        """Runs on the slot's thread. While enough jobs wait there, the exchange need not hear of each one that ends."""
-        if waiting > self.lookahead.jobs >> 1:
-            self._inbox.leave(outcome)
-        else:
-            self._inbox.put(outcome)
+        inbox = self._inbox
+        (inbox.leave if len(self.tasks.waiting) > self.lookahead.jobs >> 1 else inbox.put)(outcome)

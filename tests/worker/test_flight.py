@@ -29,8 +29,7 @@ def done(one: Assigned) -> Outcome:
 
 def begun(*jobs: Assigned) -> tuple[Flight, Any]:
     flight, pool = Flight(), FakePool()
-    for one in jobs:
-        flight.begin(pool, one)  # type: ignore[arg-type]
+    flight.begin(pool, jobs)  # type: ignore[arg-type]
     return flight, pool
 
 
@@ -81,7 +80,7 @@ def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_
     flight.answered(flight.batches(), [[1]])
     assert flight.batches() == []
     last = assigned(9)
-    flight.begin(FakePool(), last)  # type: ignore[arg-type]
+    flight.begin(FakePool(), [last])  # type: ignore[arg-type]
     flight.end(done(last))
     assert [len(list(one)) for one in flight.batches()] == [1]
 
@@ -102,7 +101,7 @@ def test_doubt_ends_with_the_answer() -> None:
     flight.end(done(first))
     flight.unanswered(flight.batches())
     flight.answered(flight.batches(), [[1]])
-    flight.begin(FakePool(), second)  # type: ignore[arg-type]
+    flight.begin(FakePool(), [second])  # type: ignore[arg-type]
     flight.end(done(second))
     assert [str(one.fate) for one in flight.answered(flight.batches(), [[0]])] == ["taken_over"]
 
