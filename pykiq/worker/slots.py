@@ -41,6 +41,7 @@ class ThreadSlots:
         self.waiting: deque[Assigned] = deque()
         self.started: deque[Assigned] = deque()
         self.idle: deque[threading.Lock] = deque()
+        self.waking = False  # a thread has been woken and is not there yet
         self.closed = False
         self.forked = False  # this is a process that a handler has forked
         self._size = size
@@ -49,20 +50,28 @@ class ThreadSlots:
         fork.watch(self)
 
     def submit(self, batch: Sequence[Assigned]) -> None:
-        """Give jobs to idle threads or to new ones; those beyond `size` wait."""
+        """Give jobs to idle threads and to new ones; those beyond `size` wait."""
         self.waiting.extend(batch)
-        left = len(self.waiting)  # jobs for which nobody has been woken
-        for _ in batch:
-            if self.idle:
-                try:
-                    self.idle.pop().release()
-                except IndexError:
-                    continue  # the last idle thread has found a job by itself
-            elif len(self._slots) >= self._size or not self._grow():
-                break
-            left -= 1
+        waiting, free = len(self.waiting), len(self.idle)
+        while free < waiting and len(self._slots) < self._size and self._grow():
+            free += 1
+        self.wake_one()
+        left = max(waiting - free, 0)  # jobs that no thread is free for
         if left < len(self.waiting) < left + FEW:
             self._give_way(left)
+
+    def wake_one(self) -> None:
+        """Wake an idle thread, unless one is on its way.
+
+        The one that is woken wakes the next when it has found a job and there is another, and so on. To wake all of
+        them at once costs more than ten jobs when the first to arrive has done everything before the others are there.
+        """
+        if self.idle and not self.waking:
+            self.waking = True
+            try:
+                self.idle.pop().release()
+            except IndexError:  # the last idle thread has found a job by itself
+                self.waking = False
 
     def _give_way(self, left: int) -> None:
         """Let go of the interpreter's lock until no more than `left` jobs wait.
@@ -146,6 +155,8 @@ class Slot:
                 if slots.closed:  # asked after `_current` is set: who closes looks there, so one of both sees the other
                     break
                 started(assigned)
+                if slots.waiting:
+                    slots.wake_one()
                 outcome = fresh().run(run, assigned)
                 if slots.forked:
                     fork.leave(outcome)
@@ -168,3 +179,4 @@ class Slot:
             else:
                 return
         self._wake.acquire()
+        slots.waking = False

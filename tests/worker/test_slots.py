@@ -82,6 +82,29 @@ def test_no_more_jobs_run_at_once_than_there_are_slots(bench: Callable[..., Benc
     assert sorted(made.take(10), key=int) == [str(number) for number in range(10)]
 
 
+def test_each_thread_that_is_woken_wakes_the_next_until_all_jobs_run(bench: Callable[..., Bench]) -> None:
+    together = threading.Barrier(5)
+    made = bench(5, lambda assigned: together.wait(5) and None)
+    made.slots.submit([job("x")] * 2)  # some threads are there before, some are not
+    wait_until(lambda: together.n_waiting == 2)
+    made.slots.submit([job("x")] * 3)
+    made.take(5)
+    for _ in range(100):
+        wait_until(lambda: len(made.slots.idle) == 5)
+        made.slots.submit([job("x")] * 5)
+        made.take(5)
+
+
+def test_threads_that_are_idle_do_not_keep_new_ones_from_being_made(bench: Callable[..., Bench]) -> None:
+    together = threading.Barrier(3)
+    made = bench(3, lambda assigned: assigned.jid == "first" or (together.wait(5) and None))
+    made.slots.submit([job("first")])
+    made.take(1)
+    wait_until(lambda: len(made.slots.idle) == 1)
+    made.slots.submit([job("x")] * 3)
+    made.take(3)
+
+
 def test_a_batch_runs_in_order_on_one_thread(bench: Callable[..., Bench]) -> None:
     made = bench(1)
     made.slots.submit([job(number) for number in range(50)])
