@@ -223,7 +223,7 @@ class Exchange:
                 self._flight.refuse(assigned.claimed)
 
     def _claims(self) -> list[tuple[Pool, Claim]]:
-        claims = ((pool, pool.intake.claim(pool.room, self._rng)) for pool in self._pools.values())
+        claims = ((pool, pool.intake.claim(pool.portion, self._rng)) for pool in self._pools.values())
         return [(pool, claim) for pool, claim in claims if claim is not None]
 
     def _accept(self, pool: Pool, claimed: Iterable[Claimed]) -> None:

@@ -1,15 +1,17 @@
 """The look-ahead: how many jobs beyond the free slots are worth claiming.
 
-It is what this pool finishes in about two round trips, measured, so that slots never wait for Redis; and zero for
-jobs slower than that and than `QUICK`, so that no job waits long behind a busy process while another has a free slot.
+It is what this pool finishes in a few round trips, measured, so that slots never wait for Redis: they run one half of
+it while Redis hands out the other. It is zero for jobs slower than two round trips and than `QUICK`, so that no job
+waits long behind a busy process while another has a free slot.
 """
 
 from __future__ import annotations
 
-TRIPS = 2  # round trips that the look-ahead bridges
+TRIPS = 4  # round trips' worth of jobs: with less than three it shrinks again, as the turns become shorter with it
+SLOW = 2  # round trips: jobs that take longer are not worth a look-ahead, but
 QUICK = 0.005  # seconds of a job: below, a wait for Redis after each is a good part of it (of 1 ms jobs a third)
-MOST = 500  # jobs: more gains nothing measurable, and is more to hand back
-BYTES = 2_000_000  # of jobs: of ten times as many a third of all CPU time goes into fresh memory for them
+MOST = 1000  # jobs: more gains nothing measurable, and is more to hand back
+BYTES = 4_000_000
 MEMORY = 0.2  # weight of the newest measurement
 
 
@@ -34,9 +36,11 @@ class Lookahead:
             return
         self._elapsed += (elapsed / finished - self._elapsed) * MEMORY
         self._rate += (finished / max(since, 1e-6) - self._rate) * MEMORY
-        horizon = TRIPS * self._trip
-        most = min(MOST, int(BYTES / max(size, 1)))
-        self.jobs = min(most, int(self._rate * horizon) + 1) if self._elapsed < max(horizon, QUICK) else 0
+        if self._elapsed < max(SLOW * self._trip, QUICK):
+            most = min(MOST, int(BYTES / max(size, 1)))
+            self.jobs = min(most, int(self._rate * TRIPS * self._trip) + 1)
+        else:
+            self.jobs = 0
 
     def stalled(self) -> None:
         """The jobs under way take longer than expected: no look-ahead until they are measured quick again."""

@@ -47,8 +47,13 @@ class Pool:
 
     @property
     def room(self) -> int:
-        """How many more jobs to claim: free slots and the look-ahead."""
+        """How many more jobs may be claimed: free slots and the look-ahead."""
         return self.concurrency + self.lookahead.jobs - self.busy
+
+    @property
+    def portion(self) -> int:
+        """How many to claim with this turn: half of the look-ahead, so that slots run it while Redis hands out more."""
+        return min(self.room, max(self.concurrency, self.lookahead.jobs >> 1))
 
     @property
     def has_free_slot(self) -> bool:

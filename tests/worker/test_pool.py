@@ -88,6 +88,20 @@ def test_room_is_what_is_free(bench: Bench) -> None:
     assert bench.pool.has_free_slot
 
 
+def test_one_turn_claims_what_is_free_or_half_of_the_look_ahead_and_then_another_is_wanted(bench: Bench) -> None:
+    assert bench.pool.portion == 3
+    bench.pool.lookahead.jobs = 4
+    assert bench.pool.portion == 3
+    bench.pool.lookahead.jobs = 20
+    assert (bench.pool.room, bench.pool.portion) == (23, 10)
+    bench.start(*["Job"] * 10)
+    assert (bench.pool.room, bench.pool.portion) == (13, 10)
+    assert bench.pool.wants_more()
+    bench.start(*["Job"] * 10)
+    assert (bench.pool.room, bench.pool.portion) == (3, 3)
+    assert not bench.pool.wants_more()
+
+
 def test_those_claimed_last_are_recalled_first_and_what_runs_stays(bench: Bench) -> None:
     bench.start(*["Job"] * 6)
     wait_until(lambda: len(bench.running()) == 3)
