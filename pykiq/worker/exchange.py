@@ -25,7 +25,8 @@ from pykiq.config import Capsule, Config
 from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
-from pykiq.worker.doorbell import BLOCK, MARGIN, Doorbell
+from pykiq.worker.doorbell import Doorbell
+from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
 from pykiq.worker.flight import Flight
 from pykiq.worker.inbox import Inbox
@@ -40,7 +41,6 @@ IDLE = 1.0  # seconds an idle loop sleeps at most
 TICK = 0.02  # seconds between looks while claimed jobs have not started, as far as is known here
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
-AUDIT = 10.0  # seconds between two counts of what Redis holds in flight for this process
 LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
 
 log = structlog.get_logger("pykiq")
@@ -77,11 +77,9 @@ class Exchange:
         self._rng = random.Random()
         self._inbox: Inbox[Outcome | _Wake | _Pause] = Inbox()
         self._flight = Flight()
-        self._uncertain = False  # in-flight may hold jobs that this process does not know of
-        self._doubt_until = 0.0  # until then Redis may still serve a waiter whose connection broke
+        self._doubt = Doubt(berth, self._line, self._flight)
         self._quiet = self._stop = False
         self._deadline = 0.0
-        self._audit_at = time.monotonic() + AUDIT
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
         self._pools = {capsule.name: self._pool(capsule, door_client, loop) for capsule in config.capsules}
 
@@ -118,7 +116,7 @@ class Exchange:
     @property
     def in_doubt(self) -> bool:
         """Whether Redis may yet move a job to this process, for a connection that broke a moment ago."""
-        return time.monotonic() < self._doubt_until
+        return self._doubt.lasting
 
     @property
     def parked(self) -> bool:
@@ -174,27 +172,26 @@ class Exchange:
         if claimed is not None:
             self._accept(pool, [claimed])
         else:
-            self._uncertain = True
-            self._doubt_until = time.monotonic() + BLOCK + MARGIN
+            self._doubt.raised_by_waiter()
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
-        if time.monotonic() >= self._audit_at:
-            self._audit()
+        self._doubt.audit()
         self._recall()
         self._tell([])
-        certain = not self._uncertain or self._reconcile()
+        certain = not self._doubt.here or self._reconcile()
         claims = self._claims() if certain and not self._quiet else []
         batches = self._flight.batches()
         if not batches and not claims:
-            if not self._uncertain and not self._stop:  # at a stop asking would only take time
+            if not self._doubt.here and not self._stop:  # at a stop asking would only take time
                 self._line.look()
             return self._pause()
         now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
         answers = self._line.send(calls + [claim.call for _, claim in claims])
         if answers is None:
-            self._uncertain = self._uncertain or bool(claims)
+            if claims:
+                self._doubt.raised()
             self._flight.unanswered(batches)
             return self._line.backoff
         self._tell(self._flight.answered(batches, answers))
@@ -203,7 +200,7 @@ class Exchange:
                 self._accept(pool, pool.intake.read(claim, answer))
             else:
                 pool.intake.refused(claim)
-                self._uncertain = True  # a script that fails half-way keeps what it had moved by then
+                self._doubt.raised()  # a script that fails half-way keeps what it had moved by then
         ended = time.monotonic()
         for pool in self._pools.values():
             pool.turned(ended, ended - begun)
@@ -257,13 +254,13 @@ class Exchange:
         """How long the inbox may be slept on: not at all while there is something to do."""
         if not self._line.answering:
             return self._line.backoff
-        welcome = not self._quiet and not self._uncertain
+        welcome = not self._quiet and not self._doubt.here
         for pool in self._pools.values():
             open_to_work = welcome and pool.has_free_slot
             pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
         if self._flight.unsettled:
             return 0.0
-        if self._uncertain or (self._quiet and not self.parked):
+        if self._doubt.here or (self._quiet and not self.parked):
             return PARKING
         if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
@@ -274,35 +271,17 @@ class Exchange:
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
     def _reconcile(self) -> bool:
-        """After a lost answer: adopt what is in flight in Redis and unknown here. False while that cannot be told yet.
-
-        The doorbells must have let go first. One that moves a job just now would have it adopted here and then ring
-        for it: the job would run twice.
-        """
+        """In doubt: adopt what is in flight in Redis and unknown here. False while that cannot be told yet."""
         for pool in self._pools.values():
             pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
         if not self.parked:
             return False
         self._collect(0.0)
-        held = self._line.ask(self._berth.held)
-        if held is None:
-            return False
-        self._uncertain = False
-        for one in self._flight.unknown(held):
+        unknown = self._doubt.settled()
+        for one in unknown or ():
             pool = next(pool for pool in self._pools.values() if one.queue in pool.intake.queues)
-            self._accept(pool, [one._replace(claimed_at=time.time())])
-        return True
-
-    def _audit(self) -> None:
-        """Count what is in flight; more than is known here means a reconciliation.
-
-        A connection that broke may still have a claim or a waiter at the other end, and Redis may serve it long after
-        `_reconcile` has looked: to a client that has gone, for a process that lives and would hold the job for ever.
-        """
-        self._audit_at = time.monotonic() + AUDIT
-        held = self._line.ask(self._berth.count)
-        if held is not None and held > len(self._flight):
-            self._uncertain = True
+            self._accept(pool, [one])
+        return unknown is not None
 
     def _last_word(self) -> bool:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
@@ -310,15 +289,15 @@ class Exchange:
         self._collect(0.0)  # what has ended by now is not run again elsewhere
         self._recall()
         abandoned = self._flight.abandon(time.time())
-        self._uncertain = True  # doorbells may have brought something in the last moment
+        self._doubt.raised()  # doorbells may have brought something in the last moment
         wait = 0.0
-        while (self._uncertain or self._flight.unsettled) and time.monotonic() < until:
+        while (self._doubt.here or self._flight.unsettled) and time.monotonic() < until:
             self._collect(wait)
             wait = self._turn()
             self.turned_at = time.monotonic()
         if abandoned:
             self._interrupt()
-        clean = not self._flight.unsettled and not self._uncertain
+        clean = not self._flight.unsettled and not self._doubt.here
         if not clean:
             log.error("stopped_unsettled", jobs=len(self._flight), next="another process takes them over")
         return clean

@@ -354,7 +354,7 @@ def test_an_idle_exchange_that_is_cut_off_knows_it_until_redis_answers(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has nothing to send, so no answer fails to come: it was ready again a turn after each failed audit."""
-    monkeypatch.setattr("pykiq.worker.exchange.AUDIT", 0.1)
+    monkeypatch.setattr("pykiq.worker.doubt.AUDIT", 0.1)
     client: list[Flaky] = []
     with staged(redis_url, registry(), client=lambda real: client.append(Flaky(real)) or client[0]) as stage:
         wait_until(lambda: client[0].executed > 3 and stage.exchange.answering, what="an idle exchange")
@@ -391,7 +391,7 @@ def test_what_redis_moved_for_a_connection_that_is_gone_is_run(redis: redis_py.R
     ran: list[int] = []
     with staged(redis_url, registry(Job=ran.append)) as stage:
         redis.lpush(stage.berth.inflight("default"), raw("Job", 7))
-        stage.exchange._audit_at = 0.0
+        stage.exchange._doubt._audit_at = 0.0
         wait_until(lambda: ran == [7])
         wait_until(lambda: in_flight(redis) == [])
 
