@@ -9,6 +9,7 @@ import math
 import pickle
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykiq.errors import PayloadError, Unreadable
+from pykiq.wire import exactjson
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect
 from pykiq.wire.exactjson import SpelledFloat, dumps, dumps_flat, loads, unspelled
 
@@ -32,6 +34,35 @@ SCALARS = (
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
 DIALECTS = st.sampled_from([SIX, SEVEN, EIGHT])
+
+SPACE = st.sampled_from(["", "", "", " ", "\n\t", "\r "])
+NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?\Z")
+STRINGS = st.builds(json.dumps, TEXT, ensure_ascii=st.booleans()) | st.sampled_from(
+    [r'"\/"', r'"\u0041"', r'"\ud83d\ude00"', r'"\ud800"', r'"\x"', '"\x01"', '"a', '"a"', '"a"', '"b"']
+)
+WORDS = (
+    NUMBERS | STRINGS | st.sampled_from(["null", "true", "false", "NaN", "-Infinity", "01", "+1", "-", "//", "'a'", ""])
+)
+
+
+def _listed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pairs = st.builds("{}{}{}:{}".format, SPACE, STRINGS, SPACE, inner)
+    return st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]") | st.lists(pairs, max_size=4).map(
+        lambda items: "{" + ",".join(items) + "}"
+    )
+
+
+def spelled(value: Any) -> Any:
+    """What `loads` returned, its spellings visible to `repr`."""
+    if isinstance(value, dict):
+        return {key: spelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [spelled(item) for item in value]
+    return ("spelled", value.text) if isinstance(value, SpelledFloat) else value
+
+
+DOCUMENTS = st.recursive(st.builds("{}{}{}".format, SPACE, WORDS, SPACE), _listed, max_leaves=12)
+"""JSON in every spelling, the same key twice at times; some of it is none."""
 
 
 @given(VALUES, DIALECTS)
@@ -56,6 +87,17 @@ def test_any_bytes_are_either_read_or_unreadable(raw: bytes) -> None:
     except Unreadable:
         return
     dumps(value)
+
+
+@given(DOCUMENTS)
+def test_whatever_the_spelling_it_is_read_as_the_exact_path_reads_it(text: str) -> None:
+    def outcome(read: Callable[[bytes], Any]) -> str:
+        try:
+            return repr(spelled(read(text.encode())))
+        except Unreadable:
+            return "unreadable"
+
+    assert outcome(loads) == outcome(exactjson._exact_loads)
 
 
 @given(st.binary(max_size=20))
