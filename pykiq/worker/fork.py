@@ -19,7 +19,14 @@ class Forkable(Protocol):
     forked: bool
 
 
+class Private(Protocol):
+    """What a forked process must let go of."""
+
+    def disown(self) -> None: ...
+
+
 _slots: WeakSet[Forkable] = WeakSet()
+_private: WeakSet[Private] = WeakSet()
 _mask = threading.local()
 
 
@@ -28,12 +35,19 @@ def watch(slots: Forkable) -> None:
     _slots.add(slots)
 
 
+def keep_from_children(one: Private) -> None:
+    """Call `one.disown()` in every process that is forked from now on."""
+    _private.add(one)
+
+
 def _before() -> None:
     if _slots:
         _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)
 
 
 def _in_child() -> None:
+    for one in _private:
+        one.disown()
     for slots in _slots:
         slots.forked = True
     if _slots:
