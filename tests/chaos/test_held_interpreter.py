@@ -12,9 +12,7 @@ from tests.servers import wait_until
 
 LEASE = 2.0  # seconds
 SETTINGS = {"lease_ttl": LEASE, "sweep_interval": 0.3, "poll_interval": 0.2}
-CRASH = (
-    2 * LEASE
-)  # seconds to a takeover after a crash, the test's own slowness included; the orders last three times that
+CRASH = 2 * LEASE  # seconds to a takeover after a crash; the orders of one that lives last three times that
 
 
 def sweeps(worker: Worker, store: redis.Redis) -> None:
