@@ -27,6 +27,7 @@ from pykiq.wire import keys
 
 ORDERS = 10  # at a time: when they were topped up a quarter of a lease ago, they still last for five leases
 PERIOD = 0.5  # of a lease's life, from one order to the next
+QUICK = 0.05  # seconds: what takes longer was held up by others
 LATE = 5.0  # seconds an answer may come late before the connection counts as lost
 
 log = structlog.get_logger("pykiq")
@@ -43,8 +44,10 @@ class StandingOrders:
         self._order = packed([("BRPOP", self._key, f"{self._period:.3f}"), lease])
         self._client = client
         self._connection: Any = None
-        self._awaited = 0  # answers that are to come, two to an order
-        self._overdue = 0.0  # monotonic: by then one of them must have come
+        self._given = 0  # orders on this connection
+        self._answers = 0  # read on it, two to an order
+        self._read_at = 0.0  # monotonic: when they were read last
+        self._overdue = 0.0  # monotonic: by then the next must have come
         self._refused = False
 
     def top_up(self) -> None:
@@ -57,6 +60,10 @@ class StandingOrders:
         try:
             if self._connection is None:
                 self._connect()
+            # Among handlers that take turns at holding the interpreter's lock this thread may get it once a minute, and
+            # each system call is such a turn. So the orders go first, by the clock, for as long as that takes long.
+            while self._send() > QUICK:
+                pass
             self._read()
             self._send()
         except redis.ResponseError as error:
@@ -94,27 +101,30 @@ class StandingOrders:
 
     def _connect(self) -> None:
         self._connection = self._client.connection_pool.get_connection()
-        self._awaited = 0
-        self._wait()
+        self._given = self._answers = 0
+        self._read_at = time.monotonic()
+        self._overdue = self._read_at + self._period + LATE
 
     def _read(self) -> None:
         while self._connection.can_read(timeout=0):
             self._connection.read_response()
-            self._awaited -= 1
-            self._wait()
-        if time.monotonic() > self._overdue:
+            self._answers += 1
+            self._overdue = time.monotonic() + self._period + LATE
+        self._read_at = time.monotonic()
+        if self._read_at > self._overdue:
             raise redis.TimeoutError(
                 f"no answer on the connection of the standing orders for {self._period + LATE:g} s"
             )
 
-    def _send(self) -> None:
-        missing = ORDERS - (self._awaited + 1) // 2  # a pair of which one answer has come is not over yet
-        if missing:
+    def _send(self) -> float:
+        """Give what orders are missing; returns how long that took, in seconds."""
+        now = time.monotonic()
+        carried_out = min(self._answers // 2 + int((now - self._read_at) / self._period), self._given)
+        missing = ORDERS - (self._given - carried_out)
+        if missing > 0:
             self._connection.send_packed_command([self._order * missing])
-            self._awaited += 2 * missing
-
-    def _wait(self) -> None:
-        self._overdue = time.monotonic() + self._period + LATE
+            self._given += missing
+        return time.monotonic() - now
 
 
 def _is_final(error: redis.ResponseError) -> bool:

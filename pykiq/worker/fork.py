@@ -46,13 +46,13 @@ def _before() -> None:
 
 
 def _in_child() -> None:
-    for one in _private:
-        one.disown()
     for slots in _slots:
         slots.forked = True
     if _slots:
         signals.forget()  # who terminates such a child wants it to end, and may do so at once
     _unblock()
+    for one in _private:
+        one.disown()
 
 
 def _unblock() -> None:

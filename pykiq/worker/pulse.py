@@ -65,15 +65,20 @@ class Pulse:
         self._signal = signal
         self._pause = pause
         self._orders = orders
+        self._interval = min(config.lease_ttl / 4, PAUSE_INTERVAL)
+        self._soon = min(self._interval, SOON)
         self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._cleanup_at = 0.0
         self.fleet = Fleet()
-        # Two threads: a user's hook on "beat" may take its time, the lease may not.
+        # Several threads: a user's hook on "beat" may take its time, the lease may not. Where handlers take turns at
+        # holding the interpreter's lock, the orders may not wait for what the lease's thread does besides.
+        tasks = {"lease": self._hold_lease, "pulse": self._keep_beating, "orders": self._keep_orders}
         self._threads = [
-            threading.Thread(target=self._hold_lease, name="pykiq-lease", daemon=True),
-            threading.Thread(target=self._keep_beating, name="pykiq-pulse", daemon=True),
+            threading.Thread(target=task, name=f"pykiq-{name}", daemon=True)
+            for name, task in tasks.items()
+            if orders or name != "orders"
         ]
 
     def start(self) -> None:
@@ -85,7 +90,7 @@ class Pulse:
             self._send()
         except redis.ResponseError as error:  # a server that is full refuses it, and needs workers more than ever
             log.warning("heartbeat_failed", error=str(error))
-        self._stand()
+        self._top_up()
         for thread in self._threads:
             thread.start()
 
@@ -112,16 +117,20 @@ class Pulse:
         self.client.close()
 
     def _hold_lease(self) -> None:
-        interval = wait = min(self._config.lease_ttl / 4, PAUSE_INTERVAL)
+        wait = self._interval
         while not self._stop.wait(wait):
             renewed = self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
-            # Where that failed, this would only take its time to. When Redis is back, the others do not wait for long.
-            wait = interval if renewed and self._stand() else min(interval, SOON)
+            wait = self._interval if renewed else self._soon  # when Redis is back, the others do not wait for long
             self._guarded("paused_queues_not_read", self._look_for_paused)
+
+    def _keep_orders(self) -> None:
+        wait = self._interval
+        while not self._stop.wait(wait):
+            wait = self._interval if self._top_up() else self._soon
         if self._orders:
             self._orders.close()
 
-    def _stand(self) -> bool:
+    def _top_up(self) -> bool:
         return self._orders is None or self._guarded("standing_orders_failed", self._orders.top_up)
 
     def _look_for_paused(self) -> None:

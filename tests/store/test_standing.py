@@ -122,6 +122,26 @@ def test_a_top_up_gives_as_many_orders_as_are_missing(give: Callable[..., Owner]
         owner.redis.delete(owner.key)
 
 
+def test_what_must_be_worked_off_by_now_is_given_again_before_anything_is_read(
+    give: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among handlers that hold the interpreter's lock, there may be time for one system call and no more."""
+    owner = give().start()
+    given = time.monotonic()
+    wait_until(lambda: time.monotonic() - given > 4.5 * PERIOD * LEASE)
+    stood: list[int] = []
+
+    def count() -> None:
+        owner.redis.rpush(owner.key, *range(100))
+        wait_until(lambda: owner.connections() == 0, what="every order ended")
+        stood.append(100 - owner.redis.llen(owner.key))
+        owner.redis.delete(owner.key)
+
+    monkeypatch.setattr(owner.orders, "_read", count)
+    owner.orders.top_up()
+    assert stood in ([ORDERS], [ORDERS + 1])  # one may have taken a little longer than the clock says
+
+
 def test_topped_up_now_and_then_the_lease_is_kept_for_good(give: Callable[..., Owner]) -> None:
     owner = give().start()
     until = time.monotonic() + 2 * LASTS

@@ -220,7 +220,7 @@ def test_closing_takes_it_off_the_list_and_writes_the_last_counts(redis: redis_p
     body.pulse.close()
     assert redis.smembers("processes") == set()
     assert redis.get("stat:processed") == b"2"
-    assert {"pykiq-pulse", "pykiq-lease"}.isdisjoint({thread.name for thread in threads_here()})
+    assert {"pykiq-pulse", "pykiq-lease", "pykiq-orders"}.isdisjoint({thread.name for thread in threads_here()})
 
 
 def test_closing_without_redis_is_no_error(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
