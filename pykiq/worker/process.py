@@ -5,7 +5,7 @@
     doors         one blocked connection per queue, when idle
     slots         handlers: threads, and one event loop
     poller        due jobs, takeovers
-    pulse         lease, heartbeat, the dashboard's buttons
+    pulse         lease, standing orders, heartbeat, the dashboard's buttons
     reporter      log lines, metrics, counters, users' death and error handlers
     endpoint      /metrics, /live, /ready
 
