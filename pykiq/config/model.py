@@ -124,7 +124,8 @@ class Config:
     max_rss: int | None = field(default=None, metadata=_rule(optional(whole(1))))
     """MB of resident memory beyond which a child is replaced after its current jobs; one child unless `processes`."""
     lease_ttl: float = field(default=12.0, metadata=_rule(seconds))
-    """A process not heard of for this long is dead: its jobs are taken over."""
+    """Seconds after which a process that has ended counts as dead: its jobs are taken over. Six times that after which
+    a frozen one without a parent does."""
     sweep_interval: float = field(default=4.0, metadata=_rule(seconds))
     """Seconds between looks for dead processes."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=_rule(_extra))

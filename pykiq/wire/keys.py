@@ -83,6 +83,11 @@ def lease(identity: str) -> str:
     return f"pykiq:lease:{identity}"
 
 
+def standing(identity: str) -> str:
+    """The list that is never there: what a process's standing orders wait for (store/standing.py)."""
+    return f"pykiq:standing:{identity}"
+
+
 def backlog(group: str) -> str:
     """What waits, as one process has read it for all that serve the same group of queues."""
     return f"pykiq:backlog:{group}"

@@ -19,13 +19,25 @@ class Forkable(Protocol):
     forked: bool
 
 
+class Private(Protocol):
+    """What a forked process must let go of."""
+
+    def disown(self) -> None: ...
+
+
 _slots: WeakSet[Forkable] = WeakSet()
+_private: WeakSet[Private] = WeakSet()
 _mask = threading.local()
 
 
 def watch(slots: Forkable) -> None:
     """Set `slots.forked` in every process that is forked from now on."""
     _slots.add(slots)
+
+
+def keep_from_children(one: Private) -> None:
+    """Call `one.disown()` in every process that is forked from now on."""
+    _private.add(one)
 
 
 def _before() -> None:
@@ -39,6 +51,8 @@ def _in_child() -> None:
     if _slots:
         signals.forget()  # who terminates such a child wants it to end, and may do so at once
     _unblock()
+    for one in _private:
+        one.disown()
 
 
 def _unblock() -> None:

@@ -5,7 +5,7 @@
     doors         one blocked connection per queue, when idle
     slots         handlers: threads, and one event loop
     poller        due jobs, takeovers
-    pulse         lease, heartbeat, the dashboard's buttons
+    pulse         lease, standing orders, heartbeat, the dashboard's buttons
     reporter      log lines, metrics, counters, users' death and error handlers
     endpoint      /metrics, /live, /ready
 
@@ -42,7 +42,8 @@ from pykiq.observe.systemd import Systemd
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
-from pykiq.worker import signals
+from pykiq.store.standing import StandingOrders
+from pykiq.worker import fork, signals
 from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
 from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
@@ -119,12 +120,16 @@ class Process:
             config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded
         )
         beat = Beat(self.identity, info, pid=os.getpid(), concurrency=heartbeat.total_concurrency(config))
+        orders = None if nonce else StandingOrders(self.berth, connect(config))  # a child's parent has a keeper
+        if orders:
+            fork.keep_from_children(orders)
         self._pulse = Pulse(
             *(config, self.berth, beat, connect(config), self._counters, self._history, hooks),
             running=self.exchange.running,
             quiet=self._quiet.is_set,
             signal=self.command,
             pause=self.exchange.pause,
+            orders=orders,
         )
         self._endpoint: Endpoint | None = None
         self.started = threading.Event()  # jobs are taken

@@ -1,8 +1,8 @@
 """The pulse: what keeps this process visible and alive to the others.
 
-It renews the lease a few times within its life, sends the heartbeat in Ruby's rhythm, reads which Rubies run beside
-us and which queues are paused, and passes on what people press on the dashboard (Quiet and Stop arrive as names of
-signals).
+It renews the lease a few times within its life, and keeps up the standing orders by which Redis does so while a handler
+holds the interpreter's lock. It sends the heartbeat in Ruby's rhythm, reads which Rubies run beside us and which queues
+are paused, and passes on what people press on the dashboard (Quiet and Stop arrive as names of signals).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pykiq.records import Assigned
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
+from pykiq.store.standing import StandingOrders
 
 PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
 SOON = 1.0  # seconds between two attempts to renew a lease, at most
@@ -49,7 +50,9 @@ class Pulse:
         quiet: Callable[[], bool],
         signal: Callable[[str], None],
         pause: Callable[[frozenset[str]], None],
+        orders: StandingOrders | None = None,
     ) -> None:
+        """`orders` are not needed where a keeper extends the lease from outside."""
         self._config = config
         self._berth = berth
         self._beat = beat
@@ -61,15 +64,21 @@ class Pulse:
         self._quiet = quiet
         self._signal = signal
         self._pause = pause
+        self._orders = orders
+        self._interval = min(config.lease_ttl / 4, PAUSE_INTERVAL)
+        self._soon = min(self._interval, SOON)
         self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._cleanup_at = 0.0
         self.fleet = Fleet()
-        # Two threads: a user's hook on "beat" may take its time, the lease may not.
+        # Several threads: a user's hook on "beat" may take its time, the lease may not. Where handlers take turns at
+        # holding the interpreter's lock, the orders may not wait for what the lease's thread does besides.
+        tasks = {"lease": self._hold_lease, "pulse": self._keep_beating, "orders": self._keep_orders}
         self._threads = [
-            threading.Thread(target=self._hold_lease, name="pykiq-lease", daemon=True),
-            threading.Thread(target=self._keep_beating, name="pykiq-pulse", daemon=True),
+            threading.Thread(target=task, name=f"pykiq-{name}", daemon=True)
+            for name, task in tasks.items()
+            if orders or name != "orders"
         ]
 
     def start(self) -> None:
@@ -81,6 +90,7 @@ class Pulse:
             self._send()
         except redis.ResponseError as error:  # a server that is full refuses it, and needs workers more than ever
             log.warning("heartbeat_failed", error=str(error))
+        self._top_up()
         for thread in self._threads:
             thread.start()
 
@@ -107,11 +117,21 @@ class Pulse:
         self.client.close()
 
     def _hold_lease(self) -> None:
-        interval = wait = min(self._config.lease_ttl / 4, PAUSE_INTERVAL)
+        wait = self._interval
         while not self._stop.wait(wait):
             renewed = self._guarded("lease_not_renewed", lambda: self._berth.renew(self.client))
-            wait = interval if renewed else min(interval, SOON)  # when Redis is back, the others do not wait for long
+            wait = self._interval if renewed else self._soon  # when Redis is back, the others do not wait for long
             self._guarded("paused_queues_not_read", self._look_for_paused)
+
+    def _keep_orders(self) -> None:
+        wait = self._interval
+        while not self._stop.wait(wait):
+            wait = self._interval if self._top_up() else self._soon
+        if self._orders:
+            self._orders.close()
+
+    def _top_up(self) -> bool:
+        return self._orders is None or self._guarded("standing_orders_failed", self._orders.top_up)
 
     def _look_for_paused(self) -> None:
         paused = queues.paused(self.client)

@@ -18,6 +18,7 @@ from typing import Any
 
 import redis
 
+from pykiq.wire import keys
 from tests.servers import Server, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,9 @@ SETS = ("retry", "schedule")
 
 # Dead is noticed within this many seconds, so that a test can afford many deaths.
 IMPATIENT = {"lease_ttl": 1.5, "sweep_interval": 0.3, "poll_interval": 0.2}
+
+# Frozen is noticed within 5 s: Redis carries out the standing orders of such a process until none is left.
+HASTY = {"lease_ttl": 0.6, "sweep_interval": 0.2, "poll_interval": 0.2}
 
 
 def payload(
@@ -180,6 +184,10 @@ class Worker:
 
         wait_until(up, 20, f"worker {self.name} running")
         return self
+
+    def leased(self, store: redis.Redis) -> bool:
+        """Whether it counts as alive."""
+        return bool(store.exists(keys.lease(self.told("running")[0]["identity"])))
 
     def children(self) -> list[int]:
         """The pids of the children of a swarm that have not ended, as its parent says."""

@@ -100,6 +100,19 @@ def greedy(number: int, seconds: float) -> None:
     note("done", number)
 
 
+@pykiq.job("ForkingJob")
+def forking(number: int) -> None:
+    """The first run leaves a forked process behind that lives on for a minute; a second run is done."""
+    if not first_time(number):
+        note("done", number)
+        return
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    note("forked", number)
+    time.sleep(60)
+
+
 @pykiq.job("LeakyJob")
 def leaky(number: int, megabytes: int) -> None:
     """Keeps memory for good, and runs until the test makes the file `release`."""

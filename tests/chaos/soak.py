@@ -32,7 +32,7 @@ from tests.servers import Server
 KINDS = ["QuickJob"] * 10 + ["AsyncJob"] * 4 + ["FlakyJob"] * 3 + ["SnoozingJob"] * 3
 RATE = 80  # jobs per second
 QUIET = (0.2, 3.0)  # seconds between two deeds
-FREEZE = (0.5, 3.0)  # seconds: some within a lease, some far beyond
+FREEZE = (0.5, 12.0)  # seconds: some within a lease, some until the last standing order is carried out, some beyond
 PATIENCE = 120.0  # seconds for the last jobs
 CREW = (("-c", "4"), ("-c", "4"), ("--processes", "2", "-c", "3"))
 RUNNING = (1, 1, 2)  # processes with jobs in each

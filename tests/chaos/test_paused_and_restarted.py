@@ -1,4 +1,4 @@
-"""Workers that are frozen past their lease and thawed, and workers that are restarted politely under load."""
+"""Workers that are frozen until their lease is over, and thawed, and workers that are restarted politely under load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.chaos.fleet import HASTY, Fleet, account, finish, in_flight, left, mixed, moments, payload, push
 from tests.servers import wait_until
 
 JOBS = 1000
@@ -21,10 +21,10 @@ def test_what_was_taken_over_from_a_frozen_process_is_not_settled_by_it_when_it_
     crew: Fleet, store: redis.Redis, ending: str, say: Callable[[object], None]
 ) -> None:
     push(store, [payload(number, "HeldJob", ending) for number in range(4)])
-    frozen = crew.start("-c", "4").ready()
+    frozen = crew.start("-c", "4", settings=HASTY).ready()
     wait_until(lambda: len(crew.ledger.count("held")) == 4, 10, "four jobs running")
     frozen.signal(signal.SIGSTOP)
-    heir = crew.start("-c", "4").ready()
+    heir = crew.start("-c", "4", settings=HASTY).ready()
     wait_until(lambda: len(crew.ledger.count()) == 4, 20, "the frozen process's jobs done elsewhere")
     finish(store)
     frozen.signal(signal.SIGCONT)
@@ -44,13 +44,14 @@ def test_a_process_that_is_frozen_and_thawed_again_and_again_loses_nothing(
     crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
     push(store, mixed(JOBS, rng))
-    workers = [crew.start("-c", "2").ready(), crew.start("-c", "2").ready()]
+    workers = [crew.start("-c", "2", settings=HASTY).ready() for _ in range(2)]
     freezes, moment = 0, moments(rng, 0.05, 0.4)
     while left(store) > 50 and freezes < 5:
         moment()
         worker = workers[freezes % 2]
         worker.signal(signal.SIGSTOP)
-        time.sleep(rng.uniform(1.8, 2.4))  # past its lease, and past a sweep
+        wait_until(lambda worker=worker: not worker.leased(store), 10, "the end of its lease")  # type: ignore[misc]
+        time.sleep(rng.uniform(0.2, 0.6))  # and past a sweep
         worker.signal(signal.SIGCONT)
         freezes += 1
     finish(store)

@@ -73,6 +73,7 @@ def test_every_key_is_documented() -> None:
         "stat_failed": lambda: keys.stat_failed("YYYY-MM-DD"),
         "inflight": lambda: keys.inflight("<identity>", "<queue>"),
         "lease": lambda: keys.lease("<identity>"),
+        "standing": lambda: keys.standing("<identity>"),
         "backlog": lambda: keys.backlog("<queues>"),
         "backlog_reader": lambda: keys.backlog_reader("<queues>"),
         "takeovers": lambda: keys.takeovers("<jid>"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import redis as redis_py
@@ -10,8 +11,10 @@ import redis as redis_py
 from pykiq.client.sync import Client
 from pykiq.config import Config
 from pykiq.store.connection import aclose, aconnect, connect
+from pykiq.store.standing import StandingOrders
 from tests.sentinels import Sentinel
 from tests.servers import Server, wait_until
+from tests.store.jobs import berth
 
 pytestmark = pytest.mark.system
 
@@ -68,3 +71,22 @@ def test_pushes_go_to_the_new_master_after_a_fail_over(sentinel: Sentinel, maste
     with replica.client() as there:
         assert there.llen("queue:default") >= 2
         assert b"AfterJob" in there.lrange("queue:default", 0, 0)[0]
+
+
+def test_standing_orders_are_given_to_the_new_master_after_a_fail_over(
+    sentinel: Sentinel, master: Server, replica: Server
+) -> None:
+    orders = StandingOrders(berth(), connect(Config.of(redis=sentinel.url())))
+    orders.top_up()
+    with master.client() as there:
+        wait_until(lambda: there.info("clients")["blocked_clients"] == 1, what="an order at the old master")
+    master.kill()
+    with replica.client() as there:
+
+        def given() -> bool:
+            with suppress(redis_py.RedisError, OSError):
+                orders.top_up()
+            return bool(there.info("clients")["blocked_clients"] == 1)
+
+        wait_until(given, 30, "an order at the new master")
+    orders.close()

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, Interrupted, StoreError
@@ -425,9 +426,9 @@ def test_a_start_that_fails_half_way_leaves_no_thread(
 
 
 def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Callable[..., Running]) -> None:
-    """Blocked, not polling: a waiter per queue for 5 s at a time, the lease, and a look at what is due."""
+    """Blocked, not polling: a waiter per queue for 5 s at a time, the lease, a standing order, and what is due."""
     one = running(queues=["a", "b", "c"])
-    wait_until(lambda: redis.info("clients")["blocked_clients"] == 3)
+    wait_until(lambda: redis.info("clients")["blocked_clients"] == 4)
 
     def commands() -> dict[str, int]:
         stats: dict[str, dict[str, int]] = redis.info("commandstats")
@@ -444,6 +445,40 @@ def test_an_idle_process_hardly_asks_anything(redis: redis_py.Redis, running: Ca
     assert asked.get("evalsha", 0) == 0, asked
     assert sum(asked.values()) <= 30, asked
     assert one.stop() == 0
+
+
+def test_a_redis_that_forbids_standing_orders_is_told_of_once_and_jobs_are_done(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", "+@all", "-brpop")
+    ran: list[int] = []
+    try:
+        with capture_logs() as lines:
+            jobs = registry(Job=ran.append)
+            one = Running(redis_url.replace("//", "//narrow:secret@"), jobs, lease_ttl=0.4, sweep_interval=0.1).start()
+            push(redis, *(raw("Job", number) for number in range(3)))
+            wait_until(lambda: len(ran) == 3, what="the jobs done")
+            wait_until(lambda: [line for line in lines if line["event"] == "standing_orders_refused"])
+            assert one.stop() == 0
+    finally:
+        redis.execute_command("ACL", "DELUSER", "narrow")
+    assert len([line for line in lines if line["log_level"] == "warning"]) == 1
+    assert redis.get("stat:processed") == b"3"
+
+
+def test_a_child_gives_no_standing_orders_because_its_parent_has_a_keeper(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    config = Config.of(redis=redis_url)
+    for nonce, orders in ((None, 1), ("0123456789ab", 0)):
+        process = Process(config, handlers=registry(Job=lambda: None), hooks=Lifecycle(), embedded=True, nonce=nonce)
+        thread = threading.Thread(target=process.run, daemon=True)
+        thread.start()
+        wait_until(lambda process=process: process.is_answered(), what="a turn")  # type: ignore[misc]
+        waiters = [one["cmd"] for one in redis.client_list() if "b" in one["flags"]]
+        assert waiters.count("brpop") == orders
+        process.command("TERM")
+        thread.join(20)
 
 
 def test_two_processes_share_the_work_and_one_takes_over_from_the_other(

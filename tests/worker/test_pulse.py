@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 import threading
@@ -21,6 +22,7 @@ from pykiq.observe.observer import by_kind
 from pykiq.records import Acknowledge, Assigned, Fate, Outcome, Settled, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
+from pykiq.store.standing import StandingOrders
 from pykiq.worker.pulse import Pulse
 from tests.servers import wait_until
 from tests.worker.stage import ME, claimed, raw, threads_here
@@ -52,6 +54,7 @@ class Body:
             quiet=lambda: self.is_quiet,
             signal=self.signals.append,
             pause=self.paused.append,
+            orders=StandingOrders(self.berth, connect(self.config)),
         )
 
 
@@ -89,6 +92,27 @@ def test_a_hook_that_takes_its_time_does_not_cost_the_lease(redis: redis_py.Redi
     while time.monotonic() - began < 3 * body.config.lease_ttl:
         assert redis.exists(body.berth.lease)
     free.set()
+
+
+def test_a_handler_that_holds_the_interpreters_lock_does_not_cost_the_lease(redis: redis_py.Redis, body: Body) -> None:
+    body.pulse.start()
+    redis.append(body.berth.lease, "the same")  # renewing keeps that, a new lease has not got it
+    for _ in range(2):
+        ctypes.PyDLL(None).usleep(int(4 * body.config.lease_ttl * 1_000_000))
+        assert redis.get(body.berth.lease) == f"{ME}the same".encode()
+        let_go = time.monotonic()
+        wait_until(lambda let_go=let_go: time.monotonic() - let_go > body.config.lease_ttl)  # type: ignore[misc]
+
+
+def test_orders_are_withdrawn_before_the_halt_is_over(redis: redis_py.Redis, body: Body) -> None:
+    def standing() -> int:
+        return len([one for one in redis.client_list() if one["cmd"] == "brpop"])
+
+    body.pulse.start()
+    assert standing() == 1
+    body.pulse.halt()
+    wait_until(lambda: standing() == 0, 1, "Redis hearing of it")
+    wait_until(lambda: not redis.exists(body.berth.lease), 2, "the lease to run out")
 
 
 def test_running_jobs_and_quiet_are_shown(redis: redis_py.Redis, body: Body) -> None:
@@ -197,7 +221,7 @@ def test_closing_takes_it_off_the_list_and_writes_the_last_counts(redis: redis_p
     body.pulse.close()
     assert redis.smembers("processes") == set()
     assert redis.get("stat:processed") == b"2"
-    assert {"pykiq-pulse", "pykiq-lease"}.isdisjoint({thread.name for thread in threads_here()})
+    assert {"pykiq-pulse", "pykiq-lease", "pykiq-orders"}.isdisjoint({thread.name for thread in threads_here()})
 
 
 def test_closing_without_redis_is_no_error(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
