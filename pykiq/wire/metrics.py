@@ -7,6 +7,7 @@ numbers are written.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,14 +19,14 @@ MARK_LOCK_TTL = 60  # seconds
 GENERATIONS = (7, 8)
 """The major versions that have a Metrics page."""
 
-BOUNDS = (
+BOUNDS: tuple[float, ...] = (
     *(20, 30, 45, 65, 100, 150, 225, 335, 500, 750, 1100, 1700, 2500, 3800, 5750, 8500, 13000, 20000, 30000, 45000),
     *(65000, 100000, 150000, 225000, 335000),
 )
 """Upper bounds of the first 25 counters in milliseconds; the 26th is for whatever took longer."""
 
 
-bucket = partial(bisect_right, BOUNDS)
+bucket: Callable[[float], int] = partial(bisect_right, BOUNDS)
 """The counter that a duration in milliseconds belongs to: the first whose bound is above it."""
 
 
