@@ -66,7 +66,7 @@ class History(Observer):
                 tally.failed += each.failed * len(milliseconds)
                 if kind.word in _LASTED:
                     tally.milliseconds += sum(map(int, milliseconds))
-                    tally.durations.update(map(metrics.bucket, milliseconds))
+                    tally.durations.update(metrics.buckets(milliseconds))
 
     def flush(self, redis: redis_py.Redis, generations: Iterable[int], now: float) -> None:
         """Write what was counted since the last time, in the keys of these major versions; with none it is forgotten.

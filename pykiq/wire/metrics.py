@@ -7,9 +7,8 @@ numbers are written.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
 
 TTL = 28_800  # seconds: eight hours of minutes
 TENS_TTL = 259_200  # seconds: three days of ten minutes
@@ -19,15 +18,16 @@ MARK_LOCK_TTL = 60  # seconds
 GENERATIONS = (7, 8)
 """The major versions that have a Metrics page."""
 
-BOUNDS: tuple[float, ...] = (
+BOUNDS = (
     *(20, 30, 45, 65, 100, 150, 225, 335, 500, 750, 1100, 1700, 2500, 3800, 5750, 8500, 13000, 20000, 30000, 45000),
     *(65000, 100000, 150000, 225000, 335000),
 )
 """Upper bounds of the first 25 counters in milliseconds; the 26th is for whatever took longer."""
 
 
-bucket: Callable[[float], int] = partial(bisect_right, BOUNDS)
-"""The counter that a duration in milliseconds belongs to: the first whose bound is above it."""
+def buckets(milliseconds: Iterable[float]) -> list[int]:
+    """The counter that each duration belongs to: the first whose bound is above it."""
+    return [bisect_right(BOUNDS, one) for one in milliseconds]
 
 
 def counters(generation: int, now: float) -> list[tuple[str, int]]:

@@ -33,7 +33,7 @@ def test_histograms_are_padded_in_7_3_but_for_the_minute_and_nowhere_in_8_1() ->
     [(0, 0), (19.9, 0), (20, 1), (22, 1), (50, 3), (200, 6), (1200, 11), (334_999, 24), (335_000, 25), (1e9, 25)],
 )
 def test_a_duration_belongs_to_the_first_counter_whose_bound_is_above_it(milliseconds: float, index: int) -> None:
-    assert metrics.bucket(milliseconds) == index
+    assert metrics.buckets([milliseconds]) == [index]
 
 
 def test_a_mark_is_a_field_of_its_day() -> None:
