@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 
 import structlog
 
@@ -103,29 +104,41 @@ class LoopSlots:
         on_their_way = self._made - len(self._running)
         for _ in range(min(len(self.waiting) - on_their_way, self._size - self._made)):
             self._made += 1
-            self._thread.loop.create_task(self._serve()).add_done_callback(self._ended)
+            # A context of its own: this may run at the end of another job, and what that has set is gone with it.
+            task = self._thread.loop.create_task(self._serve(), context=Context())
+            task.add_done_callback(self._never_began)
 
     async def _serve(self) -> None:
         """Run one job. It is taken here, in the task's first step: one that is cancelled before has taken none."""
         task = asyncio.current_task()
-        if task is None or not self._size:  # interrupted in the meantime
+        if task is None:
             return
+        # From here on the end is dealt with below: to hear of it through the loop costs as much as a job without work.
+        task.remove_done_callback(self._never_began)
         try:
-            assigned = self.waiting.popleft()
-        except IndexError:  # what waited has been recalled
-            return
-        self._running[task] = (assigned, time.time())
-        self.started.append(assigned)
-        outcome = await self._arun(assigned)
-        if self.forked:
-            fork.leave(outcome)
-        self._done(outcome)
+            if not self._size:  # interrupted in the meantime
+                return
+            try:
+                assigned = self.waiting.popleft()
+            except IndexError:  # what waited has been recalled
+                return
+            self._running[task] = (assigned, time.time())
+            self.started.append(assigned)
+            outcome = await self._arun(assigned)
+            if self.forked:
+                fork.leave(outcome)
+            self._done(outcome)
+        except BaseException:
+            task.add_done_callback(_dealt_with)
+            raise
+        finally:
+            self._running.pop(task, None)
+            self._made -= 1
+            self._fill()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _never_began(self, task: asyncio.Task[None]) -> None:
+        """A task was cancelled before its first step."""
         self._made -= 1
-        self._running.pop(task, None)
-        if not task.cancelled():
-            task.exception()  # retrieved: an error that `arun` let pass has been dealt with
         self._fill()
 
     def running(self) -> list[Running]:
@@ -150,3 +163,9 @@ class LoopSlots:
         self._size = 0
         for task in tuple(self._running):
             task.cancel()
+
+
+def _dealt_with(task: asyncio.Task[None]) -> None:
+    """An error that `arun` let pass is no news to anybody: have asyncio not tell of it."""
+    if not task.cancelled():
+        task.exception()

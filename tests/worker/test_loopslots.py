@@ -8,6 +8,7 @@ import queue
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -112,6 +113,20 @@ def test_a_job_submitted_just_before_the_interruption_is_cancelled_or_never_star
     assert looked.wait(5)
     wait_until(lambda: made.slots.running() == [])
     assert made.outcomes.empty()
+
+
+def test_what_a_job_sets_in_a_context_variable_is_gone_with_the_job(bench: Callable[..., Bench]) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="fresh")
+    seen: list[str] = []
+
+    async def look_and_set(assigned: Assigned) -> None:
+        seen.append(variable.get())
+        variable.set("used")
+
+    made = bench(1, look_and_set)
+    made.slots.submit([job(number) for number in range(3)])
+    made.take(3)
+    assert seen == ["fresh"] * 3
 
 
 def test_a_job_whose_task_is_cancelled_before_its_first_step_still_runs(bench: Callable[..., Bench]) -> None:
