@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             functions = [item.function, *(definition.func for several in definitions for definition in several)]
             if any(_STARTERS.intersection(inspect.unwrap(one).__code__.co_names) for one in functions):
                 item.add_marker("server")
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    """A worker that has run in this process has frozen what was there: who looks for references, as hypothesis does
+    before its first test, would not find them."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
