@@ -8,10 +8,10 @@ waits long behind a busy process while another has a free slot.
 from __future__ import annotations
 
 TRIPS = 4  # round trips' worth of jobs: with less than three it shrinks again, as the turns become shorter with it
-SLOW = 2  # round trips: jobs that take longer are not worth a look-ahead, but
-QUICK = 0.005  # seconds of a job: below, a wait for Redis after each is a good part of it (of 1 ms jobs a third)
+SLOW = 2  # round trips of a job from which on a wait for Redis after each does not matter
+QUICK = 0.005  # seconds of a job: below, it does all the same (of 1 ms jobs it is a third of a slot's time)
 MOST = 1000  # jobs: more gains nothing measurable, and is more to hand back
-BYTES = 4_000_000
+BYTES = 4_000_000  # of jobs: of five times as many a third of all CPU time goes into fresh memory for them
 MEMORY = 0.2  # weight of the newest measurement
 
 
