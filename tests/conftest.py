@@ -59,6 +59,21 @@ def redis(server: Server) -> Iterator[redis_py.Redis]:
 
 
 @pytest.fixture
+def victim(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for one test alone. `indirect` parametrization with True gives one that writes everything to disk."""
+    server = Server(aof=getattr(request, "param", False)).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def store(victim: Server) -> Iterator[redis_py.Redis]:
+    """Its client."""
+    with victim.client() as client:
+        yield client
+
+
+@pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """What systemd listens at: the address is NOTIFY_SOCKET."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:

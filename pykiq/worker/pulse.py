@@ -74,11 +74,11 @@ class Pulse:
         self.fleet = Fleet()
         # Several threads: a user's hook on "beat" may take its time, the lease may not. Where handlers take turns at
         # holding the interpreter's lock, the orders may not wait for what the lease's thread does besides.
-        tasks = {"lease": self._hold_lease, "pulse": self._keep_beating, "orders": self._keep_orders}
+        tasks = {"lease": self._hold_lease, "pulse": self._keep_beating}
+        if orders:
+            tasks["orders"] = self._keep_orders
         self._threads = [
-            threading.Thread(target=task, name=f"pykiq-{name}", daemon=True)
-            for name, task in tasks.items()
-            if orders or name != "orders"
+            threading.Thread(target=task, name=f"pykiq-{name}", daemon=True) for name, task in tasks.items()
         ]
 
     def start(self) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import redis as redis_py
 
 from tests.chaos.fleet import Fleet, fleet
 from tests.servers import Server
@@ -39,20 +38,6 @@ def rng(say: Callable[[object], None]) -> random.Random:
     seed = int(os.environ.get("CHAOS_SEED") or time.time_ns() % 1_000_000)
     say(f"CHAOS_SEED={seed}")
     return random.Random(seed)
-
-
-@pytest.fixture
-def victim(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server for one test alone. `indirect` parametrization with True gives one that writes everything to disk."""
-    server = Server(aof=getattr(request, "param", False)).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def store(victim: Server) -> Iterator[redis_py.Redis]:
-    with victim.client() as client:
-        yield client
 
 
 @pytest.fixture

@@ -62,20 +62,6 @@ def give(redis: redis_py.Redis, redis_url: str) -> Iterator[Callable[..., Owner]
         owner.orders.close()
 
 
-@pytest.fixture
-def victim() -> Iterator[Server]:
-    """A server of this test's own."""
-    running = Server().start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def store(victim: Server) -> Iterator[redis_py.Redis]:
-    with victim.client() as client:
-        yield client
-
-
 def worked_off(redis: redis_py.Redis) -> int:
     row: dict[str, int] = redis.info("commandstats").get("cmdstat_pexpire", {})
     return row.get("calls", 0)
