@@ -171,9 +171,12 @@ def test_the_keys_of_sidekiq_yml_are_those_that_are_read() -> None:
 def test_the_forms_of_erb_are_those_that_are_understood() -> None:
     section = text("docs/running.md").partition("## sidekiq.yml")[2].partition("## Env")[0]
     forms = re.findall(r"<%= .*? %>", section)
-    assert len(forms) >= 5
+    assert len(forms) >= 9
     for form in forms:
-        assert erb.render(form, {"X": "7", "WORKERS": "7"}, "sidekiq.yml").text == "7"
+        rendered = erb.render(form, {"X": "7", "WORKERS": "7"}, "sidekiq.yml")
+        assert rendered.refusal(rendered.text) is None, form
+        if "ENV" in form:
+            assert rendered.text == ("8" if "+ 1" in form else "7")
 
 
 def test_the_example_of_sidekiq_yml_is_read(tmp_path: Path) -> None:

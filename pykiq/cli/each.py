@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -20,7 +21,7 @@ def push_each(client: Client, item: Mapping[str, Any], lines: Iterable[bytes]) -
     Empty lines are passed over. Raises ConfigError for a line that cannot be a job: it says which, and how many jobs
     before it are pushed.
     """
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    numbered = ((number, line) for number, line in enumerate(_without_mark(lines), 1) if line.strip())
     pushed = 0
     while batch := list(islice(numbered, BATCH)):
         arguments = [_arguments(number, line, pushed) for number, line in batch]
@@ -30,6 +31,14 @@ def push_each(client: Client, item: Mapping[str, Any], lines: Iterable[bytes]) -
             raise type(error)(f"in lines {batch[0][0]} to {batch[-1][0]}: {error}; {_so_far(pushed)}") from None
         pushed += sum(jid is not None for jid in jids)
         yield len(batch)
+
+
+def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, without the byte order mark that a file written on Windows begins with."""
+    rest = iter(lines)
+    for first in rest:
+        yield first.removeprefix(BOM_UTF8)
+        yield from rest
 
 
 def _arguments(number: int, line: bytes, pushed: int) -> list[Any]:

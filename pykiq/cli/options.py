@@ -41,9 +41,10 @@ SETTINGS: dict[str, tuple[str, str]] = {
 
 
 def connection_options(command: Command) -> Command:
-    """`--redis`, `-C` and `-e`: every subcommand finds Redis in the same way."""
+    """`--redis`, `-C`, `--no-config` and `-e`: every subcommand finds Redis in the same way."""
     for option in (
         click.option("-e", "--environment", metavar="ENV", help="Section of the file, such as production."),
+        click.option("--no-config", is_flag=True, help="Read no sidekiq.yml, also where there is one."),
         click.option("-C", "--config", metavar="PATH", help="A sidekiq.yml; config/sidekiq.yml when there is one."),
         click.option("--redis", metavar="URL", help="Where Redis is; REDIS_URL by default."),
     ):
@@ -80,4 +81,7 @@ def loaded(parameters: dict[str, Any]) -> Loaded:
     if parameters.get("verbose"):
         flags["log_level"] = Given("debug", "--verbose")
     file = Given(parameters["config"], "--config") if parameters.get("config") is not None else None
-    return load(flags, file=file)
+    without = bool(parameters.get("no_config"))
+    if file and without:
+        raise ConfigError("--config and --no-config are given; expected one of them")
+    return load(flags, file=file, without_file=without)

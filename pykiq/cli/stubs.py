@@ -60,7 +60,7 @@ def _jobs(source: str, named: dict[str, Any]) -> list[RubyJob]:
         if not path.exists():
             siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
             raise ConfigError(f"there is no {source}{did_you_mean(path.name, siblings)}")
-        found = jobs_in(file.read_text("utf-8", "replace") for file in files_of(path))
+        found = jobs_in(file.read_text("utf-8-sig", "replace") for file in files_of(path))
         if not found:
             raise ConfigError(
                 f"{source} has no job class; expected a class with `include Sidekiq::Job` or a parent ApplicationJob,"
@@ -86,7 +86,7 @@ def _write(text: str, path: Path | None, header: str) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
-    if path.exists() and header not in path.read_text("utf-8", "replace")[:500]:
+    if path.exists() and header not in path.read_text("utf-8-sig", "replace")[:500]:
         raise ConfigError(f"--out is {path}, which was written by hand: give another name, or remove it first")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pykiq.config.settings import Refused, checked, did_you_mean, shown, whole
+from pykiq.config.settings import Refused, checked, did_you_mean, shown, utf8, whole
 from pykiq.errors import ConfigError
 
 Mode = Literal["strict", "weighted", "random"]
@@ -136,7 +136,7 @@ def _name(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return value.strip()
+        return utf8(value.strip())
     if isinstance(value, Mapping):
         example = ", ".join(f"{name}: {'' if weight is None else weight}" for name, weight in list(value.items())[:1])
         raise Refused(

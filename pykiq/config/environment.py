@@ -7,12 +7,17 @@
     PYKIQ_CONFIG                         the sidekiq.yml to read
     PYKIQ_<SETTING>                      every other setting, `VARIABLES` below
 
-An empty variable counts as not set: that is what compose files and charts leave behind.
+An empty variable counts as not set: that is what compose files and charts leave behind. White space around a value is
+taken away, above all the carriage return that a file written on Windows leaves at the end of each.
+
+Kubernetes sets variables of its own for each Service. Those of one called `pykiq-metrics` begin with `PYKIQ_METRICS_`
+and are no settings: `PYKIQ_METRICS_PORT=tcp://10.0.0.5:9394`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -49,9 +54,12 @@ VARIABLES: Mapping[str, str] = {
 SECTION_VARIABLES = ("APP_ENV", "RAILS_ENV", "RACK_ENV")
 FILE_VARIABLE = "PYKIQ_CONFIG"
 
-# A misspelt PYKIQ_ variable is refused only when it is nearly a real one: Kubernetes sets PYKIQ_PORT and the like by
-# itself when a service is called pykiq.
+# A misspelt PYKIQ_ variable is refused only when it is nearly a real one: others may be an application's own.
 _NEARLY = 0.86
+_OF_KUBERNETES = re.compile(
+    r"_SERVICE_HOST | _SERVICE_PORT(_\w+)? | _PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?", re.VERBOSE
+)
+_ADDRESS_OF_KUBERNETES = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Given(NamedTuple):
@@ -78,15 +86,16 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     Raises:
         ConfigError: REDIS_PROVIDER is not the name of a variable that is set, or a PYKIQ_ variable is misspelt.
     """
-    known = dict(os.environ if variables is None else variables)
-    settings = {setting: Given(known[name], name) for name, setting in VARIABLES.items() if known.get(name, "").strip()}
+    given = os.environ if variables is None else variables
+    known = {name: value.strip() for name, value in given.items() if not _is_of_kubernetes(name, value)}
+    settings = {setting: Given(known[name], name) for name, setting in VARIABLES.items() if known.get(name)}
     redis = _redis(known)
     if redis is not None:
         settings["redis"] = redis
     _refuse_misspelt(known)
-    sections = [Given(known[name], name) for name in SECTION_VARIABLES if known.get(name, "").strip()]
-    threads = known.get("RAILS_MAX_THREADS", "").strip()
-    file = known.get(FILE_VARIABLE, "").strip()
+    sections = [Given(known[name], name) for name in SECTION_VARIABLES if known.get(name)]
+    threads = known.get("RAILS_MAX_THREADS")
+    file = known.get(FILE_VARIABLE)
     return Environment(
         settings=settings,
         fallbacks={"concurrency": Given(threads, "RAILS_MAX_THREADS")} if threads else {},
@@ -96,17 +105,26 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     )
 
 
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    """Whether it tells where a Service is: `X_SERVICE_HOST`, `X_PORT=tcp://…`, `X_PORT_80_TCP_ADDR` and their like."""
+    if not name.startswith("PYKIQ"):
+        return False
+    return bool(_OF_KUBERNETES.search(name)) or (
+        name.endswith("_PORT") and bool(_ADDRESS_OF_KUBERNETES.match(value.strip()))
+    )
+
+
 def _redis(known: Mapping[str, str]) -> Given | None:
-    provider = known.get("REDIS_PROVIDER", "").strip()
+    provider = known.get("REDIS_PROVIDER")
     if not provider:
-        url = known.get("REDIS_URL", "").strip()
+        url = known.get("REDIS_URL")
         return Given(url, "REDIS_URL") if url else None
     if ":" in provider:
         # Not shown: it is a URL, and may hold a password.
         raise ConfigError(
             "REDIS_PROVIDER holds a URL; expected the name of the variable that holds it, such as REDIS_URL"
         )
-    url = known.get(provider, "").strip()
+    url = known.get(provider)
     if not url:
         near = did_you_mean(provider, (name for name in known if name.endswith("URL")))
         raise ConfigError(

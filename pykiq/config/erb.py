@@ -1,11 +1,16 @@
-"""The ERB of sidekiq.yml: the forms of `ENV` that real files use, read by a small parser. Nothing is ever evaluated.
+"""The ERB of sidekiq.yml: the forms that real files use, read by a small parser. Nothing is ever evaluated.
 
     <%= ENV["X"] %>   <%= ENV["X"] || 5 %>
     <%= ENV.fetch("X") %>   <%= ENV.fetch("X", 5) %>   <%= ENV.fetch("X") { 5 } %>
-    any of them with .to_i, .to_f or .to_s, inside Integer(…), Float(…) or parentheses; literals; <%# comments %>
+    <%= Rails.env %>   <%= Rails.env.production? ? 25 : 5 %>   <%= Etc.nprocessors * 2 %>   <%= Socket.gethostname %>
+    any of them with .to_i, .to_f, .to_s or .presence, inside Integer(…), Float(…) or parentheses, with + - * / == !=
+    and `a ? b : c`; literals; <%# comments %>
 
-They mean what they mean in Ruby (WIRE.md §18, ERB with `-%>` trimming): an unset variable prints nothing, an empty one
-is a value, `fetch` without a default refuses an unset variable, `Integer("010")` is eight.
+They mean what they mean in Ruby (docs/wire.md §18, ERB with `-%>` trimming): an unset variable prints nothing, an empty
+one is a value, `fetch` without a default refuses an unset variable, `Integer("010")` is eight.
+
+A tag that cannot be read is refused only when somebody asks for the value it stands in: the file is Ruby's too, and a
+part that pykiq does not read may say what it likes. So a mark takes the tag's place in the text (`Rendered.refusal`).
 """
 
 from __future__ import annotations
@@ -15,63 +20,106 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pykiq.config.erb_values import Evaluation, NotSupported
+from pykiq.config.erb_expression import Evaluation
+from pykiq.config.erb_values import NotSupported
 from pykiq.errors import ConfigError
 
 SUPPORTED = (
-    'ENV["X"], ENV["X"] || "default", ENV.fetch("X", "default") or ENV.fetch("X") { "default" }, '
-    "with .to_i or Integer(…), and comments"
+    'ENV["X"], ENV["X"] || "default", ENV.fetch("X", "default"), Rails.env, Etc.nprocessors and Socket.gethostname, '
+    "with .to_i, arithmetic and `a ? b : c`, and comments"
 )
 
-_TAG = re.compile(r"<%%|(?P<open><%-?)(?P<kind>[=#]?)(?P<code>.*?)(?P<close>-?%>)", re.DOTALL)
+# No `<%` within a tag: to look for the end of each of many that have none is quadratic.
+_TAG = re.compile(r"<%%|(?P<open><%-?)(?P<kind>[=#]?)(?P<code>(?:(?!<%|%>).)*?)(?P<close>-?%>)", re.DOTALL)
+
+
+_LOAD = re.compile(r"""(?:require\s*\(?\s*(?:"[\w/.-]+"|'[\w/.-]+')\s*\)?\s*;?\s*)+""")  # prints nothing, sets nothing
+# Characters that no file has, and that YAML reads as text wherever a value stands.
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+
+
+class Refused(NamedTuple):
+    """A tag that pykiq does not read: as it stands in the file, and the one line that says so."""
+
+    tag: str
+    line: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The text after ERB, and for each of its lines the line of the file that it came from."""
+    """The text after ERB, and for each of its lines the line of the file that it came from.
+
+    `values` are the `<%= … %>` tags that were refused, each with a mark in the text. `code` are the `<% … %>` tags,
+    which have left nothing in the text.
+    """
 
     text: str
     lines: tuple[int, ...]
+    values: tuple[Refused, ...] = ()
+    code: tuple[Refused, ...] = ()
+
+    def refusal(self, text: str) -> str | None:
+        """Why `text`, a part of the rendered text, cannot be used; None when it can."""
+        mark = _MARK.search(text) if self.values else None
+        return self.values[int(mark[1])].message if mark else None
+
+    def as_written(self, text: str) -> str:
+        """`text` with the refused tags themselves in place of their marks."""
+        return _MARK.sub(lambda mark: self.values[int(mark[1])].tag, text) if self.values else text
 
     def line(self, rendered: int) -> int:
         """The file's line (from 1) behind line `rendered` (from 1) of the text."""
         return self.lines[min(rendered, len(self.lines)) - 1] if self.lines else rendered
 
 
-def render(text: str, variables: Mapping[str, str], path: str) -> Rendered:
-    """`text` with its ERB replaced, values taken from `variables`.
+def render(text: str, variables: Mapping[str, str], path: str, environment: str = "development") -> Rendered:
+    """`text` with its ERB replaced: values are taken from `variables`, and `environment` is `Rails.env`.
 
     Raises:
-        ConfigError: with `path:line`: a form that is not supported, or a required variable that is not set.
+        ConfigError: with `path:line`: a `<%` that is not closed.
     """
+    text = _MARK.sub("\ufffd", text)
     pieces: list[_Piece] = []
-    position = 0
+    values: list[Refused] = []
+    code: list[Refused] = []
+    position, line = 0, 1  # the line is counted on: to count from the start for each tag is quadratic
     for tag in _TAG.finditer(text):
         before = text[position : tag.start()]
+        _refuse_unclosed(before, line, path)
         if tag["open"] == "<%-":
             before = re.sub(r"(?m)^[ \t]*\Z", "", before)
-        pieces.append(_Piece(before, _line_of(text, position), literal=True))
-        line = _line_of(text, tag.start())
-        value = "<%" if tag["open"] is None else _value(tag, text, variables, f"{path}:{line}")
+        pieces.append(_Piece(before, line, literal=True))
+        line += text.count("\n", position, tag.start())
+        try:
+            value = "<%" if tag["open"] is None else _MARK.sub("\ufffd", _value(tag, text, variables, environment))
+        except _NotRead as refused:
+            known = values if tag["kind"] == "=" else code
+            known.append(Refused(tag[0], line, f"{path}:{line}: `{' '.join(tag[0].split())}`{refused}"))
+            value = f"\ue000{len(values) - 1}\ue001" if known is values else ""
         pieces.append(_Piece(value, line, literal=False))
+        line += text.count("\n", tag.start(), tag.end())
         position = tag.end()
         if tag["close"] == "-%>":
-            position += next((len(end) for end in ("\n", "\r\n") if text.startswith(end, position)), 0)
-    unclosed = text.find("<%", position)
-    if unclosed >= 0:
-        raise ConfigError(f"{path}:{_line_of(text, unclosed)}: `<%` without its `%>`; close it")
-    pieces.append(_Piece(text[position:], _line_of(text, position), literal=True))
-    return Rendered("".join(piece.text for piece in pieces), _lines(pieces))
+            end = next((end for end in ("\n", "\r\n") if text.startswith(end, position)), "")
+            position += len(end)
+            line += 1 if end else 0
+    _refuse_unclosed(text[position:], line, path)
+    pieces.append(_Piece(text[position:], line, literal=True))
+    return Rendered("".join(piece.text for piece in pieces), _lines(pieces), tuple(values), tuple(code))
+
+
+def _refuse_unclosed(text: str, line: int, path: str) -> None:
+    opened = text.find("<%")
+    if opened >= 0:
+        line += text.count("\n", 0, opened)
+        raise ConfigError(f"{path}:{line}: `<%` without its `%>`; close it")
 
 
 class _Piece(NamedTuple):
     text: str
     line: int  # of the file, where the piece begins
     literal: bool  # a new line in it is one in the file too
-
-
-def _line_of(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
 
 
 def _lines(pieces: list[_Piece]) -> tuple[int, ...]:
@@ -87,23 +135,26 @@ def _lines(pieces: list[_Piece]) -> tuple[int, ...]:
     return tuple(lines)
 
 
-def _value(tag: re.Match[str], text: str, variables: Mapping[str, str], where: str) -> str:
+class _NotRead(Exception):
+    """The tag cannot be read. The text says why, and follows the tag itself."""
+
+
+def _value(tag: re.Match[str], text: str, variables: Mapping[str, str], environment: str) -> str:
     code = tag["code"].strip()
     if tag["kind"] == "#" or (not tag["kind"] and (not code or re.fullmatch(r"(#[^\n]*\n?\s*)+", code))):
         return ""
     if tag["kind"] == "=" and text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].lstrip().startswith("#"):
         return ""  # inside a YAML comment nobody reads the value, whatever it is
-    shown = " ".join(tag[0].split())
     if tag["kind"] != "=":
-        raise ConfigError(f"{where}: `{shown}` is Ruby code, which pykiq does not run; supported are {SUPPORTED}")
+        if _LOAD.fullmatch(code):
+            return ""
+        raise _NotRead(f" is Ruby code, which pykiq does not run; supported are {SUPPORTED}")
     try:
-        return Evaluation(code, variables).result()
+        return Evaluation(code, variables, environment).result()
     except NotSupported as refused:
         reason = f" ({refused})" if str(refused) else ""
-        raise ConfigError(f"{where}: `{shown}` is not supported{reason}; supported are {SUPPORTED}") from None
+        raise _NotRead(f" is not supported{reason}; supported are {SUPPORTED}") from None
     except LookupError as missing:
-        raise ConfigError(
-            f"{where}: `{shown}` needs the variable {missing.args[0]}, which is not set; set it"
-        ) from None
+        raise _NotRead(f" needs the variable {missing.args[0]}, which is not set; set it") from None
     except ValueError as wrong:
-        raise ConfigError(f"{where}: `{shown}`: {wrong}") from None
+        raise _NotRead(f": {wrong}") from None

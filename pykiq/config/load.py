@@ -30,13 +30,14 @@ def load(
     flags: Mapping[str, Given] | None = None,
     *,
     file: Given | None = None,
+    without_file: bool = False,
     variables: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Loaded:
     """Read everything once.
 
-    `flags` are the settings of the command line, `file` its `-C`; `variables` stands in for the process's environment
-    and `directory` for the current one, where config/sidekiq.yml is looked for.
+    `flags` are the settings of the command line, `file` its `-C`, `without_file` its `--no-config`; `variables` stands
+    in for the process's environment and `directory` for the current one, where config/sidekiq.yml is looked for.
 
     Raises:
         ConfigError: one line: what was given and where, what was expected, the nearest valid name.
@@ -45,7 +46,7 @@ def load(
     environment = read_environment(variables)
     section = flags.get("environment") or environment.section
     name = checked(RULES["environment"], section.value, section.source) if section else "development"
-    path = _find(file or environment.file, directory or Path())
+    path = None if without_file else _find(file or environment.file, directory or Path())
     shown_as = str(path) if path is None or directory is None else _below(path, directory)
     written: dict[str, Given] = {}
     extra: Mapping[str, Any] = {}

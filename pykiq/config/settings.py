@@ -56,7 +56,8 @@ def shown(value: object) -> str:
         text = "a mapping"
     else:
         text = masked(repr(value))
-    text = " ".join(text.split())
+    # Bytes of a command line that are not UTF-8 are surrogates by now, which no log can write.
+    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
 
 
@@ -131,7 +132,16 @@ def text(value: object) -> str:
         value = str(value)
     if not isinstance(value, str) or "\n" in value or "\0" in value:
         raise Refused("text on one line")
-    return value.strip()
+    return utf8(value.strip())
+
+
+def utf8(value: str) -> str:
+    """Text that can be written as UTF-8, as everything in Redis is."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refused("text in UTF-8") from None
+    return value
 
 
 def filled_text(value: object) -> str:

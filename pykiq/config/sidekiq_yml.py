@@ -10,6 +10,7 @@ from typing import Any
 from pykiq.config import erb, yaml_lines
 from pykiq.config.capsule import DEFAULT_CAPSULE, capsule_from, queue_rule
 from pykiq.config.environment import Given
+from pykiq.config.erb import Rendered
 from pykiq.config.model import RULES
 from pykiq.config.settings import checked, did_you_mean, shown
 from pykiq.config.yaml_lines import Items, Table
@@ -34,6 +35,8 @@ _RUBY_ONLY = frozenset(
     {"verbose", "strict", "require", "environment", "pidfile", "logfile", "daemon", "redis", "pykiq"}
 )
 SECTION = "pykiq"
+READ = frozenset({*RUBY_KEYS, "verbose", SECTION})
+MAX_FILE_BYTES = 2**20  # real ones have some kilobytes; reading YAML takes a second per 100 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,42 @@ def read(path: Path, environment: str, variables: Mapping[str, str], *, shown_as
         ConfigError: one line with `path:line`.
     """
     name = shown_as or str(path)
+    rendered = erb.render(_text(path, name), variables, name, environment)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        table = yaml_lines.load(rendered, name)
+    except ConfigError:
+        if rendered.code:  # most likely what is wrong with the YAML
+            raise ConfigError(rendered.code[0].message) from None
+        raise
+    _refuse_code(rendered, table, environment)
+    return _Reader(name, _merged(table, environment, name), rendered).file()
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ConfigError(f"{name} has {size} bytes; expected a sidekiq.yml, of {MAX_FILE_BYTES} bytes at most")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ConfigError(f"{name} cannot be read: {reason}") from None
-    table = yaml_lines.load(erb.render(text, variables, name), name)
-    return _Reader(name, _merged(table, environment, name)).file()
+
+
+def _refuse_code(rendered: Rendered, table: Table, environment: str) -> None:
+    """Raise ConfigError for Ruby code (`<% … %>`) inside of a setting; inside of what is not read it does not matter.
+
+    Code stands in the setting that begins last before it. What a section takes over with `<<` has its own lines.
+    """
+    section = table.get(environment)
+    begins: dict[int, bool] = {}
+    for part in (table, section) if isinstance(section, Table) else (table,):
+        for key, line in part.lines.items():
+            begins[line] = begins.get(line, False) or key in READ or (part is table and key == environment)
+    for refused in rendered.code:
+        before = [line for line in begins if line <= refused.line]
+        if not before or begins[max(before)]:
+            raise ConfigError(refused.message)
 
 
 def _merged(table: Table, environment: str, path: str) -> Table:
@@ -75,9 +107,10 @@ def _merged(table: Table, environment: str, path: str) -> Table:
 
 
 class _Reader:
-    def __init__(self, path: str, table: Table) -> None:
+    def __init__(self, path: str, table: Table, rendered: Rendered) -> None:
         self._path = path
         self._table = table
+        self._rendered = rendered
         self._settings: dict[str, Given] = {}
         self._notes: list[str] = []
 
@@ -85,15 +118,14 @@ class _Reader:
         for key, setting in RUBY_KEYS.items():
             if key in self._table:
                 self._take(setting, self._table[key], self._source(self._table, key))
+        self._refuse_unread(self._table.get("verbose"))
         if self._table.get("verbose") is True:
             self._settings["log_level"] = Given("debug", self._source(self._table, "verbose"))
         self._own_section()
-        extra = {
-            key: value for key, value in self._table.items() if key not in {*RUBY_KEYS, "verbose", "strict", SECTION}
-        }
+        extra = {key: value for key, value in self._table.items() if key not in READ and key != "strict"}
         for key, value in extra.items():
             self._remark(key, value)
-        return File(self._settings, {key: _plain(value) for key, value in extra.items()}, tuple(self._notes))
+        return File(self._settings, self._plain(extra), tuple(self._notes))
 
     def _own_section(self) -> None:
         section = self._table.get(SECTION)
@@ -103,12 +135,14 @@ class _Reader:
             raise ConfigError(f"{self._source(self._table, SECTION)} is {shown(section)}; expected settings below it")
         valid = [name for name in RULES if name not in {"environment", "extra"}]
         for key, value in section.items():
+            self._refuse_unread(key)
             if key not in valid:
                 near = did_you_mean(key, valid)
                 raise ConfigError(f"{self._source(section, key)} is not a setting{near or '; Config lists them'}")
             self._take(key, value, self._source(section, key))
 
     def _take(self, setting: str, value: object, source: str) -> None:
+        self._refuse_unread(value)
         if value is None or value == "" or (isinstance(value, (list, dict)) and not value):
             return  # `:queues:` with nothing below it, or an ERB tag whose variable is not set
         if setting == "queues":
@@ -161,12 +195,28 @@ class _Reader:
         if near:
             self._notes.append(f"{source} is not a setting{near}")
 
+    def _refuse_unread(self, value: object) -> None:
+        """Raise ConfigError when ERB that pykiq does not read stands anywhere in the value."""
+        match value:
+            case str():
+                why = self._rendered.refusal(value)
+                if why:
+                    raise ConfigError(why)
+            case dict():
+                for key, item in value.items():
+                    self._refuse_unread(key)
+                    self._refuse_unread(item)
+            case list():
+                for item in value:
+                    self._refuse_unread(item)
+
+    def _plain(self, value: Any) -> Any:
+        """Ordinary lists and mappings, without their lines; ERB that was not read as it stands in the file."""
+        if isinstance(value, str):
+            return self._rendered.as_written(value)
+        if isinstance(value, dict):
+            return {self._plain(key): self._plain(item) for key, item in value.items()}
+        return [self._plain(item) for item in value] if isinstance(value, list) else value
+
     def _source(self, table: Table, key: str) -> str:
         return f"{self._path}:{table.lines[key]}: `{key}`"
-
-
-def _plain(value: Any) -> Any:
-    """Ordinary lists and mappings, without their lines."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -14,6 +14,8 @@ import yaml
 from pykiq.config.erb import Rendered
 from pykiq.errors import ConfigError
 
+MAX_VALUES = 100_000  # of a file with its aliases written out: ten lines of aliases can stand for a billion
+
 
 class Table(dict[str, Any]):
     """A mapping, with the line of each key in the file."""
@@ -72,6 +74,13 @@ class _Loader(yaml.SafeLoader):
                 value = value[1:-1]
         return value
 
+    def number(self, node: yaml.ScalarNode) -> int | str:
+        """A whole number. `1:30` is text: YAML 1.1 counts it by sixties, Ruby in its own way, and nobody means it."""
+        return node.value if ":" in node.value else self.construct_yaml_int(node)
+
+    def fraction(self, node: yaml.ScalarNode) -> float | str:
+        return node.value if ":" in node.value else self.construct_yaml_float(node)
+
     def forbidden(self, node: yaml.Node) -> Any:
         if node.tag == "tag:yaml.org,2002:timestamp":
             raise _Forbidden(node, "a bare date or time; expected it in quotes")
@@ -86,6 +95,8 @@ def _text(key: object) -> str:
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.table)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.items)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.fraction)
 # `merge` and `value` are what PyYAML makes of a lone `<<` or `=` that is not a key.
 for _tag in (*(f"tag:yaml.org,2002:{_tag}" for _tag in ("str", "merge", "value")), "!ruby/symbol", "!ruby/sym"):
     _Loader.add_constructor(_tag, _Loader.string)
@@ -125,9 +136,30 @@ def _first_document(rendered: Rendered) -> Any:
     loader = _Loader(rendered.text)
     loader.rendered = rendered
     try:
-        return loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        if not loader.check_node():
+            return None
+        root: Any = loader.get_node()
+        _refuse_expanding(root, {})
+        return loader.construct_document(root)
     finally:
         loader.dispose()
+
+
+def _refuse_expanding(node: yaml.Node, sizes: dict[yaml.Node, int]) -> int:
+    """How many values there are from this node on, each as often as aliases repeat it. Raises _Forbidden."""
+    if node in sizes:
+        size = sizes[node]
+        if not size:
+            raise _Forbidden(node, "a value that holds itself, by an alias; expected plain values")
+        return size
+    sizes[node] = 0
+    inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+    parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+    size = 1 + sum(_refuse_expanding(part, sizes) for part in parts)
+    if size > MAX_VALUES:
+        raise _Forbidden(node, f"more than {MAX_VALUES} values, most of them by aliases; expected plain settings")
+    sizes[node] = size
+    return size
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

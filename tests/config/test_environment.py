@@ -61,6 +61,32 @@ def test_what_kubernetes_sets_for_a_service_called_pykiq_is_left_alone() -> None
     assert read_environment(dict.fromkeys(service, "tcp://10.0.0.1:6379")).settings == {}
 
 
+def test_what_kubernetes_sets_for_a_service_named_as_a_setting_begins_is_left_alone() -> None:
+    address = "tcp://10.0.0.5:9394"
+    known = {
+        "PYKIQ_METRICS_SERVICE_HOST": "10.0.0.5",
+        "PYKIQ_METRICS_SERVICE_PORT": "9394",
+        "PYKIQ_METRICS_SERVICE_PORT_HTTP": "9394",
+        "PYKIQ_METRICS_PORT": address,
+        "PYKIQ_METRICS_PORT_9394_TCP": address,
+        "PYKIQ_METRICS_PORT_9394_TCP_PROTO": "tcp",
+        "PYKIQ_METRICS_PORT_9394_TCP_PORT": "9394",
+        "PYKIQ_METRICS_PORT_9394_TCP_ADDR": "10.0.0.5",
+        "PYKIQ_CONFIG_PORT": "udp://10.0.0.6:53",
+    }
+    assert read_environment(known).settings == {}
+    assert read_environment({**known, "PYKIQ_METRICS_PORT": "9394"}).settings["metrics_port"].value == "9394"
+
+
+def test_a_carriage_return_at_the_end_of_any_variable_is_taken_away() -> None:
+    known = dict.fromkeys((*VARIABLES, "REDIS_URL", "RAILS_ENV", "RAILS_MAX_THREADS", "PYKIQ_CONFIG"), "x\r")
+    found = read_environment({**known, "REDIS_PROVIDER": "MY_REDIS\r\n", "MY_REDIS": "redis://r\r", "OTHER": "7\r"})
+    assert {given.value for given in found.settings.values()} == {"x", "redis://r"}
+    assert (found.section, found.file) == (("x", "RAILS_ENV"), ("x", "PYKIQ_CONFIG"))
+    assert found.fallbacks["concurrency"].value == "x"
+    assert found.variables["OTHER"] == "7"  # for the ERB of the file
+
+
 def test_the_process_environment_is_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYKIQ_TAG", "now")
     assert read_environment().settings["tag"] == Given("now", "PYKIQ_TAG")

@@ -204,3 +204,97 @@ def test_a_file_that_is_not_utf8_is_refused(directory: Path) -> None:
     (directory / "config" / "sidekiq.yml").write_bytes(b":tag: \xff\n")
     with pytest.raises(ConfigError, match=r"^config/sidekiq\.yml cannot be read: it is not UTF-8$"):
         load(variables={}, directory=directory)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ":schedule:\n  job:\n    cron: <%= Cron.daily %>\n",
+        ":hostname: <%= `hostname` %>\n:schedule: [<%= 'x'.upcase %>]\n",
+        "<%= Foo.bar %>: 1\n",
+        ":schedule:\n<% JOBS.each do |job| %>\n  <%= job %>:\n    cron: x\n<% end %>\n",
+        ":concurrency: 3\nstaging:\n  :concurrency: <%= Foo.bar %>\n<% if x %>\n  :queues: [q]\n<% end %>\n",
+        "production:\n  :schedule:\n<% if x %>\n    a: 1\n<% end %>\n  :timeout: 9\n",
+    ],
+)
+def test_ruby_in_parts_that_are_not_read_does_not_matter(directory: Path, text: str) -> None:
+    config = loaded(directory, ":tag: shop\n" + text, RAILS_ENV="production").config
+    assert config.tag == "shop"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (":timeout: <%= Foo.bar %>\n", 1),
+        (":queues:\n  - a\n  - b_<%= Foo.bar %>\n", 3),
+        (":queues:\n  a: 1\n  <%= Foo.bar %>: 1\n", 3),
+        (":capsules:\n  slow:\n    concurrency: <%= Foo.bar %>\n", 3),
+        (":pykiq:\n  require: [<%= Foo.bar %>]\n", 2),
+        (":verbose: <%= Foo.bar %>\n", 1),
+        ("default: &default\n  :timeout: <%= Foo.bar %>\nproduction:\n  <<: *default\n", 2),
+        (":queues:\n<% if x %>\n  - a\n<% end %>\n", 2),
+        ("<% if x %>\n:timeout: 3\n<% end %>\n", 1),
+        ("production:\n<% if x %>\n  :timeout: 3\n<% end %>\n", 2),
+        ("default: &default\n  :queues:\n<% x %>\n  - a\n  :schedule:\n   a: 1\nproduction:\n  <<: *default\n", 3),
+        (":schedule: {}\n<% if x %>\n:timeout: [3\n<% end %>\n", 2),
+    ],
+)
+def test_ruby_in_a_setting_is_refused_by_its_line(directory: Path, text: str, line: int) -> None:
+    assert refusal(directory, text, RAILS_ENV="production").startswith(f"{line}: `<%")
+
+
+def test_what_is_not_read_is_kept_as_it_is_written(directory: Path) -> None:
+    config = loaded(directory, ":hostname: web-<%= Foo.bar %>\n:list: [{a: <%= Foo.baz %>}]\n").config
+    assert config.extra == {"hostname": "web-<%= Foo.bar %>", "list": [{"a": "<%= Foo.baz %>"}]}
+
+
+def test_rails_env_is_the_environment(directory: Path) -> None:
+    text = ":queues: [<%= Rails.env %>_default]\n:concurrency: <%= Rails.env.production? ? 25 : 3 %>\n"
+    config = loaded(directory, text, RAILS_ENV="production").config
+    assert (config.queues, config.concurrency) == (("production_default",), 25)
+
+
+def test_no_file_is_read_when_none_is_wanted(directory: Path) -> None:
+    (directory / "config" / "sidekiq.yml").write_text(":concurrency: [\n")
+    found = load(variables={"PYKIQ_CONFIG": "nowhere.yml"}, directory=directory, without_file=True)
+    assert (found.config.concurrency, found.file) == (10, None)
+
+
+def test_a_byte_order_mark_and_carriage_returns_do_not_matter(directory: Path) -> None:
+    (directory / "config" / "sidekiq.yml").write_bytes(b"\xef\xbb\xbf:concurrency: 4\r\n:queues:\r\n  - a\r\n")
+    config = load(variables={}, directory=directory).config
+    assert (config.concurrency, config.queues) == (4, ("a",))
+
+
+def _bomb(levels: int) -> str:
+    lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _bomb(12),
+        _bomb(12) + ":queues: *l11\n",
+        "a: &a [*a]\n",
+        "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 20)}]}}\n" for n in range(1, 9)),
+        "[" * 5_000,
+        ":timeout: " + "9" * 10_000 + "\n",
+        ":timeout: 1" + ":1" * 20_000 + "\n",
+        ":queues: [caf" + "x" * 2**20 + "]\n",
+    ],
+    ids=["aliases", "aliases in a setting", "itself", "merges", "depth", "digits", "sixties", "size"],
+)
+def test_a_file_made_to_use_up_the_machine_is_refused_in_one_line(directory: Path, text: str) -> None:
+    (directory / "config" / "sidekiq.yml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load(variables={}, directory=directory)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+def test_aliases_as_real_files_have_them_are_read(directory: Path) -> None:
+    text = "d: &d\n  :timeout: 7\n  :queues: [a, b]\nproduction:\n  <<: *d\n  :queues: [c]\n"
+    config = loaded(directory, text, RAILS_ENV="production").config
+    assert (config.timeout, config.queues) == (7.0, ("c",))
