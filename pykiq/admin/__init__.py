@@ -8,6 +8,7 @@
         if entry.klass == "HardJob":
             entry.retry()
     admin.RetrySet().find_job("0123456789abcdef01234567")
+    admin.find_jobs("0123456789abcdef01234567")
     for process in admin.ProcessSet():
         process.quiet()
 
@@ -20,6 +21,7 @@ two that change it only one does. Errors of Redis are redis.RedisError.
     changes.py   carrying that out, for one job or for millions
     queues.py sets.py   the places where jobs wait
     fleet.py     processes and what they run
+    lookup.py    where a job is, by its jid alone
     stats.py     the dashboard's numbers
     access.py    the client behind it all
 """
@@ -28,12 +30,14 @@ from __future__ import annotations
 
 from pykiq.admin.entries import JobRecord, SortedEntry
 from pykiq.admin.fleet import Process, ProcessSet, Work, WorkSet
+from pykiq.admin.lookup import FoundJob, find_jobs
 from pykiq.admin.queues import Queue
 from pykiq.admin.sets import DeadSet, JobSet, RetrySet, ScheduledSet
 from pykiq.admin.stats import Stats
 
 __all__ = [
     "DeadSet",
+    "FoundJob",
     "JobRecord",
     "JobSet",
     "Process",
@@ -45,4 +49,5 @@ __all__ = [
     "Stats",
     "Work",
     "WorkSet",
+    "find_jobs",
 ]

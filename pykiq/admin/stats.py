@@ -60,6 +60,16 @@ class Stats:
         return self._numbers.busy
 
     @property
+    def in_flight_size(self) -> int:
+        """Jobs that pykiq's processes have claimed and not settled yet. Ruby has no such number."""
+        return self._numbers.in_flight
+
+    @property
+    def orphaned_size(self) -> int:
+        """Those of them whose process is gone: another process takes them over within seconds."""
+        return self._numbers.orphaned
+
+    @property
     def default_queue_latency(self) -> float:
         """Seconds that the next job of the queue `default` has waited."""
         return stats.latency(queues.oldest(self._access.redis, "default"), time.time())

@@ -13,6 +13,7 @@ Exit codes, of every subcommand:
     connected.py a connection for the length of one command
     run.py       `run`; require.py loads handlers, startup.py says what starts, waiting.py which classes wait
     push.py      `push`; each.py a job per line of a file
+    job.py       `job`: one job, wherever it is; frames.py makes its backtrace short
     jobs.py      `retries`, `scheduled`, `dead`
     queues.py    `queues`, `pause`, `resume`
     fleet.py     `processes`, `busy`, `quiet`, `stop`

@@ -65,11 +65,12 @@ def _totals(now: Look, changed: Rates, place: str) -> list[str]:
     concurrency = sum(process.concurrency for process in now.processes)
     oldest = max((queue.latency for queue in stats.queues), default=0.0)
     enqueued = f"enqueued {stats.enqueued:,}{_rate(changed.enqueued, signed=True)}  oldest {span(oldest)}"
+    in_flight = f"in flight {stats.in_flight:,}" + (f" ({stats.orphaned:,} orphaned)" if stats.orphaned else "")
     return [
         f"pykiq top  {place}",
         f"processed {stats.processed:,}{_rate(changed.processed)}  failed {stats.failed:,}{_rate(changed.failed)}",
         f"{enqueued}  retries {stats.retries:,}  scheduled {stats.scheduled:,}  dead {stats.dead:,}",
-        f"busy {stats.busy:,} of {concurrency:,}  processes {stats.processes:,}",
+        f"busy {stats.busy:,} of {concurrency:,}  processes {stats.processes:,}  {in_flight}",
     ]
 
 

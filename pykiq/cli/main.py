@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "queues": "pykiq.cli.queues:queues",
     "pause": "pykiq.cli.queues:pause",
     "resume": "pykiq.cli.queues:resume",
+    "job": "pykiq.cli.job:job",
     "retries": "pykiq.cli.jobs:retries",
     "scheduled": "pykiq.cli.jobs:scheduled",
     "dead": "pykiq.cli.jobs:dead",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -74,20 +75,25 @@ def ago(seconds: float | None, now: float) -> str:
     return f"in {span(seconds - now)}" if seconds > now else span(now - seconds)
 
 
-def details(job: JobRecord) -> str:
-    """Everything a job says, one key a line, its backtrace last."""
+def moment(at: datetime, now: float) -> str:
+    """A moment as such and as how long ago it was, or how long it is until then."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({ago(at.timestamp(), now)})"
+
+
+def details(job: JobRecord, above: Sequence[tuple[str, str]] = (), backtrace: Sequence[str] | None = None) -> str:
+    """Everything a job says, one key a line, below the rows of `above`; last its backtrace, or what is given for it."""
     now = time.time()
-    rows: list[tuple[str, str]] = [("class", job.display_class), ("args", args(job))]
+    rows: list[tuple[str, str]] = [*above, ("class", job.display_class), ("args", args(job))]
     if isinstance(job, SortedEntry) and job.at:
-        rows.append((job.parent.name, f"{job.at:%Y-%m-%d %H:%M:%S} UTC ({ago(job.score, now)})"))
+        rows.append((job.parent.name, moment(job.at, now)))
     for name in ("created_at", "enqueued_at", "failed_at", "retried_at"):
-        moment = getattr(job, name)
-        if moment is not None:
-            rows.append((name, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment.timestamp(), now)})"))
+        at = getattr(job, name)
+        if at is not None:
+            rows.append((name, moment(at, now)))
     told = {"class", "args", "created_at", "enqueued_at", "failed_at", "retried_at", "error_backtrace"}
     for key, value in job.item.items():
         if key not in told:
             rows.append((key, value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")))
     width = max(len(printable(name)) for name, _ in rows)
     lines = [f"{printable(name):<{width}}  {printable(text)}" for name, text in rows]
-    return "\n".join(lines + [f"{'':<{width}}  {printable(one)}" for one in job.error_backtrace or []])
+    return "\n".join(lines + [f"{'':<{width}}  {printable(one)}" for one in backtrace or job.error_backtrace or []])

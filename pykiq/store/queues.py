@@ -84,6 +84,12 @@ def _range(client: redis.Redis, key: bytes, start: int, count: int) -> list[byte
     return list(found)
 
 
+def count(client: redis.Redis, name: str, raw: bytes) -> int:
+    """How often exactly these bytes wait in a queue. Redis looks through all of it."""
+    found: Any = client.lpos(raw_key(name), raw, count=0)  # type: ignore[arg-type]
+    return len(found)
+
+
 def delete(client: redis.Redis, name: str, jobs: Sequence[bytes]) -> list[bool]:
     """Remove jobs by their exact bytes; for each whether it was still there."""
     with client.pipeline(transaction=False) as pipeline:

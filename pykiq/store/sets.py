@@ -51,9 +51,24 @@ def escaped(text: str) -> str:
 
 def scan(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE) -> Iterator[Entry]:
     """The entries whose bytes match a glob, looked through by the server, in no order; one may come twice."""
-    found: Any = client.zscan_iter(key, match=pattern.encode("utf-8", "surrogateescape"), count=count)
-    for member, score in found:
-        yield Entry(member, float(score))
+    for page in scan_pages(client, key, pattern, count=count):
+        yield from page
+
+
+def scan_pages(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE) -> Iterator[list[Entry]]:
+    """The same, step by step: what the server has found among about `count` entries, which may be nothing."""
+    cursor, glob = 0, pattern.encode("utf-8", "surrogateescape")
+    while True:
+        answer: Any = client.zscan(key, cursor, match=glob, count=count)
+        cursor, found = int(answer[0]), answer[1]
+        yield [Entry(member, float(score)) for member, score in found]
+        if cursor == 0:
+            return
+
+
+def has(client: redis.Redis, key: str, member: bytes) -> bool:
+    """Whether exactly these bytes are an entry."""
+    return client.zscore(key, member) is not None
 
 
 def with_score(client: redis.Redis, key: str, low: float, high: float) -> list[Entry]:

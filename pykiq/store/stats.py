@@ -1,4 +1,4 @@
-"""The numbers of the dashboard: counters, sets, queues and processes, read in two round trips (WIRE.md §11, §20)."""
+"""The numbers of the dashboard: counters, sets, queues, processes and jobs in flight (WIRE.md §11, §20)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from pykiq.errors import Unreadable
+from pykiq.store import inflight
 from pykiq.store.queues import text
 from pykiq.wire import keys, payload
 
@@ -27,7 +28,12 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What the dashboards show. `processes` counts those whose heartbeat is there, `busy` the jobs they run now."""
+    """What the dashboards show, and what is in flight.
+
+    `processes` counts those whose heartbeat is there, `busy` the jobs they run now. `in_flight` counts the jobs that
+    pykiq's processes have claimed and not settled, `orphaned` those of them whose process is gone: about to be taken
+    over.
+    """
 
     processed: int
     failed: int
@@ -37,6 +43,8 @@ class Stats:
     dead: int
     processes: int
     busy: int
+    in_flight: int
+    orphaned: int
     queues: tuple[QueueStats, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,7 +53,7 @@ class Stats:
 
 
 def read(client: redis.Redis, now: float) -> Stats:
-    """Read everything; `now` is epoch seconds, latencies count up to it."""
+    """Read everything in a few round trips; `now` is epoch seconds, latencies count up to it."""
     first = client.pipeline(transaction=False)
     first.get(keys.STAT_PROCESSED)
     first.get(keys.STAT_FAILED)
@@ -72,6 +80,7 @@ def read(client: redis.Redis, now: float) -> Stats:
         QueueStats(text(name), int(size or 0), latency(oldest, now), name in paused)
         for name, size, oldest in zip(names, pairs[::2], pairs[1::2], strict=True)
     )
+    held = inflight.read(client)
     return Stats(
         processed=_number(processed),
         failed=_number(failed),
@@ -81,6 +90,8 @@ def read(client: redis.Redis, now: float) -> Stats:
         dead=int(dead),
         processes=len(busy),
         busy=sum(busy),
+        in_flight=sum(one.jobs for one in held),
+        orphaned=sum(one.jobs for one in held if not one.alive),
         queues=queues,
     )
 

@@ -25,6 +25,11 @@ def filled(redis: redis_py.Redis) -> redis_py.Redis:
     redis.sadd("processes", "a:1:x", "b:2:y", "gone:3:z")
     redis.hset("a:1:x", "busy", 2)
     redis.hset("b:2:y", "busy", 1)
+    redis.hset("pykiq:owners", mapping={"a:1:x": '["default"]', "gone:3:z": '["default","low"]', "odd": "x"})
+    redis.set("pykiq:lease:a:1:x", "a:1:x")
+    redis.rpush("pykiq:inflight:a:1:x:default", b"{}")
+    redis.rpush("pykiq:inflight:gone:3:z:low", b"{}", b"{}")
+    redis.set("pykiq:inflight:gone:3:z:default", "no list")
     return redis
 
 
@@ -37,6 +42,8 @@ NUMBERS = Stats(
     dead=3,
     processes=2,
     busy=3,
+    in_flight=3,
+    orphaned=2,
     queues=(QueueStats("default", 2, 100.0), QueueStats("empty", 0, 0.0), QueueStats("low", 1, 10.0)),
 )
 
@@ -46,7 +53,7 @@ def test_every_number_is_read_and_a_process_without_a_heartbeat_does_not_count(f
 
 
 def test_an_empty_server_has_zeroes(redis: redis_py.Redis) -> None:
-    assert read(redis, 1000.0) == Stats(0, 0, 0, 0, 0, 0, 0, 0, ())
+    assert read(redis, 1000.0) == Stats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ())
 
 
 def test_odd_bytes_are_no_error(redis: redis_py.Redis) -> None:
@@ -78,6 +85,6 @@ def test_the_json_has_every_number(filled: redis_py.Redis, command: Command) -> 
 def test_the_table_has_a_line_per_number_and_per_queue() -> None:
     lines = shown(NUMBERS, None).splitlines()
     assert lines[0].split() == ["processed", "1,200"]
-    assert [line.split()[0] for line in lines[:8]] == [name for name in NUMBERS.as_dict() if name != "queues"]
-    assert lines[9].split() == ["queue", "size", "latency"]
-    assert lines[10].split() == ["default", "2", "1", "m", "40", "s"]
+    assert [line.split()[0] for line in lines[:10]] == [name for name in NUMBERS.as_dict() if name != "queues"]
+    assert lines[11].split() == ["queue", "size", "latency"]
+    assert lines[12].split() == ["default", "2", "1", "m", "40", "s"]

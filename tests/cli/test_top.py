@@ -29,7 +29,7 @@ NOW = 1_795_315_631.5
 
 def look(at: float = NOW, *, processed: int = 1000, failed: int = 5, enqueued: int = 40, of_each: int = 2) -> Look:
     queues = tuple(QueueStats(f"queue-{n}", 10 * n, 3.5, n == 1) for n in range(of_each))
-    stats = Stats(processed, failed, enqueued, 3, 2, 1, of_each, of_each, queues)
+    stats = Stats(processed, failed, enqueued, 3, 2, 1, of_each, of_each, 7, 2, queues)
     info = {"queues": ["queue-0"], "tag": "shop", "version": "8.1.7", "started_at": NOW - 4000}
     seen = [Seen(f"web-{n}:{n}:abc", info, 5, 1, NOW - 3, n == 1, 40960, 90) for n in range(of_each)]
     works = [Working(f"web-{n}:{n}:abc", "t", "queue-0", NOW - 100, packed(n)) for n in range(of_each)]
@@ -42,7 +42,7 @@ def test_a_frame_has_totals_rates_queues_processes_and_jobs() -> None:
         "pykiq top  redis://here/0",
         "processed 1,000 (12.5/s)  failed 5 (0.5/s)",
         "enqueued 40 (-3.0/s)  oldest 3.5 s  retries 3  scheduled 2  dead 1",
-        "busy 2 of 10  processes 2",
+        "busy 2 of 10  processes 2  in flight 7 (2 orphaned)",
     ]
     text = "\n".join(lines)
     assert "queue-1    10    3.5 s  paused" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Mapping
@@ -14,8 +13,9 @@ from pykiq.cli import waiting
 from pykiq.cli.doctor.extensions import Extension, seen
 from pykiq.cli.waiting import Waiting
 from pykiq.config import Config
-from pykiq.store import due, fleet, processes, stats
+from pykiq.store import due, fleet, inflight, processes, stats
 from pykiq.store.fleet import Fleet
+from pykiq.store.inflight import Held
 from pykiq.store.processes import Seen
 from pykiq.store.queues import text
 from pykiq.store.server import Server, described
@@ -24,15 +24,6 @@ from pykiq.wire import keys
 
 PINGS = 11
 SCANNED = 200_000  # keys looked at for what other gems left
-
-
-class InFlight(NamedTuple):
-    """An in-flight list: whose, from which queue, how many jobs, and whether its owner's lease is there."""
-
-    identity: str
-    queue: str
-    jobs: int
-    alive: bool
 
 
 class Beating(NamedTuple):
@@ -56,7 +47,7 @@ class Facts(NamedTuple):
     fleet: Fleet
     stats: Stats
     overdue: float
-    in_flight: tuple[InFlight, ...]
+    in_flight: tuple[Held, ...]
     waiting: tuple[Waiting, ...]
     handlers_known: bool
     extensions: tuple[tuple[Extension, int], ...]
@@ -88,7 +79,7 @@ def gather(client: redis.Redis, config: Config, *, handled: frozenset[str] | Non
         fleet=fleet.read(client),
         stats=numbers,
         overdue=max(0.0, now - score) if score is not None else 0.0,
-        in_flight=_in_flight(client, found),
+        in_flight=tuple(inflight.read(client, _named(found))),
         waiting=tuple(waiting.without_handler(client, looked_at, lambda name: name.removeprefix("::") in known)),
         handlers_known=handled is not None,
         extensions=tuple(seen(found)),
@@ -150,28 +141,6 @@ def _scan(client: redis.Redis) -> tuple[list[str], bool]:
     return found, False
 
 
-def _in_flight(client: redis.Redis, scanned: list[str]) -> tuple[InFlight, ...]:
-    """The lists that are not empty, as the owners tell of them; and those scanned, whose owner may be forgotten."""
-    pairs = {pair for name in scanned if (pair := keys.owner_and_queue(name))}
-    owners: Any = client.hgetall(keys.OWNERS)
-    for identity, queues in owners.items():
-        pairs |= {(text(identity), queue) for queue in _names(queues)}
-    ordered = sorted(pairs)
-    with client.pipeline(transaction=False) as pipeline:
-        for identity, queue in ordered:
-            pipeline.llen(keys.inflight(identity, queue))
-            pipeline.exists(keys.lease(identity))
-        answers = iter(pipeline.execute())
-    return tuple(
-        InFlight(identity, queue, int(jobs), bool(alive))
-        for (identity, queue), jobs, alive in zip(ordered, answers, answers, strict=True)
-        if jobs
-    )
-
-
-def _names(queues: bytes) -> list[str]:
-    try:
-        names = json.loads(queues)
-    except (ValueError, RecursionError):
-        return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+def _named(scanned: list[str]) -> set[tuple[str, str]]:
+    """The in-flight lists among those keys: their owner may be forgotten."""
+    return {pair for name in scanned if (pair := keys.owner_and_queue(name))}

@@ -1,0 +1,87 @@
+"""`pykiq job JID`: where a job is, and everything about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from pykiq.admin import SortedEntry
+from pykiq.admin.lookup import FoundJob, Lookup
+from pykiq.cli import frames, showing
+from pykiq.cli.connected import connected
+from pykiq.cli.options import HELP, connection_options, filled, loaded
+from pykiq.cli.progress import progress
+from pykiq.cli.table import span
+from pykiq.client.sync import Client
+from pykiq.config import Config
+from pykiq.wire import payload
+from pykiq.wire.failure import retry_limit
+
+
+@click.command(context_settings=HELP)
+@click.argument("jids", nargs=-1, required=True, metavar="JID...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@connection_options
+def job(jids: tuple[str, ...], as_json: bool, **parameters: Any) -> int:
+    """Find a job, wherever it is, and show all about it.
+
+    JID is a job's, or the job_id of an ActiveJob. Looks through queues, sets, and what processes hold and run.
+    """
+    config = loaded(parameters).config
+    missing = 0
+    with connected(config) as connection, Client(config, redis=connection) as client:
+        for number, jid in enumerate(filled(jids, "JID")):
+            lookup = Lookup(jid, client)
+            for _ in progress(lookup.steps(), lookup.length(), "looking"):
+                pass
+            found = lookup.found()
+            if not found:
+                click.echo(f"pykiq: no job {jid} waits, runs, is scheduled, will be retried or is dead", err=True)
+                missing += 1
+            for place, one in enumerate(found):
+                if as_json:
+                    click.echo(_line(one))
+                else:
+                    click.echo(("\n" if number or place else "") + shown(one, config, time.time()))
+    return 1 if missing else 0
+
+
+def shown(found: FoundJob, config: Config, now: float) -> str:
+    """One place where it is, and everything that it says there, for people."""
+    above = [("state", state(found, now))]
+    record = found.job
+    limit = retry_limit(record.item, default_retry=True, max_retries=config.max_retries)
+    tried = payload.retry_count(record.item)
+    above.append(("retries", "none" if limit is None else f"{0 if tried is None else tried} of {limit}"))
+    return showing.details(record, above, frames.own(record.error_backtrace or []))
+
+
+def state(found: FoundJob, now: float) -> str:
+    """Where a job is, in a few words."""
+    entry = found.job
+    if isinstance(entry, SortedEntry):
+        told = {"schedule": "scheduled, due", "retry": "will be retried,", "dead": "dead, for"}[found.state]
+        return f"{told} {showing.ago(entry.score, now)}"
+    if found.state == "queue":
+        return f"waits in the queue {entry.queue} for {span(entry.latency)}"
+    began = f", since {showing.moment(found.work.run_at, now)}" if found.work and found.work.run_at else ""
+    if not found.is_alive:
+        return f"in flight at {found.process_id}, which is gone: it is about to be taken over{began}"
+    if found.work is None:
+        return f"in flight at {found.process_id}, claimed from {entry.queue}: not known to have begun"
+    return f"runs at {found.process_id}, thread {found.work.thread_id}{began}"
+
+
+def _line(found: FoundJob) -> str:
+    head = {
+        "state": found.state,
+        "process": found.process_id,
+        "process_alive": found.is_alive if found.process_id else None,
+        "thread": found.work.thread_id if found.work else None,
+        "run_at": found.work.run_at.isoformat() if found.work and found.work.run_at else None,
+        "backtrace": found.job.error_backtrace,
+    }
+    return f"{json.dumps(head)[:-1]}, {showing.line(found.job)[1:]}"
