@@ -19,6 +19,7 @@ import structlog
 from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.store.claim import Berth
+from pykiq.store.leases import Leases
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, payload
 
@@ -48,19 +49,25 @@ class Takeover:
 
 
 def sweep(
-    client: redis.Redis, berth: Berth, config: Config, poison_entry: Callable[[bytes, str, str, float], bytes]
+    client: redis.Redis,
+    berth: Berth,
+    config: Config,
+    poison_entry: Callable[[bytes, str, str, float], bytes],
+    leases: Leases | None = None,
 ) -> list[Takeover]:
     """Take over the jobs of every process without a lease; none if another process sweeps just now.
 
-    `poison_entry(raw, queue, owner, now)` makes the dead entry of a job that has been taken over too often.
+    `poison_entry(raw, queue, owner, now)` makes the dead entry of a job that has been taken over too often. `leases` is
+    what this process has seen of them so far. Raises Doubtful when what it sees now is not to be believed.
     """
-    lock = max(1, int(config.sweep_interval * 750))
-    if not client.set(keys.SWEEP, berth.identity, nx=True, px=lock):
+    identity, lease_ms, _ = berth.owner_args
+    lock = (identity, lease_ms, max(1, int(config.sweep_interval * 750)))
+    if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock)):
         return []
-    list_unlisted(client)
+    list_unlisted(client, berth)
     until = time.monotonic() + TRIALS
     taken: list[Takeover] = []
-    for owner, queues in _without_lease(client, berth.identity):
+    for owner, queues in (leases or Leases(berth)).lapsed(client).items():
         try:
             for queue in queues:
                 taken += _take_over(client, owner, queue, config, poison_entry, until)
@@ -71,7 +78,7 @@ def sweep(
     return taken
 
 
-def list_unlisted(client: redis.Redis) -> None:
+def list_unlisted(client: redis.Redis, berth: Berth) -> None:
     """Look at a few more of all keys for in-flight lists of processes that nobody knows, and list those again.
 
     A second net: whatever moves a job in flight lists its owner, but for the BLMOVE of a process that was frozen until
@@ -82,11 +89,13 @@ def list_unlisted(client: redis.Redis) -> None:
         begun: Any = client.get(keys.WALK)
         answer: Any = client.scan(int(begun or 0), match=keys.inflight("*", "*"), count=STEP)
         cursor, found = answer
-        client.set(keys.WALK, cursor, ex=WALK_TTL)
-        for key in found:
-            owner, queue = keys.owner_and_queue(key.decode("utf-8", "replace")) or ("", "")
-            if owner and client.hsetnx(keys.OWNERS, owner, json.dumps([queue])):
-                log.warning("owner_was_not_listed", identity=owner, queue=queue, next="its jobs are taken over")
+        places = (keys.owner_and_queue(key.decode("utf-8", "replace")) for key in found)
+        queues = {place[0]: place[1] for place in places if place}
+        pairs = [part for owner, queue in queues.items() for part in (owner, json.dumps([queue]))]
+        walked = (berth.owner_args[1], cursor, WALK_TTL, *pairs)
+        for owner in run(client, Call(script("walked"), [berth.lease, keys.WALK, keys.OWNERS], walked)):
+            name = owner.decode()
+            log.warning("owner_was_not_listed", identity=name, queue=queues[name], next="its jobs are taken over")
     except (redis.ResponseError, ValueError) as error:  # SCAN may be forbidden: the takeovers go on
         log.debug("not_looked_for_unlisted", error=str(error))
 
@@ -111,33 +120,6 @@ def take_over(
     return taken
 
 
-def _without_lease(client: redis.Redis, me: str) -> Iterator[tuple[str, list[str]]]:
-    """The processes that are gone. Never this one: when a handler held the interpreter for longer than the lease lasts,
-    the sweep may wake before the lease is renewed, and would give jobs away that run here."""
-    listed: Any = client.hgetall(keys.OWNERS)
-    owners = dict(owner for entry in listed.items() if (owner := _owner(*entry)) is not None)
-    owners.pop(me, None)
-    if not owners:
-        return
-    pipeline = client.pipeline(transaction=False)
-    for name in owners:
-        pipeline.exists(keys.lease(name))
-    for (name, queues), alive in zip(owners.items(), pipeline.execute(), strict=True):
-        if not alive:
-            yield name, queues
-
-
-def _owner(name: bytes, queues: bytes) -> tuple[str, list[str]] | None:
-    """A process and its queues; None for what no process has written, which must not keep the others from a sweep."""
-    try:
-        names = json.loads(queues)
-        if isinstance(names, list) and all(isinstance(one, str) for one in names):
-            return name.decode(), names
-    except (ValueError, RecursionError):
-        pass
-    return None
-
-
 def _take_over(
     client: redis.Redis,
     owner: str,
@@ -156,12 +138,16 @@ def _take_over(
 
     def taken(raw: bytes, suspect: str) -> int:
         now = time.time()
+        dead_entry = poison_entry(raw, queue, owner, now)
         call = Call(
             script("reclaim"),
-            [keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD, keys.takeovers(_mark(raw))],
+            [
+                *(keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD),
+                *(keys.takeovers(_mark(raw)), keys.SUSPECT),
+            ],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, poison_entry(raw, queue, owner, now), suspect),
+                *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, suspect, ALONE),
             ],
         )
         return int(run(client, call))
@@ -177,8 +163,6 @@ def _take_over(
     while suspects and (not _is_under_way(client) or _ends(client, until)):
         suspect = suspects.pop()
         if taken(suspect, "go"):
-            client.hset(keys.SUSPECT, mapping={"queue": queue, "raw": suspect})
-            client.expire(keys.SUSPECT, ALONE)
             yield Takeover(owner, queue, suspect, poison=False)
 
 

@@ -4,8 +4,8 @@ Not in the parent, which forks again and again and so may have neither threads n
 each of which may be held up for minutes by a handler that does not let go of the interpreter.
 
 It extends the lease of every child that lives, also of one that hangs. It takes over at once what a child that crashed
-had in flight: its parent has seen it end, so there is no lease to wait for. When the parent is gone it stays until the
-children have ended, and kills those that do not.
+had in flight: its end has been seen, so there is no lease to wait for. The parent sees it first, unless that is frozen.
+When the parent is gone the keeper stays until the children have ended, and kills those that do not.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Keeper:
         self._breath = min(BREATH, config.lease_ttl / 4)
         self._renew_at = 0.0
         self._gone: set[int] = set()  # pids of children that had ended before there was a handle
+        self._inherited: set[int] = set()  # pids whose jobs have been taken over before the parent saw their end
         self._handles: dict[int, int] = {}  # pid → what is readable when that process has ended, where the system can
 
     def run(self) -> None:
@@ -93,6 +94,9 @@ class Keeper:
             self._guarded("leases_not_extended", self._renew)
         for row in list(self._board.in_state(DEAD)):
             self._guarded("not_taken_over", partial(self._take_over, row))
+        for row in list(self._board.in_state(ALIVE)):
+            if row.post.pid not in self._inherited and not row.report.stopped and self._has_ended(row):
+                self._guarded("not_taken_over", partial(self._take_over_early, row))
 
     def _guarded(self, event: str, work: Callable[[], None]) -> None:
         try:
@@ -106,18 +110,30 @@ class Keeper:
                 self._merged.tally.add(unpack(datagram))
 
     def _renew(self) -> None:
-        """Extend what leases there are. A child that has given its own up must not get it back: no SET."""
+        """Extend what leases there are. A child that has given its own up must not get it back: no SET.
+
+        Nor one that has ended, of which a parent that is frozen does not tell: its jobs would wait for the parent.
+        """
         pipeline = self._client.pipeline(transaction=False)
         for row in self._board.in_state(ALIVE):
-            pipeline.pexpire(self._berth(row).lease, int(self._config.lease_ttl * 1000))
+            if not self._has_ended(row):
+                pipeline.pexpire(self._berth(row).lease, int(self._config.lease_ttl * 1000))
         pipeline.execute()
         self._renew_at = time.monotonic() + self._config.lease_ttl / 4
 
     def _take_over(self, row: Row) -> None:
+        self._take_jobs(row)
+        self._board.mark(row.number, FREE)
+
+    def _take_over_early(self, row: Row) -> None:
+        """The parent has not seen this child's end. The row is the parent's to mark: then it is looked at again."""
+        self._take_jobs(row)
+        self._inherited.add(row.post.pid)
+
+    def _take_jobs(self, row: Row) -> None:
         self._fleet = fleet.read(self._client)
         taken = reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry)
         tell_takeovers(taken, self._merged.tally if self._merged else None)
-        self._board.mark(row.number, FREE)
 
     def _berth(self, row: Row) -> Berth:
         identity = heartbeat.identity(self._host, row.post.pid, row.post.nonce)
@@ -149,6 +165,12 @@ class Keeper:
                 pass  # none to be had: not Linux, an old kernel, a sandbox, no descriptor left. It may well be alive
         for pid in set(self._handles) - alive:
             os.close(self._handles.pop(pid))
+        self._inherited &= alive
+
+    def _has_ended(self, row: Row) -> bool:
+        """Whether that child has ended, as far as can be told: its parent need not have seen it."""
+        handle = self._handles.get(row.post.pid)
+        return row.post.pid in self._gone or (handle is not None and bool(select.select([handle], [], [], 0)[0]))
 
     def _bury(self, *, kill: bool) -> None:
         """Do for the children what the parent did: see who has ended, and what is to be taken over."""
@@ -156,12 +178,10 @@ class Keeper:
             handle = self._handles.get(row.post.pid)
             if row.report.stopped:
                 self._board.mark(row.number, FREE)
-            elif row.post.pid in self._gone:
+            elif self._has_ended(row):
                 self._board.mark(row.number, DEAD)
             elif handle is None:
                 self._board.mark(row.number, FREE)  # nobody can tell: its lease, which only it renews now, decides
-            elif select.select([handle], [], [], 0)[0]:
-                self._board.mark(row.number, DEAD)
             elif kill:
                 log.error("child_killed", pid=row.post.pid, next="its jobs are taken over")
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself

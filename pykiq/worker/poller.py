@@ -1,4 +1,4 @@
-"""The poller: due jobs from `retry` and `schedule` to their queues, and the jobs of dead processes back to theirs.
+"""The poller: due jobs from `retry` and `schedule` to their queues.
 
 It sleeps until the next score is due instead of at random, but never longer than the fleet's poll interval: other
 processes write those sets too. Client middleware runs again on what is re-pushed, as Ruby's does (WIRE.md §9).
@@ -6,9 +6,8 @@ processes write those sets too. Client middleware runs again on what is re-pushe
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -21,99 +20,49 @@ from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.observer import Observer
 from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
 from pykiq.records import Later, Settled
-from pykiq.store import due, reclaim
-from pykiq.store.claim import Berth
+from pykiq.store import due
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import Takeover
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
+from pykiq.worker.duty import Duty
 
 BATCH = 100  # due jobs looked at in one go
 HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
-BREATH = 1.0  # seconds between two attempts while Redis does not answer
-DOUBT = 0.75  # of a lease's life: how long after Redis was away, or after the start, no lease is taken for expired
+SLICE = 1.0  # seconds for which one set may keep the other waiting
 
 log = structlog.get_logger("pykiq")
 
 
-class Poller(Observer):
+class Poller(Duty, Observer):
     """Moves what is due, on its own thread and connection."""
+
+    failed = "poll_failed"
 
     def __init__(
         self,
         config: Config,
-        berth: Berth,
         client: redis.Redis,
         chain: Chain[ClientMiddleware],
         *,
         dialect: Callable[[dict[str, Any]], Dialect],
-        poison_entry: Callable[[bytes, str, str, float], bytes],
-        tally: Tally | None = None,
     ) -> None:
+        super().__init__("poller", client)
         self._config = config
-        self._berth = berth
-        self._client = client
         self._chain = chain
         self._dialect = dialect
-        self._poison_entry = poison_entry
-        self._tally = tally
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._wakes_at = 0.0  # epoch seconds: when the next round begins by itself
-        self._sweep_at = 0.0  # monotonic
-        self._doubt_leases()  # Redis may have come back just now
-        self._thread = threading.Thread(target=self._run, name="pykiq-poller", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop polling; the round under way is finished."""
-        self._stop.set()
-        self._wake.set()
 
     def settled(self, batch: Sequence[Settled]) -> None:
         """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""
         if any(isinstance(one.outcome.write, Later) and one.outcome.write.at < self._wakes_at for one in batch):
             self._wake.set()
 
-    def close(self) -> None:
-        """The same, and wait for that round: up to 5 seconds."""
-        self.stop()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            self._wakes_at = time.time() + BREATH  # what is settled during the round may be too late for it
-            self._guarded(self._sweep)
-            wait = self._guarded(self._round) or BREATH
-            wait = min(wait, max(self._sweep_at - time.monotonic(), 0.0))  # a due job must not put a takeover off
-            self._wakes_at = time.time() + wait
-            self._wake.wait(wait)
-        self._client.close()
-
-    def _guarded(self, work: Callable[[], float | None]) -> float | None:
-        """Do a part of a round. What goes wrong in one part keeps neither the other nor the next round from happening.
-
-        A BaseException too: a middleware that exits must not take the poller with it.
-        """
-        try:
-            return work()
-        except (redis.RedisError, OSError) as error:
-            if not isinstance(error, redis.ResponseError) or work == self._sweep:
-                self._doubt_leases()  # not for one odd key; a sweep that is refused tells of writes refused to all
-            log.warning("poll_failed", error=str(error) or type(error).__name__)
-        except BaseException:
-            log.error("poll_failed", exc_info=True)
-        return None
-
     def _round(self) -> float:
-        """Move everything that is due; returns how long to sleep."""
-        for key in due.SETS:
-            self._drain(key)
+        """Move what is due, a slice of time for each set: a storm in one keeps the other from nothing."""
+        more = [self._drain(key) for key in due.SETS]
+        if any(more):
+            return 0.0
         score = due.next_score(self._client)
         longest = self._longest()
         if score is None:
@@ -127,32 +76,29 @@ class Poller(Observer):
             interval = self._config.average_scheduled_poll_interval
         return min(interval, self._config.sweep_interval)
 
-    def _drain(self, key: str) -> None:
+    def _drain(self, key: str) -> bool:
+        """Move what is due in `key`, for a slice of time. Whether there is more."""
+        until = time.monotonic() + SLICE
         while not self._stop.is_set():
             now = time.time()
             members = due.peek(self._client, key, now, BATCH)
             if not members:
-                return
-            moves = [repush(member, now, self._chain, self._dialect) for member in members]
+                return False
+            moves = list(self._repushed(members, now, until))
             moved = due.move(self._client, key, moves, now, self._config)
             refused = [move.queue for move, answer in zip(moves, moved, strict=True) if answer is Moved.REFUSED]
             if refused:
                 log.error("due_jobs_refused", queues=sorted(set(refused)), next=f"again in {due.REST:g} s")
+            if time.monotonic() >= until:
+                return True
+        return False
 
-    def _doubt_leases(self) -> None:
-        """Leave the others the time to renew their leases.
-
-        While Redis is away nobody can, and all of them run out: who sweeps first when it is back would take over what
-        runs in processes that live, and all those jobs would run twice.
-        """
-        self._sweep_at = time.monotonic() + self._config.lease_ttl * DOUBT
-
-    def _sweep(self) -> None:
-        """Take over what dead processes left in flight."""
-        if time.monotonic() < self._sweep_at:
-            return
-        self._sweep_at = time.monotonic() + self._config.sweep_interval
-        tell_takeovers(reclaim.sweep(self._client, self._berth, self._config, self._poison_entry), self._tally)
+    def _repushed(self, members: Sequence[bytes], now: float, until: float) -> Iterator[Move]:
+        """What becomes of as many of `members` as there is time for: of one at least."""
+        for member in members:
+            yield repush(member, now, self._chain, self._dialect)
+            if self._stop.is_set() or time.monotonic() >= until:
+                return
 
 
 def tell_takeovers(taken: Sequence[Takeover], tally: Tally | None) -> None:

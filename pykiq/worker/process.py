@@ -4,7 +4,8 @@
     exchange      claims, hands out, settles
     doors         one blocked connection per queue, when idle
     slots         handlers: threads, and one event loop
-    poller        due jobs, takeovers
+    poller        due jobs
+    sweeper       takeovers
     pulse         lease, standing orders, heartbeat, the dashboard's buttons
     reporter      log lines, metrics, counters, users' death and error handlers
     endpoint      /metrics, /live, /ready
@@ -52,6 +53,7 @@ from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
 from pykiq.worker.reporter import Reporter
+from pykiq.worker.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from pykiq.observe.endpoint import Endpoint
@@ -102,14 +104,9 @@ class Process:
             max_classes=config.metrics_max_classes,
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
-        self._poller = Poller(
-            config,
-            self.berth,
-            connect(config),
-            on_push,
-            dialect=failing.dialect,
-            poison_entry=failing.poison_entry,
-            tally=self.metrics.tally,
+        self._poller = Poller(config, connect(config), on_push, dialect=failing.dialect)
+        self._sweeper = Sweeper(
+            config, self.berth, connect(config), poison_entry=failing.poison_entry, tally=self.metrics.tally
         )
         observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
         self._reporter = Reporter(observers, hooks)
@@ -213,6 +210,7 @@ class Process:
             gc.collect()
             gc.freeze()
         self._poller.start()
+        self._sweeper.start()
         log.info("running", identity=self.identity, dialect=chosen(self.config.wire, self.fleet()).name)
         self.started.set()
         self._systemd.ready()
@@ -245,6 +243,7 @@ class Process:
         self.exchange.quiet()
         self._pulse.hurry()
         self._poller.stop()
+        self._sweeper.stop()
         return True
 
     def _stop(self) -> None:
@@ -262,6 +261,7 @@ class Process:
     def _wind_up(self, clean: bool) -> int:
         self._be_quiet()
         self._poller.close()
+        self._sweeper.close()
         self._reporter.close(5.0)
         self._pulse.halt()  # before the lease is given up: it would take it again
         try:

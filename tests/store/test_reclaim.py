@@ -11,7 +11,7 @@ import pytest
 import redis as redis_py
 
 from pykiq.config import Config
-from pykiq.store import reclaim
+from pykiq.store import leases, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW, Takeover
 from tests.servers import Server, wait_until
@@ -24,6 +24,7 @@ LIVE = "live:2:bbbbbbbbbbbb"
 @pytest.fixture(autouse=True)
 def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reclaim, "TRIALS", 0.05)
+    monkeypatch.setattr(leases, "AGAIN", 0.001)
 
 
 def poison_entry(payload: bytes, queue: str, owner: str, now: float) -> bytes:

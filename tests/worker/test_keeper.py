@@ -23,8 +23,8 @@ from pykiq.store.connection import connect
 from pykiq.store.scripts import run
 from pykiq.worker.keeper import Keeper
 from pykiq.worker.tether import Tether
-from tests.servers import missing
-from tests.worker.stage import in_flight, push, raw, waiting
+from tests.servers import missing, wait_until
+from tests.worker.stage import ME, in_flight, push, raw, waiting
 
 
 class Charge:
@@ -82,6 +82,36 @@ def test_the_jobs_of_a_child_that_has_crashed_are_taken_over_at_once_and_its_row
     charge.keeper._keep()
     assert waiting(redis) == [raw("Job", 1), raw("Job", 2)]
     assert charge.board.row(number).state == FREE
+
+
+def test_a_child_that_has_ended_is_not_kept_alive_by_a_parent_that_is_frozen(
+    redis: redis_py.Redis, charge: Charge
+) -> None:
+    """The row still says that it lives: nobody has marked it. The parent does when it is let go on."""
+    if not hasattr(os, "pidfd_open"):
+        missing("os.pidfd_open is not here; Linux has it")
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    number, berth = charge.child(sleeper.pid)
+    push(redis, raw("Job", 1))
+    run(redis, claim_call(berth, [("default",)], 1))
+    charge.keeper._keep()
+    assert redis.lrange(berth.inflight("default"), 0, -1) == [raw("Job", 1)]
+    sleeper.kill()  # and nobody waits for it: to the system it is a zombie
+
+    def back() -> bool:
+        charge.keeper._keep()
+        return waiting(redis) == [raw("Job", 1)]
+
+    wait_until(back, what="the takeover")
+    assert charge.board.row(number).state == ALIVE
+    redis.pexpire(berth.lease, 50)
+    charge.keeper._renew()
+    assert redis.pttl(berth.lease) <= 50
+    run(redis, claim_call(Berth(ME, ("default",), 12.0), [("default",)], 1))
+    charge.board.mark(number, DEAD)  # the parent goes on
+    charge.keeper._keep()
+    assert charge.board.row(number).state == FREE
+    sleeper.wait()
 
 
 def test_without_redis_it_goes_on_and_does_it_later(

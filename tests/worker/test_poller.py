@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,13 +18,12 @@ from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
 from pykiq.records import Claimed, Fate, Later, Outcome, Settled, Word
-from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.due import Move
 from pykiq.store.reclaim import Takeover
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.worker.poller import DOUBT, HELD_BACK, Poller, repush, tell_takeovers
+from pykiq.worker.poller import BATCH, HELD_BACK, Poller, repush, tell_takeovers
 from tests import captures
 from tests.servers import wait_until
 from tests.worker.stage import threads_here
@@ -190,14 +189,7 @@ def chain() -> Chain[ClientMiddleware]:
 @pytest.fixture
 def poller(redis: redis_py.Redis, redis_url: str, chain: Chain[ClientMiddleware]) -> Iterator[Poller]:
     config = Config.of(redis=redis_url, poll_interval=0.2, sweep_interval=0.2, lease_ttl=1)
-    made = Poller(
-        config,
-        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
-        connect(config),
-        chain,
-        dialect=lambda job: for_payload(job, SEVEN),
-        poison_entry=lambda *_: b"{}",
-    )
+    made = Poller(config, connect(config), chain, dialect=lambda job: for_payload(job, SEVEN))
     yield made
     made.close()
 
@@ -215,14 +207,7 @@ def test_it_wakes_when_the_next_job_is_due(redis: redis_py.Redis, redis_url: str
     config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
     due_at = time.time() + 0.4
     redis.zadd("schedule", {packed(): due_at})
-    poller = Poller(
-        config,
-        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
-        connect(config),
-        Chain(),
-        dialect=lambda job: SEVEN,
-        poison_entry=lambda *_: b"{}",
-    )
+    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN)
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 1, 5, "a job that is due in 0.4 s")
     poller.close()
@@ -272,48 +257,45 @@ def test_asynchronous_client_middleware_runs_around_due_jobs_too(
     wait_until(lambda: redis.llen("queue:elsewhere") == 1)
 
 
-def test_a_sweep_that_fails_does_not_keep_due_jobs_waiting(redis: redis_py.Redis, poller: Poller) -> None:
-    redis.hset("pykiq:owners", "old:1:x", "not json")
-    redis.zadd("schedule", {packed(): 1})
-    poller.start()
-    wait_until(lambda: redis.llen("queue:low") == 1)
-
-
-def test_what_a_dead_process_held_comes_back_while_polling(redis: redis_py.Redis, poller: Poller) -> None:
-    redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
-    redis.lpush("pykiq:inflight:old:1:x:low", packed())
-    poller.start()
-    wait_until(lambda: redis.llen("queue:low") == 1)
-    wait_until(lambda: not redis.hexists("pykiq:owners", "old:1:x"))
-
-
-def test_no_lease_is_taken_for_expired_when_redis_was_away_a_moment_ago(
-    redis: redis_py.Redis, poller: Poller, monkeypatch: pytest.MonkeyPatch
+def test_a_storm_in_one_set_keeps_the_other_from_nothing(
+    redis: redis_py.Redis, poller: Poller, chain: Chain[ClientMiddleware], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have all run out then, also those of processes that live."""
-    failed: list[float] = []
+    """Client middleware may take its time, a storm of retries too."""
+    monkeypatch.setattr("pykiq.worker.poller.SLICE", 0.0)
 
-    def away(*_: object) -> None:
-        failed.append(time.monotonic())
-        raise redis_py.ConnectionError("away")
+    def slow(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+        time.sleep(0.002)
+        return call_next(job)
 
+    chain.add(slow)
+    storm = 5 * BATCH
+    redis.zadd("retry", {packed(args=[number]): 1 for number in range(storm)})
+    redis.zadd("schedule", {packed(args=["scheduled"]): 1})
     poller.start()
-    wait_until(lambda: redis.exists("pykiq:walk"), what="the first sweep")
-    with monkeypatch.context() as patch:
-        patch.setattr(poller._client.connection_pool, "get_connection", away)
-        wait_until(lambda: len(failed) > 2)
-        redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
-        redis.lpush("pykiq:inflight:old:1:x:low", packed())
-    wait_until(lambda: redis.llen("queue:low") == 1)
-    assert time.monotonic() - failed[-1] >= DOUBT
+    wait_until(lambda: redis.zcard("schedule") == 0, what="the scheduled job moved")
+    assert redis.zcard("retry") > storm - BATCH, "one job of the storm for one of the other set"
+    wait_until(lambda: redis.llen("queue:low") == storm + 1, 20, what="the storm over")
 
 
-def test_an_odd_key_that_fails_every_round_does_not_put_takeovers_off(redis: redis_py.Redis, poller: Poller) -> None:
-    redis.set("retry", "no sorted set")
-    redis.hset("pykiq:owners", "old:1:x", json.dumps(["low"]))
-    redis.lpush("pykiq:inflight:old:1:x:low", packed())
+def test_a_stop_waits_for_the_middleware_of_one_job_and_not_of_a_whole_batch(
+    redis: redis_py.Redis, poller: Poller, chain: Chain[ClientMiddleware]
+) -> None:
+    began = threading.Event()
+
+    def slow(job: dict[str, Any], call_next: Callable[[dict[str, Any]], Any]) -> Any:
+        began.set()
+        time.sleep(0.1)
+        return call_next(job)
+
+    chain.add(slow)
+    redis.zadd("retry", {packed(args=[number]): 1 for number in range(BATCH)})
     poller.start()
-    wait_until(lambda: redis.llen("queue:low") == 1)
+    assert began.wait(5)
+    poller.close()
+    assert not any(thread.name == "pykiq-poller" for thread in threads_here())
+    moved = redis.llen("queue:low")
+    assert 0 < moved < BATCH / 2, "what its middleware was asked about has moved"
+    assert redis.zcard("retry") == BATCH - moved
 
 
 def test_closing_ends_the_thread_even_before_it_began(redis_url: str, poller: Poller) -> None:
@@ -335,14 +317,7 @@ def test_a_retry_of_this_process_that_is_due_before_the_next_round_brings_it_for
     redis: redis_py.Redis, redis_url: str
 ) -> None:
     config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
-    poller = Poller(
-        config,
-        Berth("me:1:aaaaaaaaaaaa", ("default",), 12.0),
-        connect(config),
-        Chain(),
-        dialect=lambda job: SEVEN,
-        poison_entry=lambda *_: b"{}",
-    )
+    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN)
     poller.start()
     wait_until(lambda: poller._wakes_at > time.time() + 5, 5, "the first round over")
     at = time.time() + 0.1

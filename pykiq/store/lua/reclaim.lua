@@ -6,9 +6,10 @@
 -- flight beside a poison pill are all suspects; back in the queue together they would die with it.
 --
 -- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set,
---       6 list of the times of the job's takeovers, the latest first
+--       6 list of the times of the job's takeovers, the latest first, 7 hash: the suspect whose turn it is
 -- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 if they lie within this (s),
---       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry, 9 suspects: go | stay
+--       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry, 9 suspects: go | stay,
+--       10 for how long (s) at most that one keeps the others waiting
 -- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead, 3 a suspect that stays
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local now, most, window = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -36,6 +37,10 @@ if type(written) == 'table' and written.err then
   redis.call('LPUSH', KEYS[2], ARGV[1])
   redis.call('LPOP', KEYS[6])
   return 0
+end
+if ARGV[9] == 'go' and not poison then -- here, and not by its finder: a server that is full would refuse it alone
+  redis.pcall('HSET', KEYS[7], 'queue', ARGV[2], 'raw', ARGV[1])
+  redis.pcall('EXPIRE', KEYS[7], ARGV[10])
 end
 if not poison then return 1 end
 redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', ARGV[6])

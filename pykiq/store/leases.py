@@ -1,0 +1,91 @@
+"""Looks at the leases of a fleet: who is gone, and whether what was seen is to be believed.
+
+A lease that is not there tells of a process that has ended, but for three cases, in which all of them run out at once:
+Redis could not be reached, it answered nobody for longer than a lease lasts, or its clock was put forward (it keeps the
+moment at which a key expires, not how long it has left). Processes that live renew theirs within a quarter of a lease
+after that. So a process counts as gone when its lease was missing twice, a moment apart; and no look counts that took
+long, or since the one before which Redis' clock has not gone as ours has.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import redis
+
+from pykiq.store.claim import Berth
+from pykiq.wire import keys
+
+AGAIN = 1.0  # seconds between the two looks, or a quarter of a lease: what Redis was sent meanwhile it has carried out
+SLOW = 0.25  # of a lease's life: an answer that takes longer tells of a Redis that answers nobody in time
+STEP = 0.25  # of a lease's life: how far Redis' clock may go astray between two looks
+
+Owners = dict[str, list[str]]  # identity → its queues
+
+
+class Doubtful(Exception):
+    """Leases may have run out whose processes live. The text says why."""
+
+
+class Leases:
+    """What one process has seen of the leases of the others. One thread at a time."""
+
+    def __init__(self, berth: Berth) -> None:
+        self._me = berth.identity
+        self._ttl = berth.lease_ttl
+        self._offset: float | None = None  # seconds from our monotonic clock to Redis' clock
+
+    def lapsed(self, client: redis.Redis) -> Owners:
+        """The processes that are gone, with the queues they served.
+
+        Never this one: when a handler held the interpreter for longer than the lease lasts, a sweep may come before the
+        lease is renewed, and would give jobs away that run here. Raises Doubtful, and redis.RedisError.
+        """
+        once = self._look(client)
+        if not once:
+            return {}
+        time.sleep(min(AGAIN, self._ttl / 4))
+        twice = self._look(client)
+        return {owner: queues for owner, queues in twice.items() if owner in once}
+
+    def _look(self, client: redis.Redis) -> Owners:
+        """The processes that have no lease now."""
+        began = time.monotonic()
+        listed: Any = client.hgetall(keys.OWNERS)
+        owners = dict(owner for entry in listed.items() if (owner := _owner(*entry)) is not None)
+        owners.pop(self._me, None)
+        with client.pipeline(transaction=False) as pipeline:
+            for name in owners:
+                pipeline.exists(keys.lease(name))
+            pipeline.time()  # last: a step before it may have ended the leases
+            *alive, clock = pipeline.execute(raise_on_error=False)
+        self._check(began, clock)
+        for answer in alive:
+            if isinstance(answer, Exception):
+                raise answer
+        return {name: queues for (name, queues), holds in zip(owners.items(), alive, strict=True) if not holds}
+
+    def _check(self, began: float, clock: object) -> None:
+        """Raise Doubtful when the look that `began` (monotonic) and brought Redis' `clock` is not to be believed."""
+        ended = time.monotonic()
+        if ended - began > SLOW * self._ttl:
+            raise Doubtful(f"Redis took {ended - began:.1f} s to answer")
+        before = self._offset
+        if isinstance(clock, tuple):  # else it may not be asked
+            seconds, microseconds = clock
+            self._offset = seconds + microseconds / 1e6 - ended
+        if before is not None and self._offset is not None and abs(self._offset - before) > STEP * self._ttl:
+            raise Doubtful(f"Redis' clock was put {self._offset - before:+.1f} s")
+
+
+def _owner(name: bytes, queues: bytes) -> tuple[str, list[str]] | None:
+    """A process and its queues; None for what no process has written, which must not keep the others from a sweep."""
+    try:
+        names = json.loads(queues)
+        if isinstance(names, list) and all(isinstance(one, str) for one in names):
+            return name.decode(), names
+    except (ValueError, RecursionError):
+        pass
+    return None

@@ -1,0 +1,71 @@
+"""A duty: what a process does again and again beside its jobs, on a thread of its own, until it is stopped.
+
+Each has its own thread so that none keeps another waiting: a storm of due jobs whose client middleware is slow put the
+takeovers of the fleet off for as long as it lasted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import redis
+import structlog
+
+BREATH = 1.0  # seconds between two attempts while Redis does not answer
+
+log = structlog.get_logger("pykiq")
+
+
+class Duty:
+    """The thread. Who derives from it says what a round is."""
+
+    failed: str  # the event that is logged for a round that failed
+
+    def __init__(self, name: str, client: redis.Redis) -> None:
+        self._client = client
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._wakes_at = 0.0  # epoch seconds: when the next round begins by itself
+        self._thread = threading.Thread(target=self._run, name=f"pykiq-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no other round; the one under way is finished."""
+        self._stop.set()
+        self._wake.set()
+
+    def close(self) -> None:
+        """The same, and wait for that round: up to 5 seconds."""
+        self.stop()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
+    def _round(self) -> float:
+        """Do it once; returns how long (s) to sleep until the next time."""
+        raise NotImplementedError
+
+    def _troubled(self, error: Exception) -> None:
+        """Redis did not answer a round, or refused it. It has been logged."""
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._wakes_at = time.time() + BREATH  # what comes during the round may be too late for it
+            wait = self._guarded()
+            self._wakes_at = time.time() + wait
+            self._wake.wait(wait)
+        self._client.close()
+
+    def _guarded(self) -> float:
+        """A round that fails keeps the next one from nothing. A BaseException too: a middleware may exit."""
+        try:
+            return self._round()
+        except (redis.RedisError, OSError) as error:
+            log.warning(self.failed, error=str(error) or type(error).__name__)
+            self._troubled(error)
+        except BaseException:
+            log.error(self.failed, exc_info=True)
+        return BREATH

@@ -1,0 +1,71 @@
+"""The sweeper: the jobs of dead processes back to the queues they came from, by looks at the leases of the fleet.
+
+A lease that has run out tells of a process that has ended, unless nobody could renew his: then all run out, and who
+sweeps first would take over what runs in processes that live. So it waits whenever that may have been.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import redis
+import structlog
+
+from pykiq.config import Config
+from pykiq.observe.tally import Tally
+from pykiq.store import reclaim
+from pykiq.store.claim import Berth
+from pykiq.store.leases import Doubtful, Leases
+from pykiq.worker.duty import Duty
+from pykiq.worker.poller import tell_takeovers
+
+DOUBT = 0.75  # of a lease's life: how long after a doubt, or after the start, no lease is taken for expired
+
+log = structlog.get_logger("pykiq")
+
+
+class Sweeper(Duty):
+    """Takes over what dead processes left in flight, on its own thread and connection."""
+
+    failed = "sweep_failed"
+
+    def __init__(
+        self,
+        config: Config,
+        berth: Berth,
+        client: redis.Redis,
+        *,
+        poison_entry: Callable[[bytes, str, str, float], bytes],
+        tally: Tally | None = None,
+    ) -> None:
+        super().__init__("sweeper", client)
+        self._config = config
+        self._berth = berth
+        self._poison_entry = poison_entry
+        self._tally = tally
+        self._leases = Leases(berth)
+        self._sweep_at = 0.0  # monotonic
+        self._doubt()  # Redis may have come back just now
+
+    def _round(self) -> float:
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + self._config.sweep_interval
+            self._sweep()
+        return max(self._sweep_at - time.monotonic(), 0.0)
+
+    def _sweep(self) -> None:
+        try:
+            taken = reclaim.sweep(self._client, self._berth, self._config, self._poison_entry, self._leases)
+        except Doubtful as why:
+            self._doubt()
+            log.warning("takeovers_put_off", reason=str(why), next=f"again in {self._config.lease_ttl * DOUBT:g} s")
+        else:
+            tell_takeovers(taken, self._tally)
+
+    def _troubled(self, error: Exception) -> None:
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Leave the others the time to renew their leases."""
+        self._sweep_at = time.monotonic() + self._config.lease_ttl * DOUBT

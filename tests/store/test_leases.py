@@ -1,0 +1,121 @@
+"""Who is gone, by looks at the leases: never a process that lives, whatever Redis and its clock do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.store import leases
+from pykiq.store.leases import Doubtful, Leases
+from tests.store.jobs import berth
+
+GONE = berth("a", "b", identity="gone:1:aaaaaaaaaaaa")
+LIVES = berth("a", identity="lives:2:bbbbbbbbbbbb")
+ME = berth("a", identity="me:3:cccccccccccc", ttl=2.0)
+
+
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "AGAIN", 0.01)
+
+
+@pytest.fixture
+def seen(redis: redis_py.Redis) -> Leases:
+    """Three processes, one of which has died, and what the third one saw when all were alive."""
+    for one in (GONE, LIVES, ME):
+        one.renew(redis)
+    made = Leases(ME)
+    assert made.lapsed(redis) == {}
+    redis.delete(GONE.lease)
+    return made
+
+
+def test_who_has_no_lease_is_gone(redis: redis_py.Redis, seen: Leases) -> None:
+    assert seen.lapsed(redis) == {GONE.identity: ["a", "b"]}
+
+
+def test_this_process_never_is(redis: redis_py.Redis, seen: Leases) -> None:
+    redis.delete(ME.lease)
+    assert seen.lapsed(redis) == {GONE.identity: ["a", "b"]}
+
+
+def test_what_no_process_has_written_keeps_nobody_from_being_seen(redis: redis_py.Redis, seen: Leases) -> None:
+    for value in (b"not json", b"{}", b"[1]", b"[" * 100_000):
+        redis.hset("pykiq:owners", b"odd" + value[:3], value)
+    redis.hset("pykiq:owners", b"\xff", b"[]")
+    assert set(seen.lapsed(redis)) == {GONE.identity}
+
+
+def test_who_renews_a_moment_later_is_not(redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis answered nobody for longer than a lease lasts, and the first that it hears is the sweep."""
+    redis.delete(LIVES.lease)
+    monkeypatch.setattr(time, "sleep", lambda seconds: LIVES.renew(redis))
+    assert set(seen.lapsed(redis)) == {GONE.identity}
+
+
+def ahead(by: float, when: Callable[[], bool] = lambda: True) -> Callable[[Any], Any]:
+    """The pipeline's TIME, of a server whose clock has been put forward by so many seconds."""
+    execute = redis_py.client.Pipeline.execute
+
+    def stepped(pipeline: Any, raise_on_error: bool = True) -> Any:
+        answers = execute(pipeline, raise_on_error)
+        seconds, microseconds = answers[-1]
+        return [*answers[:-1], (seconds + by, microseconds) if when() else (seconds, microseconds)]
+
+    return stepped
+
+
+@pytest.mark.parametrize("by", [600, 1, -600])
+def test_nobody_is_when_redis_clock_was_put_and_the_next_look_is_believed(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch, by: int
+) -> None:
+    monkeypatch.setattr(redis_py.client.Pipeline, "execute", ahead(by))
+    with pytest.raises(Doubtful, match="clock was put"):
+        seen.lapsed(redis)
+    assert set(seen.lapsed(redis)) == {GONE.identity}
+
+
+def test_nobody_is_when_the_clock_is_put_between_the_two_looks(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(redis_py.client.Pipeline, "execute", ahead(600, lambda: len(looks) > 0))
+    monkeypatch.setattr(time, "sleep", lambda seconds: looks.append(1))
+    with pytest.raises(Doubtful, match="clock was put"):
+        seen.lapsed(redis)
+
+
+def test_a_clock_that_goes_a_little_faster_is_no_step(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_py.client.Pipeline, "execute", ahead(0.4))
+    assert set(seen.lapsed(redis)) == {GONE.identity}
+
+
+def test_nobody_is_when_redis_takes_long_to_answer(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = redis_py.client.Pipeline.execute
+
+    def late(pipeline: Any, raise_on_error: bool = True) -> Any:
+        answers = execute(pipeline, raise_on_error)
+        time.sleep(ME.lease_ttl * leases.SLOW + 0.05)
+        return answers
+
+    with monkeypatch.context() as slow:
+        slow.setattr(redis_py.client.Pipeline, "execute", late)
+        with pytest.raises(Doubtful, match=r"took 0\.[5-9] s to answer"):
+            seen.lapsed(redis)
+    assert set(seen.lapsed(redis)) == {GONE.identity}, "a late answer says nothing of the clock"
+
+
+def test_where_the_clock_may_not_be_asked_the_leases_are_believed(redis: redis_py.Redis, seen: Leases) -> None:
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", "+@all", "-time")
+    kwargs = redis.connection_pool.connection_kwargs
+    with redis_py.Redis(port=kwargs["port"], username="narrow", password="secret", protocol=2) as user:
+        assert set(seen.lapsed(user)) == {GONE.identity}
+    redis.execute_command("ACL", "DELUSER", "narrow")
