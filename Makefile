@@ -72,6 +72,14 @@ bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, a quarter of an ho
 test-redis: $(STAMP) ## whatever talks to Redis, on Debian's redis-server instead of the wheel's Valkey
 	PYKIQ_TEST_SERVER=redis-server $(PYTEST) tests -m 'server and not interop and not chaos' -n 2
 
+.PHONY: dist
+dist: $(STAMP) ## the wheel and the sdist, in dist/
+	$(BIN)/python -m build --outdir dist .
+
+.PHONY: test-dist
+test-dist: $(STAMP) ## the demo with the wheel, and with the sdist, each in an empty environment
+	PYTHON=$(abspath $(BIN)/python) sh tests/dist.sh
+
 .PHONY: test-pythons
 test-pythons: ## the fast tests on 3.13, 3.14 and free-threaded 3.13 (root; `make ruby` once); PYTHONS=forky: one of them
 	sh tests/pythons.sh $(PYTHONS)

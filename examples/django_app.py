@@ -1,6 +1,6 @@
 """A Django project in one file, with a worker inside its server. A real project has these lines in several files.
 
-    pip install 'pykiq-worker[django]'
+    pip install django
     python examples/django_app.py              # serves http://localhost:8001 and runs jobs, until Ctrl-C
     curl -X POST localhost:8001/orders/42; curl localhost:8001/orders/42
 

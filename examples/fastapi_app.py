@@ -1,6 +1,6 @@
 """A worker inside a FastAPI application: one process that answers requests and runs jobs, for small deployments.
 
-    pip install 'pykiq-worker' fastapi uvicorn
+    pip install fastapi uvicorn
     cd examples && uvicorn fastapi_app:app
     curl -X POST localhost:8000/reports/42; curl localhost:8000/reports/42; curl localhost:8000/health
 

@@ -2,7 +2,7 @@
 
 import typing
 
-from pykiq import errors
+from pykiq import errors, namesake
 from pykiq.client.aio import AsyncClient
 from pykiq.client.carrying import carry
 from pykiq.client.configure import configure
@@ -30,6 +30,8 @@ else:
             return import_module("pykiq.activejob")
         raise AttributeError(f"module 'pykiq' has no attribute {name!r}")
 
+
+namesake.warn()
 
 __all__ = [
     "DISCARD",

