@@ -180,13 +180,14 @@ class ProcessSet:
 
 
 class Work:
-    """One job that runs now."""
+    """One job that runs now, as far as its process has told: at `told_at`, by its own clock."""
 
     def __init__(self, access: Access, working: Working) -> None:
         self.process_id = working.identity
         self.thread_id = working.thread
         self.queue = working.queue
         self.run_at = moment(working.run_at)
+        self.told_at = moment(working.told_at or None)
         self.job = JobRecord(access, working.raw, working.queue)
         self._since = working.run_at
 
@@ -204,7 +205,11 @@ class Work:
 
 
 class WorkSet:
-    """The jobs that run now, the longest running first. It lags behind by up to one heartbeat, 10 seconds."""
+    """The jobs that run now, the longest running first.
+
+    pykiq's processes tell of a job within a second of its start when it runs for longer than half of one, and of its
+    end as soon; Ruby's with each heartbeat, which is up to 10 seconds later.
+    """
 
     def __init__(self, client: Client | None = None) -> None:
         self._access = Access(client)

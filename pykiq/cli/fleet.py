@@ -14,7 +14,7 @@ from pykiq.cli import showing
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, loaded
-from pykiq.cli.table import Column, table, terminal_width
+from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
 
@@ -56,6 +56,7 @@ def busy(as_json: bool, **parameters: Any) -> None:
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         found = [work for work in WorkSet(client) if _is_meant(work, wanted)]
+        told = told_by(list(ProcessSet(client)), time.time())
     if as_json:
         for work in found:
             click.echo(_work_line(work))
@@ -63,6 +64,8 @@ def busy(as_json: bool, **parameters: Any) -> None:
         click.echo(work_table(found, time.time(), terminal_width()))
     else:
         click.echo("nothing matches" if wanted else "nothing runs", err=True)
+    if told and not as_json:
+        click.echo(told, err=True)
 
 
 @click.command(context_settings=HELP)
@@ -147,6 +150,16 @@ def work_table(found: Sequence[Work], now: float, width: int | None) -> str:
     return table(_BUSY, rows, width)
 
 
+def told_by(processes: Sequence[Process], now: float) -> str:
+    """How old what is known of running jobs is: when the processes told of them. Empty without a process."""
+    ages = sorted(max(0.0, now - process.beat.timestamp()) for process in processes if process.beat)
+    if not ages:
+        return ""
+    youngest, oldest = span(ages[0]), span(ages[-1])
+    when = f"{oldest} ago" if youngest == oldest else f"{youngest} to {oldest} ago"
+    return f"told by {counted(len(ages), 'process')} {when}"
+
+
 def _is_meant(work: Work, wanted: Filter) -> bool:
     return wanted.passes(work.job, lambda _: _started(work))
 
@@ -167,5 +180,6 @@ def _work_line(work: Work) -> str:
         "process": work.process_id,
         "thread": work.thread_id,
         "run_at": work.run_at.isoformat() if work.run_at else None,
+        "told_at": work.told_at.isoformat() if work.told_at else None,
     }
     return f"{json.dumps(head)[:-1]}, {showing.line(work.job)[1:]}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pykiq.admin import Process, Work
-from pykiq.cli.fleet import process_table, work_table
+from pykiq.cli.fleet import process_table, told_by, work_table
 from pykiq.cli.queues import queue_table
 from pykiq.cli.table import cut, span
 from pykiq.store.stats import Stats
@@ -66,11 +66,12 @@ def _totals(now: Look, changed: Rates, place: str) -> list[str]:
     oldest = max((queue.latency for queue in stats.queues), default=0.0)
     enqueued = f"enqueued {stats.enqueued:,}{_rate(changed.enqueued, signed=True)}  oldest {span(oldest)}"
     in_flight = f"in flight {stats.in_flight:,}" + (f" ({stats.orphaned:,} orphaned)" if stats.orphaned else "")
+    told = f"  {told_by(now.processes, now.at)}".rstrip()
     return [
         f"pykiq top  {place}",
         f"processed {stats.processed:,}{_rate(changed.processed)}  failed {stats.failed:,}{_rate(changed.failed)}",
         f"{enqueued}  retries {stats.retries:,}  scheduled {stats.scheduled:,}  dead {stats.dead:,}",
-        f"busy {stats.busy:,} of {concurrency:,}  processes {stats.processes:,}  {in_flight}",
+        f"busy {stats.busy:,} of {concurrency:,}  {in_flight}  processes {stats.processes:,}{told}",
     ]
 
 

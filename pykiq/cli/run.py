@@ -137,4 +137,5 @@ def with_tag(settings: Loaded, directory: Path) -> Loaded:
         return settings
     if directory.name == "current" or (directory.name.isdigit() and directory.parent.name == "releases"):
         directory = directory.parent.parent if directory.name != "current" else directory.parent
-    return replace(settings, config=replace(settings.config, tag=directory.name))
+    tag = directory.name.encode("utf-8", "replace").decode()  # bytes that are no UTF-8 are no reason not to start
+    return replace(settings, config=replace(settings.config, tag=tag))

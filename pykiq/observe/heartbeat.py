@@ -152,6 +152,8 @@ class Beat:
         self._clock = clock
         self._timer = timer
         self._memory = memory
+        self._rtt_us = 0
+        self._was_forgotten = False
         self._warned = False
 
     def send(
@@ -171,20 +173,39 @@ class Beat:
         """
         before = self._timer()
         redis.ping()
-        rtt_us = max(0, round((self._timer() - before) * 1_000_000))
+        self._rtt_us = max(0, round((self._timer() - before) * 1_000_000))
         now = self._clock()
-        commands = [
-            *self._work_commands(work, legacy_workers),
-            ("SADD", keys.PROCESSES, self.identity),
-            ("HSET", keys.process(self.identity), *self._fields(now, rtt_us, busy, quiet)),
-            ("EXPIRE", keys.process(self.identity), keys.PROCESS_TTL),
-        ]
-        # EXISTS goes before everything that makes the key, RPOP after everything that may be refused.
-        commands = [("EXISTS", keys.process(self.identity)), *commands, ("RPOP", keys.signals(self.identity))]
+        work_commands = self._work_commands(work, legacy_workers)
+        # RPOP goes after everything that may be refused.
+        commands = [*self._process_commands(now, busy, quiet), *work_commands, ("RPOP", keys.signals(self.identity))]
         replies = self._flush(redis, commands, counters, now)
         popped = replies[-1]
         signals = [popped.decode("utf-8", "replace")] if isinstance(popped, bytes) else []
-        return Beaten(signals=signals, first=not replies[0], rtt_us=rtt_us)
+        first = not replies[0] or self._was_forgotten
+        self._was_forgotten = False
+        return Beaten(signals=signals, first=first, rtt_us=self._rtt_us)
+
+    def show(
+        self,
+        redis: redis_py.Redis,
+        *,
+        begun: Iterable[Running],
+        ended: Iterable[int],
+        busy: int,
+        quiet: bool,
+        legacy_workers: bool,
+    ) -> None:
+        """Tell of jobs that have begun, and of threads whose job has ended, between two beats. One round trip.
+
+        Raises redis.RedisError.
+        """
+        commands = self._process_commands(self._clock(), busy, quiet)
+        gone = [thread_id(thread, self._pid) for thread in ended]
+        if gone:
+            commands += [("HDEL", name, *gone) for name in self._work_keys(legacy_workers=True)]
+        commands += self._record_commands(begun, legacy_workers)
+        replies = self._flush(redis, commands, Counters(), self._clock())
+        self._was_forgotten |= not replies[0]
 
     def clear(self, redis: redis_py.Redis, counters: Counters) -> None:
         """The end of a clean stop (WIRE.md §10.5): the last counts, and out of `processes`.
@@ -194,28 +215,42 @@ class Beat:
         unlink = ("UNLINK", keys.work(self.identity), keys.workers(self.identity))
         self._flush(redis, [("SREM", keys.PROCESSES, self.identity), unlink], counters, self._clock())
 
-    def _fields(self, now: float, rtt_us: int, busy: int, quiet: bool) -> list[str | int | bytes]:
+    def _process_commands(self, now: float, busy: int, quiet: bool) -> list[tuple[Any, ...]]:
+        """The first of the answers tells whether Redis knew this process."""
+        key = keys.process(self.identity)
+        return [
+            ("EXISTS", key),
+            ("SADD", keys.PROCESSES, self.identity),
+            ("HSET", key, *self._fields(now, busy, quiet)),
+            ("EXPIRE", key, keys.PROCESS_TTL),
+        ]
+
+    def _fields(self, now: float, busy: int, quiet: bool) -> list[str | int | bytes]:
         fields: dict[str, str | int | bytes] = {
             "info": self._info,
             "concurrency": self._concurrency,
             "busy": busy,
             "beat": repr(float(now)),
-            "rtt_us": rtt_us,
+            "rtt_us": self._rtt_us,
             "quiet": "true" if quiet else "false",
             "rss": self._memory(),
         }
         return [part for pair in fields.items() for part in pair]
 
     def _work_commands(self, work: Iterable[Running], legacy_workers: bool) -> list[tuple[Any, ...]]:
-        names = [keys.work(self.identity), *([keys.workers(self.identity)] if legacy_workers else [])]
         # Both are unlinked whatever is written: the fleet may have lost its last 6.4 since the beat before.
-        commands: list[tuple[Any, ...]] = [("UNLINK", keys.work(self.identity), keys.workers(self.identity))]
+        return [("UNLINK", *self._work_keys(legacy_workers=True)), *self._record_commands(work, legacy_workers)]
+
+    def _record_commands(self, work: Iterable[Running], legacy_workers: bool) -> list[tuple[Any, ...]]:
         record = {thread_id(running.thread, self._pid): work_record(running) for running in work}
-        if record:
-            pairs = [part for pair in record.items() for part in pair]
-            for name in names:
-                commands += [("HSET", name, *pairs), ("EXPIRE", name, keys.PROCESS_TTL)]
+        pairs = [part for pair in record.items() for part in pair]
+        commands: list[tuple[Any, ...]] = []
+        for name in self._work_keys(legacy_workers=legacy_workers) if record else ():
+            commands += [("HSET", name, *pairs), ("EXPIRE", name, keys.PROCESS_TTL)]
         return commands
+
+    def _work_keys(self, *, legacy_workers: bool) -> list[str]:
+        return [keys.work(self.identity), *([keys.workers(self.identity)] if legacy_workers else [])]
 
     def _flush(
         self, redis: redis_py.Redis, commands: list[tuple[Any, ...]], counters: Counters, now: float

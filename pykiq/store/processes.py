@@ -32,13 +32,17 @@ class Seen(NamedTuple):
 
 
 class Working(NamedTuple):
-    """One job that runs: on which thread of which process, since when (epoch seconds), and its bytes."""
+    """One job that runs: on which thread of which process, since when, and its bytes; and when that was told.
+
+    `run_at` is in epoch seconds, `told_at` too: the process's last beat, 0 when it does not say.
+    """
 
     identity: str
     thread: str
     queue: str
     run_at: float
     raw: bytes
+    told_at: float = 0.0
 
 
 def read(client: redis.Redis) -> list[Seen]:
@@ -62,12 +66,14 @@ def work(client: redis.Redis) -> list[Working]:
         for identity in identities:
             pipeline.hgetall(identity + b":work")
             pipeline.hgetall(identity + b":workers")
+            pipeline.hget(identity, "beat")
         answers = iter(pipeline.execute(raise_on_error=False))
     found = []
-    for identity, newer, older in zip(identities, answers, answers, strict=True):
+    for identity, newer, older, beat in zip(identities, answers, answers, answers, strict=True):
         # pykiq may write both (WIRE.md §21): one of them says it all.
         hashes = [one for one in (newer, older) if isinstance(one, dict) and one]
-        found += list(_working(text(identity), hashes[0])) if hashes else []
+        told_at = _number(beat) if isinstance(beat, bytes) else 0.0
+        found += list(_working(text(identity), hashes[0], told_at)) if hashes else []
     return sorted(found, key=lambda one: one.run_at)
 
 
@@ -106,7 +112,7 @@ def _seen(identity: str, answer: Sequence[Any]) -> Seen | None:
     )
 
 
-def _working(identity: str, fields: Mapping[bytes, bytes]) -> Iterator[Working]:
+def _working(identity: str, fields: Mapping[bytes, bytes], told_at: float) -> Iterator[Working]:
     for thread, value in fields.items():
         try:
             record = json.loads(value)
@@ -116,9 +122,8 @@ def _working(identity: str, fields: Mapping[bytes, bytes]) -> Iterator[Working]:
             continue
         job, run_at = record.get("payload"), record.get("run_at")
         raw = job.encode("utf-8", "surrogatepass") if isinstance(job, str) else json.dumps(job).encode()
-        yield Working(
-            identity, text(thread), str(record.get("queue")), float(run_at) if is_number(run_at) else 0.0, raw
-        )
+        since = float(run_at) if is_number(run_at) else 0.0
+        yield Working(identity, text(thread), str(record.get("queue")), since, raw, told_at)
 
 
 def _number(answer: bytes | None) -> float:

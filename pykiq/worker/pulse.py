@@ -20,6 +20,7 @@ from pykiq.observe.counters import Counters
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.observe.heartbeat import Beat, Running
 from pykiq.observe.history import History, generations
+from pykiq.observe.picture import Picture
 from pykiq.records import Assigned
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
@@ -28,6 +29,7 @@ from pykiq.store.standing import StandingOrders
 
 PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
 SOON = 1.0  # seconds between two attempts to renew a lease, at most
+GLANCE = 0.5  # seconds between two looks at what runs: a job that takes its time is shown within twice that
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
 log = structlog.get_logger("pykiq")
@@ -70,6 +72,8 @@ class Pulse:
         self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._hurry = threading.Event()
+        self._picture = Picture()
+        self._shows = True
         self._cleanup_at = 0.0
         self.fleet = Fleet()
         # Several threads: a user's hook on "beat" may take its time, the lease may not. Where handlers take turns at
@@ -141,11 +145,21 @@ class Pulse:
             self._pause(paused)
 
     def _keep_beating(self) -> None:
+        due = time.monotonic() + self._period
         while not self._stop.is_set():
-            self._hurry.wait(chosen(self._config.wire, self.fleet).heartbeat_period)
+            hurried = self._hurry.wait(min(GLANCE, max(0.0, due - time.monotonic())))
             self._hurry.clear()
-            if not self._stop.is_set():
-                self._guarded("heartbeat_failed", self._beat_once)
+            if self._stop.is_set():
+                return
+            if hurried or time.monotonic() >= due:
+                self._shows = self._guarded("heartbeat_failed", self._beat_once)
+                due = time.monotonic() + self._period
+            elif self._shows:
+                self._guarded("running_jobs_not_shown", self._show_changes)
+
+    @property
+    def _period(self) -> float:
+        return chosen(self._config.wire, self.fleet).heartbeat_period
 
     def _beat_once(self) -> None:
         self.fleet = fleet.read(self.client)
@@ -170,8 +184,31 @@ class Pulse:
             return True
         return False
 
+    def _show_changes(self) -> None:
+        """Between two beats: a job that has run for a while is there for whoever looks, one that has ended is not."""
+        work = list(self._work())
+        change = self._picture.change(work, time.time())
+        if change is None:
+            return
+        self._shows = False  # if Redis is away, the next beat finds out whether it is back
+        self._beat.show(
+            self.client,
+            begun=change.begun,
+            ended=change.ended,
+            busy=len(work),
+            quiet=self._quiet(),
+            legacy_workers=self._legacy_workers,
+        )
+        self._picture.told(change)
+        self._shows = True
+
+    @property
+    def _legacy_workers(self) -> bool:
+        """Whether running jobs are written under 6.4's key too."""
+        setting = self._config.wire
+        return self.fleet.needs_workers_key if setting == "auto" else chosen(setting, self.fleet).major == 6
+
     def _send(self) -> None:
-        dialect = chosen(self._config.wire, self.fleet)
         work = list(self._work())
         beaten = self._beat.send(
             self.client,
@@ -179,8 +216,9 @@ class Pulse:
             busy=len(work),
             quiet=self._quiet(),
             counters=self._counters,
-            legacy_workers=self.fleet.needs_workers_key if self._config.wire == "auto" else dialect.major == 6,
+            legacy_workers=self._legacy_workers,
         )
+        self._picture.told_all(work, time.time())
         if beaten.first:
             self._lifecycle.fire("heartbeat")
         self._lifecycle.fire("beat")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 import redis as redis_py
 
+from tests.admin.conftest import packed
 from tests.admin.test_fleet import restore
 from tests.captures import VERSIONS, read
 from tests.cli.inside import Command
@@ -46,9 +48,26 @@ def test_running_jobs_are_a_table_and_json_and_can_be_filtered(
     assert found[0]["process"] == identity_in(redis)
     assert found[0]["job"]["class"] in rows[0]
     assert len(command("busy", "--class", found[0]["class"], "--json").lines) >= 1
-    assert command("busy", "--class", "Nobody")[:] == (0, "", "nothing matches\n")
+    nobody = command("busy", "--class", "Nobody")
+    assert (nobody.code, nobody.out, nobody.err.splitlines()[0]) == (0, "", "nothing matches")
     assert command("busy", "--since", "1s").out == ""
     assert len(command("busy", "--since", "2020-01-01", "--json").lines) == len(rows)
+
+
+def test_how_old_the_picture_is_is_said(redis: redis_py.Redis, command: Command) -> None:
+    redis.sadd("processes", "web-1:10:aaa", "web-2:10:bbb")
+    redis.hset("web-1:10:aaa", mapping={"info": "{}", "beat": time.time() - 7200})
+    assert command("busy").err.splitlines() == ["nothing runs", "told by 1 process 2 h ago"]
+    redis.hset("web-2:10:bbb", mapping={"info": "{}", "beat": time.time() + 60})  # its clock is ahead
+    record = {"queue": "low", "payload": packed(1).decode(), "run_at": 5}
+    redis.hset("web-1:10:aaa:work", "t", json.dumps(record))
+    ran = command("busy")
+    assert ran.out.count("\n") == 2
+    assert ran.err == "told by 2 processes 0.0 s to 2 h ago\n"
+    ran = command("busy", "--json")
+    assert ran.err == ""
+    told_at = datetime.fromisoformat(ran.lines[0]["told_at"]).timestamp()
+    assert told_at == pytest.approx(time.time() - 7200, abs=60)
 
 
 def test_an_empty_fleet_says_so(command: Command) -> None:

@@ -183,7 +183,13 @@ def test_nothing_to_run_ends_with_two(
 
 @pytest.mark.parametrize(
     ("directory", "tag"),
-    [("/srv/shop", "shop"), ("/srv/shop/current", "shop"), ("/srv/shop/releases/20310501", "shop"), ("/", "")],
+    [
+        ("/srv/shop", "shop"),
+        ("/srv/shop/current", "shop"),
+        ("/srv/shop/releases/20310501", "shop"),
+        ("/", ""),
+        ("/srv/caf\udce9", "caf?"),
+    ],
 )
 def test_the_tag_is_the_name_of_the_application_directory(directory: str, tag: str) -> None:
     assert with_tag(Loaded(Config(), {}), Path(directory)).config.tag == tag

@@ -42,7 +42,7 @@ def test_a_frame_has_totals_rates_queues_processes_and_jobs() -> None:
         "pykiq top  redis://here/0",
         "processed 1,000 (12.5/s)  failed 5 (0.5/s)",
         "enqueued 40 (-3.0/s)  oldest 3.5 s  retries 3  scheduled 2  dead 1",
-        "busy 2 of 10  processes 2  in flight 7 (2 orphaned)",
+        "busy 2 of 10  in flight 7 (2 orphaned)  processes 2  told by 2 processes 3.0 s ago",
     ]
     text = "\n".join(lines)
     assert "queue-1    10    3.5 s  paused" in text

@@ -123,11 +123,10 @@ def test_a_start_at_a_whole_second_is_still_a_float() -> None:
     assert b'"started_at":5.0,' in info
 
 
-def test_a_tag_with_broken_bytes_does_not_stop_the_heartbeat() -> None:
-    info = heartbeat.process_info(
-        Config.of(tag="shop \udcff", labels=["\udcfe"]), host="h", pid=1, identity="h:1:ab", started_at=5.0
-    )
-    assert json.loads(info)["tag"] == "shop ?"
+def test_a_host_with_broken_bytes_does_not_stop_the_heartbeat() -> None:
+    """As `DYNO` may have; the settings refuse such a tag or label."""
+    info = heartbeat.process_info(Config.of(), host="web \udcff", pid=1, identity="h:1:ab", started_at=5.0)
+    assert json.loads(info)["hostname"] == "web ?"
 
 
 def test_an_identity_is_host_pid_and_nonce() -> None:
@@ -217,6 +216,44 @@ def test_the_old_work_hash_goes_with_the_last_ruby_that_reads_it(redis: redis_py
     send(beat(), redis, work=running, busy=1, legacy_workers=False)
     assert redis.exists(f"{IDENTITY}:work") == 1
     assert redis.exists(f"{IDENTITY}:workers") == 0
+
+
+def show(beat: Beat, redis: redis_py.Redis, **changes: Any) -> None:
+    settings: dict[str, Any] = {"begun": [], "ended": [], "busy": 0, "quiet": False, "legacy_workers": False}
+    beat.show(redis, **(settings | changes))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_between_two_beats_jobs_come_and_go_one_by_one(legacy: bool, redis: redis_py.Redis) -> None:
+    sends, names = beat(), ["work", *(["workers"] if legacy else [])]
+    first, second = (Running(number, "low", b'{"n":%d}' % number, NOW) for number in (1, 2))
+    send(sends, redis, work=[first], busy=1, legacy_workers=legacy)
+    show(sends, redis, begun=[second], busy=2, legacy_workers=legacy)
+    for name in names:
+        assert set(redis.hkeys(f"{IDENTITY}:{name}")) == {heartbeat.thread_id(n, 4711).encode() for n in (1, 2)}
+        assert 50 < redis.ttl(f"{IDENTITY}:{name}") <= 60
+    assert redis.hget(IDENTITY, "busy") == b"2"
+    show(sends, redis, ended=[1], busy=1, legacy_workers=legacy)
+    for name in names:
+        assert redis.hvals(f"{IDENTITY}:{name}") == [heartbeat.work_record(second)]
+    show(sends, redis, ended=[2], legacy_workers=legacy)
+    assert not redis.exists(*(f"{IDENTITY}:{name}" for name in ("work", "workers")))
+    assert redis.hmget(IDENTITY, "busy", "info") == [b"0", b'{"pykiq":"0"}']
+
+
+def test_what_is_told_between_two_beats_neither_takes_signals_nor_counts_nor_hides_an_outage(
+    redis: redis_py.Redis,
+) -> None:
+    sends, counters = beat(), counted(3, 1)
+    assert send(sends, redis).first
+    redis.lpush(f"{IDENTITY}-signals", "TSTP")
+    redis.delete(IDENTITY)
+    show(sends, redis, begun=[Running(1, "low", b"{}", NOW)], busy=1)
+    assert redis.exists(IDENTITY)
+    assert not redis.exists("stat:processed")
+    beaten = send(sends, redis, counters=counters)
+    assert (beaten.first, beaten.signals) == (True, ["TSTP"])
+    assert not send(sends, redis).first
 
 
 def test_the_first_beat_says_so_and_so_does_one_after_an_outage(redis: redis_py.Redis) -> None:

@@ -124,6 +124,66 @@ def test_running_jobs_and_quiet_are_shown(redis: redis_py.Redis, body: Body) -> 
     assert redis.hmget(ME, "busy", "quiet") == [b"1", b"true"]
 
 
+def running_now(*numbers: int, since: float | None = None) -> list[tuple[int, Assigned, float]]:
+    began = time.time() if since is None else since
+    return [(n, Assigned(claimed(raw("Job", n)), {}, None, "Job", str(n)), began) for n in numbers]  # type: ignore[arg-type]
+
+
+def shown(redis: redis_py.Redis) -> list[int]:
+    records = (json.loads(record) for record in redis.hvals(f"{ME}:work"))
+    return sorted(json.loads(record["payload"])["args"][0] for record in records)
+
+
+def test_a_job_that_takes_its_time_is_shown_soon_and_so_is_its_end(redis: redis_py.Redis, body: Body) -> None:
+    beats: list[str] = []
+    body.hooks.on("beat")(lambda: beats.append("beat"))
+    body.pulse.start()
+    body.running = running_now(1, 2)
+    wait_until(lambda: shown(redis) == [1, 2], 5, "the jobs")
+    assert redis.hget(ME, "busy") == b"2"
+    body.running = body.running[1:]
+    wait_until(lambda: shown(redis) == [2], 5, "the end of one")
+    body.running = []
+    wait_until(lambda: not redis.exists(f"{ME}:work"), 5, "the end of the other")
+    assert redis.hget(ME, "busy") == b"0"
+    assert beats == ["beat"]
+
+
+def test_where_all_jobs_are_short_nothing_is_written_between_two_beats(redis: redis_py.Redis, body: Body) -> None:
+    looks: list[float] = []
+
+    def running() -> list[tuple[int, Assigned, float]]:
+        looks.append(time.time())
+        return running_now(1, 2, 3)  # all have just begun
+
+    body.pulse._running = running
+    body.pulse.start()
+    told = redis.hget(ME, "beat")
+    wait_until(lambda: len(looks) > 3, 10, "a few looks")
+    assert redis.hget(ME, "beat") == told
+
+
+def test_a_redis_that_is_away_is_told_of_the_jobs_by_the_next_beat(
+    redis: redis_py.Redis, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def away(*_: Any, **__: Any) -> None:
+        tries.append("show")
+        raise redis_py.ConnectionError("away")
+
+    body.pulse.start()
+    monkeypatch.setattr(Beat, "show", away)
+    body.running = running_now(1, since=1.5)
+    wait_until(lambda: tries, 5, "the first try")
+    body.running = running_now(2, since=1.5)
+    looks = time.monotonic()
+    wait_until(lambda: time.monotonic() - looks > 1.5, 5)
+    assert len(tries) == 1
+    body.pulse.hurry()
+    wait_until(lambda: shown(redis) == [2], 5, "the next beat")
+
+
 def test_the_buttons_of_the_dashboard_arrive_one_per_beat_in_order(redis: redis_py.Redis, body: Body) -> None:
     redis.lpush(f"{ME}-signals", "TSTP")
     redis.lpush(f"{ME}-signals", "TERM")
