@@ -6,6 +6,7 @@ PykiqError
 ├── PayloadError           (ValueError) a job refused at push: nothing was written
 │   └── ArgumentsError     its arguments would not survive JSON; names the culprit's path
 ├── Unreadable             bytes in Redis that are not a job; they go to `dead` as they are
+├── PoisonPill             a job that was taken over from processes that died, once too often
 ├── UnknownClass           no handler here for the job's class
 ├── DeserializationError   an ActiveJob's arguments cannot be read, or one of its records cannot be located
 ├── SignatureMismatch      the handler cannot take this number of arguments
@@ -47,6 +48,10 @@ class ArgumentsError(PayloadError):
 
 class Unreadable(PykiqError):
     """Bytes that are not a job. They are kept as they are, in the dead set."""
+
+
+class PoisonPill(PykiqError):
+    """The job was taken over from processes that died, once too often: it probably kills them, and is in `dead`."""
 
 
 class UnknownClass(PykiqError):

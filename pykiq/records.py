@@ -44,6 +44,7 @@ class Word(StrEnum):
     FOREIGN = "foreign"  # no handler in this process
     UNREADABLE = "unreadable"  # not a job at all
     UNSTARTED = "unstarted"  # claimed, but there was no slot for it
+    POISON = "poison_pill"  # taken over from processes that died, once too often
 
 
 class Acknowledge(NamedTuple):
@@ -127,6 +128,25 @@ class Foreign(NamedTuple):
     queue: str
     jobs: Mapping[str, int]
     new: Mapping[str, int]
+
+
+class Takeover(NamedTuple):
+    """One job taken over from the process `owner`, which died.
+
+    `started_at` (epoch s) is when it began there, None when that is not known: `owner` had not written it down yet, or
+    the job had not begun. `dead_entry` is what went to the dead set instead of its queue, b"" when nothing did.
+    """
+
+    owner: str
+    queue: str
+    raw: bytes
+    started_at: float | None = None
+    dead_entry: bytes = b""
+
+    @property
+    def poison(self) -> bool:
+        """Whether it was taken over once too often."""
+        return bool(self.dead_entry)
 
 
 class Settled(NamedTuple):

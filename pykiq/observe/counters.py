@@ -17,6 +17,7 @@ class Counts(NamedTuple):
 
 
 _UNCOUNTED_FATES = frozenset({Fate.HANDED_BACK, Fate.TAKEN_OVER})
+_NEVER_RAN = frozenset({Word.UNREADABLE, Word.POISON})  # here; the runs of a poison pill ended with their processes
 _FAILURES = frozenset({Word.FAILED, Word.INTERRUPTED, Word.FOREIGN})
 
 
@@ -59,6 +60,6 @@ def count(word: Word, fate: Fate) -> Counts:
     count as nothing. A job that is another process's by now is that process's to count. A class without a handler
     counts as a failure when the failure was recorded, and not at all when the job was left in its queue.
     """
-    if fate in _UNCOUNTED_FATES or word is Word.UNREADABLE:
+    if fate in _UNCOUNTED_FATES or word in _NEVER_RAN:
         return Counts(0, 0)
     return Counts(1, 1) if word in _FAILURES else Counts(1, 0)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from pykiq.observe import log
 from pykiq.observe.observer import Observer
-from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Word
-from pykiq.wire.payload import attempt
+from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Takeover, Word
+from pykiq.wire.payload import attempt, told
 
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
 FOREIGN_REST = 60.0  # seconds until a class without a handler is told of again
 MOST_FOREIGN = 1000  # classes remembered for that
+MOST_TAKEN = 20  # jobs of one takeover that have a line each
 NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
 # Tables rather than `.value` and `Fate.…` in the functions below: looking up an enum member costs as much as a dict of
@@ -30,6 +32,10 @@ _NEXT = {
     Fate.REQUEUED: "requeued",
     Fate.HANDED_BACK: "handed back",
     Fate.TAKEN_OVER: "taken over by another process: nothing written",
+}
+_WHAT_TO_DO = {
+    Word.UNREADABLE: "dead, with its bytes: look at it with `pykiq dead`, and mend what pushes such jobs",
+    Word.POISON: "dead: find out what it does to its process, then `pykiq dead retry` or `pykiq dead delete`",
 }
 _LEVELS = {
     Fate.DONE: "info",
@@ -78,6 +84,18 @@ class JobLog(Observer):
             lines = [self._told(name, queue, jobs=jobs) for queue, name, jobs in found if self._is_news(name)]
             if lines:
                 self._sink.lines(lines)
+
+    def took_over(self, batch: Sequence[Takeover]) -> None:
+        """A line for each of the first jobs of each process that died, and one for all of them."""
+        if not self._sink.wants(logging.WARNING):
+            return
+        by_owner: dict[str, list[Takeover]] = {}
+        for one in batch:
+            by_owner.setdefault(one.owner, []).append(one)
+        for owner, taken in by_owner.items():
+            back = [one for one in taken if not one.poison]
+            lines = [back_line(one) for one in back[:MOST_TAKEN]]
+            self._sink.lines([*lines, took_over_line(owner, len(taken), len(back))])
 
     def _is_news(self, name: str) -> bool:
         """A class without a handler here is told of once per minute, however many such jobs there are."""
@@ -151,7 +169,37 @@ def what_next(settled: Settled) -> str | None:
     delayed = _DELAYED.get(settled.fate)
     if delayed is not None:
         return f"{delayed} {_delay(settled.outcome)} s"
+    if settled.fate is Fate.DEAD and settled.outcome.word in _WHAT_TO_DO:
+        return _WHAT_TO_DO[settled.outcome.word]
     return _NEXT.get(settled.fate)
+
+
+def back_line(one: Takeover) -> dict[str, Any]:
+    """The line for a job that goes back to its queue: where it was, and where that is known since when it ran there."""
+    job = told(one.raw)
+    line = {
+        "level": "warning",
+        "event": "job_taken_over",
+        "class": (job.name or "?")[:NAME_LENGTH],
+        "jid": job.jid[:NAME_LENGTH],
+        "queue": one.queue[:NAME_LENGTH],
+        "identity": one.owner,
+    }
+    if one.started_at is not None:
+        line["started"] = datetime.fromtimestamp(one.started_at, UTC).isoformat(timespec="seconds")
+    return line | {"next": "back at the head of its queue"}
+
+
+def took_over_line(owner: str, jobs: int, back: int) -> dict[str, Any]:
+    """The line for one process: how many of its jobs went back, and how many of those have no line of their own."""
+    line: dict[str, Any] = {"level": "warning", "event": "took_over", "identity": owner, "jobs": jobs}
+    line |= {"back": back, "dead": jobs - back}
+    if back > MOST_TAKEN:
+        line["without_a_line"] = back - MOST_TAKEN
+    where = ["back at the head of their queues"] * bool(back) + ["dead as poison pills"] * (jobs > back)
+    if len(where) == 2:
+        where = [f"{back} {where[0]}", f"{jobs - back} {where[1]}"]
+    return line | {"next": ", ".join(where)}
 
 
 def shorten(message: str, length: int = MESSAGE_LENGTH) -> str:

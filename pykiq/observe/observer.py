@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pykiq.records import Assigned, Fate, Foreign, Settled, Word
+from pykiq.records import Assigned, Fate, Foreign, Settled, Takeover, Word
 
 
 class Kind(NamedTuple):
@@ -38,6 +38,9 @@ class Observer:
 
     def met(self, batch: Sequence[Foreign]) -> None:
         """Jobs without a handler here were passed over in shared queues."""
+
+    def took_over(self, batch: Sequence[Takeover]) -> None:
+        """These jobs were taken over from processes that died; `settled` has those of them that went to `dead` too."""
 
 
 def by_kind(batch: Sequence[Settled]) -> Kinds:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.memory import rss_kb
 from pykiq.observe.observer import Kinds, Observer
-from pykiq.observe.tally import DURATION, FOREIGN, JOBS, WAIT, Tally
-from pykiq.records import Assigned, Foreign, Word
+from pykiq.observe.tally import DURATION, FOREIGN, JOBS, POISON_PILLS, TAKEOVERS, WAIT, Tally
+from pykiq.records import Assigned, Foreign, Takeover, Word
 from pykiq.wire.payload import latency
 
 if TYPE_CHECKING:
@@ -23,32 +23,11 @@ if TYPE_CHECKING:
 _RAN = frozenset({Word.DONE, Word.FAILED, Word.SNOOZED, Word.INTERRUPTED})
 
 
-class Metrics(Observer):
-    """An observer that tallies."""
+class Tallying(Observer):
+    """An observer that counts into a tally."""
 
-    def __init__(
-        self,
-        *,
-        concurrency: int,
-        busy: Callable[[], int],
-        in_flight: Callable[[], int],
-        quiet: Callable[[], bool],
-        backlog: Backlog | None = None,
-        max_classes: int = 200,
-    ) -> None:
-        self.tally = Tally(max_classes)
-        self._concurrency = concurrency
-        self._busy = busy
-        self._in_flight = in_flight
-        self._quiet = quiet
-        self._backlog = backlog
-
-    @cached_property
-    def registry(self) -> CollectorRegistry:
-        """These metrics and the backlog, for who exposes them; asked for at the first scrape, not before."""
-        from pykiq.observe.exposition import registry_of
-
-        return registry_of(self, self._backlog)
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
 
     def started(self, batch: Sequence[Assigned]) -> None:
         """How long each job waited, from `enqueued_at` to the claim; jobs that do not say are left out."""
@@ -83,6 +62,40 @@ class Metrics(Observer):
                 for name, number in foreign.new.items():
                     key = (self.tally.label("class", name),)
                     counted[key] = counted.get(key, 0) + number
+
+    def took_over(self, batch: Sequence[Takeover]) -> None:
+        """Counts them, and the poison pills among them."""
+        with self.tally.lock:
+            self.tally.counter(TAKEOVERS)[()] += len(batch)
+            self.tally.counter(POISON_PILLS)[()] += sum(one.poison for one in batch)
+
+
+class Metrics(Tallying):
+    """What a process tells of itself: the tally, and how it is."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        busy: Callable[[], int],
+        in_flight: Callable[[], int],
+        quiet: Callable[[], bool],
+        backlog: Backlog | None = None,
+        max_classes: int = 200,
+    ) -> None:
+        super().__init__(Tally(max_classes))
+        self._concurrency = concurrency
+        self._busy = busy
+        self._in_flight = in_flight
+        self._quiet = quiet
+        self._backlog = backlog
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """These metrics and the backlog, for who exposes them; asked for at the first scrape, not before."""
+        from pykiq.observe.exposition import registry_of
+
+        return registry_of(self, self._backlog)
 
     def collect(self) -> Iterator[Metric]:
         """All but the backlog."""

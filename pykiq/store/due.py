@@ -27,7 +27,7 @@ class Move:
     """What shall become of one due member.
 
     `push` needs `queue` and `entry`; `later` needs `at` and `entry` and stays in its set; `schedule` needs the same and
-    goes to that set; `dead` needs `entry`; `drop` nothing.
+    goes to that set; `dead` needs `entry`, and `why` for who is told; `drop` nothing.
     """
 
     kind: Literal["push", "later", "schedule", "dead", "drop"]
@@ -35,6 +35,7 @@ class Move:
     queue: str = ""
     entry: bytes = b""
     at: float = 0.0
+    why: str = ""
 
 
 def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
 
@@ -18,7 +17,9 @@ import structlog
 
 from pykiq.config import Config
 from pykiq.errors import Unreadable
+from pykiq.records import Takeover
 from pykiq.store.claim import Berth
+from pykiq.store.lastseen import LastSeen
 from pykiq.store.leases import Leases
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, payload
@@ -33,19 +34,10 @@ log = structlog.get_logger("pykiq")
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3
 POISON_WINDOW = 72 * 3600
+TOGETHER = 60  # seconds within which equal jobs that one process held count as taken over once
 ALONE = 60  # seconds at most that one suspect keeps the others waiting
 TRIALS = 1.0  # seconds that one round of takeovers spends on letting suspects go, each when the last one has ended
 GLANCE = 0.02  # seconds between two looks whether it has
-
-
-@dataclass(frozen=True, slots=True)
-class Takeover:
-    """One job taken over from `owner`. `poison` tells that it went to the dead set instead of its queue."""
-
-    owner: str
-    queue: str
-    raw: bytes
-    poison: bool
 
 
 def sweep(
@@ -54,28 +46,28 @@ def sweep(
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
     leases: Leases | None = None,
-) -> list[Takeover]:
+) -> Iterator[Takeover]:
     """Take over the jobs of every process without a lease; none if another process sweeps just now.
 
+    Each is yielded when it is done: whoever iterates knows of all that were, also when a later one fails.
     `poison_entry(raw, queue, owner, now)` makes the dead entry of a job that has been taken over too often. `leases` is
     what this process has seen of them so far. Raises Doubtful when what it sees now is not to be believed.
     """
     identity, lease_ms, _ = berth.owner_args
     lock = (identity, lease_ms, max(1, int(config.sweep_interval * 750)))
     if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock)):
-        return []
+        return
     list_unlisted(client, berth)
     until = time.monotonic() + TRIALS
-    taken: list[Takeover] = []
     for owner, queues in (leases or Leases(berth)).lapsed(client).items():
         try:
+            seen = LastSeen(client, owner)
             for queue in queues:
-                taken += _take_over(client, owner, queue, config, poison_entry, until)
+                yield from _take_over(client, owner, queue, config, poison_entry, seen, until)
             lists = [keys.inflight(owner, queue) for queue in queues]
             run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
         except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
             log.error("not_taken_over", identity=owner, error=str(error))
-    return taken
 
 
 def list_unlisted(client: redis.Redis, berth: Berth) -> None:
@@ -102,22 +94,21 @@ def list_unlisted(client: redis.Redis, berth: Berth) -> None:
 
 def take_over(
     client: redis.Redis, gone: Berth, config: Config, poison_entry: Callable[[bytes, str, str, float], bytes]
-) -> list[Takeover]:
+) -> Iterator[Takeover]:
     """Take over at once what a process had in flight that is known to have ended, whatever its lease says.
 
-    Suspects for whom there was no time are left to the sweeps. Raises redis.RedisError; a repeat takes over what is
-    left.
+    Each job is yielded when it is done. Suspects for whom there was no time are left to the sweeps. Raises
+    redis.RedisError; a repeat takes over what is left.
     """
     client.delete(gone.lease)
     until = time.monotonic() + TRIALS
-    taken: list[Takeover] = []
+    seen = LastSeen(client, gone.identity)
     for queue in gone.queues:
-        taken += _take_over(client, gone.identity, queue, config, poison_entry, until)
+        yield from _take_over(client, gone.identity, queue, config, poison_entry, seen, until)
     if not gone.count(client):
         # Redis may yet run what that process had sent, or serve its waiters: who sweeps after this lease finds those
         # jobs. With suspects left, the sweeps go on with them now.
         gone.renew(client)
-    return taken
 
 
 def _take_over(
@@ -126,6 +117,7 @@ def _take_over(
     queue: str,
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
+    seen: LastSeen,
     until: float,
 ) -> Iterator[Takeover]:
     """Everything at once, but for suspects: of those the oldest, if none of them is under way.
@@ -136,34 +128,39 @@ def _take_over(
     inflight = keys.inflight(owner, queue)
     suspects: list[bytes] = []
 
-    def taken(raw: bytes, suspect: str) -> int:
+    def taken(raw: bytes, suspect: str) -> Takeover | int:
+        """The job, or the script's answer when it stays where it is or is there no more."""
         now = time.time()
         dead_entry = poison_entry(raw, queue, owner, now)
         call = Call(
             script("reclaim"),
             [
                 *(keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD),
-                *(keys.takeovers(_mark(raw)), keys.SUSPECT),
+                *(_counter(raw), keys.SUSPECT),
             ],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, suspect, ALONE),
+                *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, suspect, ALONE, owner, TOGETHER),
             ],
         )
-        return int(run(client, call))
+        answer = int(run(client, call))
+        if answer in (0, _STAYS):
+            return answer
+        return Takeover(owner, queue, raw, seen.started_at(queue, raw), dead_entry if answer == _DEAD else b"")
 
     # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
     entries: Any = client.lrange(inflight, 0, -1)
     for raw in entries:
         answer = taken(raw, "stay")
-        if answer == _STAYS:
+        if isinstance(answer, Takeover):
+            yield answer
+        elif answer == _STAYS:
             suspects.append(raw)
-        elif answer:
-            yield Takeover(owner, queue, raw, poison=answer == _DEAD)
     while suspects and (not _is_under_way(client) or _ends(client, until)):
         suspect = suspects.pop()
-        if taken(suspect, "go"):
-            yield Takeover(owner, queue, suspect, poison=False)
+        answer = taken(suspect, "go")
+        if isinstance(answer, Takeover):
+            yield answer
 
 
 def _ends(client: redis.Redis, until: float) -> bool:
@@ -192,12 +189,14 @@ def _is_under_way(client: redis.Redis) -> bool:
     return any(isinstance(place, int) for place in found)
 
 
-def _mark(raw: bytes) -> str:
-    """What counts takeovers of one job: its jid, or a digest of bytes that have none."""
+def _counter(raw: bytes) -> str:
+    """The key under which takeovers of one job are counted. By its bytes too: applications give many jobs one jid.
+
+    The jid is there for people; one of any bytes or of any length would be no name for a key.
+    """
     try:
         jid = payload.parse(raw).get("jid")
     except Unreadable:
         jid = None
-    # A jid of any bytes or of any length would be no name for a key.
-    plain = isinstance(jid, str) and jid.isascii() and 0 < len(jid) <= 100
-    return str(jid) if plain else sha1(raw, usedforsecurity=False).hexdigest()
+    plain = isinstance(jid, str) and jid.isascii() and len(jid) <= 100
+    return keys.takeovers(str(jid) if plain else "", sha1(raw, usedforsecurity=False).hexdigest())

@@ -98,6 +98,6 @@ def backlog_reader(group: str) -> str:
     return f"pykiq:backlog:{group}:reader"
 
 
-def takeovers(jid: str) -> str:
-    """The list of when a job was taken over from a process that died."""
-    return f"pykiq:takeovers:{jid}"
+def takeovers(jid: str, digest: str) -> str:
+    """The list of when the job with these bytes was taken over, and from whom. `jid` may be empty."""
+    return f"pykiq:takeovers:{jid}:{digest}"

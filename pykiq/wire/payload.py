@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pykiq.errors import Unreadable
 from pykiq.wire import activejob
@@ -56,6 +56,38 @@ def display_name(payload: Mapping[str, Any]) -> str:
                 return name
     name = class_name(payload)
     return (activejob.wrapped_class(payload) if name in activejob.WRAPPERS else None) or name or "?"
+
+
+def jid(payload: Mapping[str, Any]) -> str:
+    """Return the job's id as logs and hooks know it; empty when it is none. Not `str()`: it refuses huge integers."""
+    found = payload.get("jid")
+    return found if isinstance(found, str) else ""
+
+
+class Told(NamedTuple):
+    """What a log says of a job; `name` and `jid` are empty, and `queue` is `?`, where its bytes do not tell."""
+
+    name: str
+    jid: str
+    queue: str
+
+
+def told(raw: bytes) -> Told:
+    """Return what the bytes tell of their job, whatever they are."""
+    try:
+        job = parse(raw)
+    except Unreadable:
+        return Told("", "", "?")
+    queue = job.get("queue")
+    return Told(display_name(job), jid(job), queue if isinstance(queue, str) and queue else "?")
+
+
+def as_job(raw: bytes, queue: str) -> dict[str, Any]:
+    """Return what hooks are told of an entry: its job, or for bytes that are none a stand-in that has them as `raw`."""
+    try:
+        return parse(raw)
+    except Unreadable:
+        return {"class": "?", "jid": "", "queue": queue, "args": [], "raw": raw}
 
 
 def handler_name(payload: Mapping[str, Any]) -> str | None:

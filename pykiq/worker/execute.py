@@ -90,7 +90,7 @@ class Executor:
 
     def _assign(self, claimed: Claimed) -> Assigned | Outcome:
         job = payload.parse(claimed.raw)
-        name, jid = payload.display_name(job), _jid(job)
+        name, jid = payload.display_name(job), payload.jid(job)
         wanted = payload.class_name(job)
         handler = self._registry.get(wanted) if wanted else None
         if handler is None and wanted in WRAPPERS:
@@ -266,12 +266,6 @@ def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
         error_message=message,
         started_at=time.time(),
     )
-
-
-def _jid(job: dict[str, Any]) -> str:
-    """The job's id as logs and hooks know it; empty when it is none. Not `str()`: it refuses huge integers."""
-    jid = job.get("jid")
-    return jid if isinstance(jid, str) else ""
 
 
 def _call(call: Callable[..., Any], args: list[Any]) -> None:

@@ -22,6 +22,7 @@ from pykiq.jobs.hooks import DISCARD, KILL
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.records import Acknowledge, Bury, Claimed, Later, Outcome, Raised, Word
 from pykiq.store.fleet import Fleet
+from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.wire import backoff, keys, payload
 from pykiq.wire.dialect import Dialect, for_payload, is_number
 from pykiq.wire.exactjson import dumps
@@ -38,6 +39,8 @@ from pykiq.worker.trace import trace
 # Exceptions that may wait with all their locals until they are settled and told: a hundred jobs that fail within one
 # turn, each with a megabyte in a variable, are a hundred megabytes.
 MOST_WHOLE = 32
+
+POISON_PILL = "pykiq.PoisonPill"  # the error's class in the entry and in the log
 
 # Read past what a class may define in their place, which can raise.
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"].__get__
@@ -93,6 +96,7 @@ class Failing:
             elapsed,
             error_class=failure.error_class,
             error_message=failure.message,
+            died=True,
             trace=trace(error),
         )
         try:
@@ -107,12 +111,13 @@ class Failing:
             raise
         except BaseException:
             log.error("failure_not_recorded", jid=jid, exc_info=True, next="dead, with its bytes")
-            return buried
+            if not self._lifecycle.listens_to_failures:
+                return buried
+            return buried._replace(raised=self._carried(payload.as_job(claimed.raw, claimed.queue), error))
 
     def poison_entry(self, raw: bytes, queue: str, owner: str, now: float) -> bytes:
         """The dead entry of a job that took its process down too often; `owner` was the last of them."""
-        message = f"taken over from a process that died ({owner} was the last): it probably kills its process"
-        return self.poisoned(raw, queue, message, now)
+        return self.poisoned(raw, queue, poison_message(owner), now)
 
     def _carried(self, job: dict[str, Any], error: BaseException) -> Raised:
         """The exception on its way to those who listen; without its locals when many are on their way already."""
@@ -128,7 +133,7 @@ class Failing:
         """The dead entry of a job with that message for its `pykiq.PoisonPill`."""
         try:
             job = payload.parse(raw)
-            failure = Failure("pykiq.PoisonPill", message, ())
+            failure = Failure(POISON_PILL, message, ())
             record_failure(job, failure, queue=queue, now=now, dialect=self.dialect(job), default_retry=True)
             return dumps(job, self.dialect(job))
         except Unreadable:
@@ -203,6 +208,14 @@ class Failing:
             )
             broken.append((f"{handler.name}.{kind}", error))
             return None
+
+
+def poison_message(owner: str) -> str:
+    """What is said of a poison pill, `owner` being the last process that died with it."""
+    return (
+        f"taken over {POISON_TAKEOVERS} times from processes that died ({owner} was the last): it probably kills its"
+        " process"
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

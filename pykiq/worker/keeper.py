@@ -5,7 +5,9 @@ each of which may be held up for minutes by a handler that does not let go of th
 
 It extends the lease of every child that lives, also of one that hangs. It takes over at once what a child that crashed
 had in flight: its end has been seen, so there is no lease to wait for. The parent sees it first, unless that is frozen.
-When the parent is gone the keeper stays until the children have ended, and kills those that do not.
+What it takes over, and what becomes a poison pill then, is told on a thread of its own, which runs users' death and
+error handlers; no `startup` hook has run here. When the parent is gone the keeper stays until the children have ended,
+and kills those that do not.
 """
 
 from __future__ import annotations
@@ -27,19 +29,24 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe import heartbeat
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Row
 from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.joblog import JobLog
 from pykiq.observe.merged import Merged, unpack
+from pykiq.observe.observer import Observer
+from pykiq.observe.prometheus import Tallying
 from pykiq.store import fleet, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.fleet import Fleet
 from pykiq.worker import signals
+from pykiq.worker.burials import carry_out
 from pykiq.worker.failing import Failing
-from pykiq.worker.poller import tell_takeovers
+from pykiq.worker.reporter import Reporter
 from pykiq.worker.tether import Tether
 
 BREATH = 1.0  # seconds between two looks at the board, at most
 GRACE = 20.0  # seconds beyond the time-out of a stop after which a child that has not ended is killed
 LAST_TAKEOVERS = 10.0  # seconds for what is to be taken over when the children have ended
+LAST_WORDS = 5.0  # seconds for what is left to be told then
 
 log = structlog.get_logger("pykiq")
 
@@ -65,6 +72,10 @@ class Keeper:
         self._client = connect(config)
         self._fleet = Fleet()
         self._failing = Failing(config, lambda: self._fleet, hooks)
+        observers: list[Observer] = [JobLog()]
+        if merged:
+            observers.append(Tallying(merged.tally))
+        self._reporter = Reporter(observers, hooks)
         self._breath = min(BREATH, config.lease_ttl / 4)
         self._renew_at = 0.0
         self._gone: set[int] = set()  # pids of children that had ended before there was a handle
@@ -76,6 +87,7 @@ class Keeper:
         for number in signals.NUMBERS:
             signal.signal(number, signal.SIG_IGN)  # a terminal or systemd tells the whole group; the parent decides
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.NUMBERS)
+        self._reporter.start()
         if self._endpoint:
             self._endpoint.start()
         watched: list[Any] = [self._tether.life, self._tether.bell, self._tether.reports]
@@ -86,6 +98,7 @@ class Keeper:
         if self._endpoint:
             self._endpoint.stop()  # first of all: the parent's successor may be waiting for the port
         self._outlive()
+        self._reporter.close(LAST_WORDS)
 
     def _keep(self) -> None:
         self._listen()
@@ -133,7 +146,7 @@ class Keeper:
     def _take_jobs(self, row: Row) -> None:
         self._fleet = fleet.read(self._client)
         taken = reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry)
-        tell_takeovers(taken, self._merged.tally if self._merged else None)
+        carry_out(taken, self._reporter)
 
     def _berth(self, row: Row) -> Berth:
         identity = heartbeat.identity(self._host, row.post.pid, row.post.nonce)

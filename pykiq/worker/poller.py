@@ -18,14 +18,13 @@ from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.observer import Observer
-from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
 from pykiq.records import Later, Settled
 from pykiq.store import due
 from pykiq.store.due import Move, Moved
-from pykiq.store.reclaim import Takeover
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
+from pykiq.worker.burials import Report, unusable
 from pykiq.worker.duty import Duty
 
 BATCH = 100  # due jobs looked at in one go
@@ -47,11 +46,13 @@ class Poller(Duty, Observer):
         chain: Chain[ClientMiddleware],
         *,
         dialect: Callable[[dict[str, Any]], Dialect],
+        report: Report,
     ) -> None:
         super().__init__("poller", client)
         self._config = config
         self._chain = chain
         self._dialect = dialect
+        self._report = report
 
     def settled(self, batch: Sequence[Settled]) -> None:
         """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""
@@ -86,7 +87,11 @@ class Poller(Duty, Observer):
                 return False
             moves = list(self._repushed(members, now, until))
             moved = due.move(self._client, key, moves, now, self._config)
-            refused = [move.queue for move, answer in zip(moves, moved, strict=True) if answer is Moved.REFUSED]
+            answered = list(zip(moves, moved, strict=True))
+            buried = [unusable(move, key) for move, answer in answered if move.kind == "dead" and answer is Moved.DONE]
+            if buried:
+                self._report([], buried)
+            refused = [move.queue for move, answer in answered if answer is Moved.REFUSED]
             if refused:
                 log.error("due_jobs_refused", queues=sorted(set(refused)), next=f"again in {due.REST:g} s")
             if time.monotonic() >= until:
@@ -99,18 +104,6 @@ class Poller(Duty, Observer):
             yield repush(member, now, self._chain, self._dialect)
             if self._stop.is_set() or time.monotonic() >= until:
                 return
-
-
-def tell_takeovers(taken: Sequence[Takeover], tally: Tally | None) -> None:
-    """One line for each process whose jobs were taken over, and the counts for the metrics."""
-    if taken and tally is not None:
-        with tally.lock:
-            tally.counter(TAKEOVERS)[()] += len(taken)
-            tally.counter(POISON_PILLS)[()] += sum(one.poison for one in taken)
-    for owner in sorted({one.owner for one in taken}):
-        mine = [one for one in taken if one.owner == owner]
-        poison = sum(one.poison for one in mine)
-        log.warning("took_over", identity=owner, jobs=len(mine), dead=poison, next="back at the head of their queues")
 
 
 def repush(
@@ -140,5 +133,4 @@ def repush(
 
 
 def _bury(member: bytes, why: str) -> Move:
-    log.error("due_job_unusable", reason=why, next="dead, with its bytes")
-    return Move("dead", member, entry=payload.legible(member))
+    return Move("dead", member, entry=payload.legible(member), why=why)

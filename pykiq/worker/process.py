@@ -20,6 +20,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
 from queue import Empty, SimpleQueue
@@ -40,6 +41,7 @@ from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.systemd import Systemd
+from pykiq.records import Assigned, Foreign, Settled, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
@@ -104,9 +106,9 @@ class Process:
             max_classes=config.metrics_max_classes,
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
-        self._poller = Poller(config, connect(config), on_push, dialect=failing.dialect)
+        self._poller = Poller(config, connect(config), on_push, dialect=failing.dialect, report=self._report)
         self._sweeper = Sweeper(
-            config, self.berth, connect(config), poison_entry=failing.poison_entry, tally=self.metrics.tally
+            config, self.berth, connect(config), poison_entry=failing.poison_entry, report=self._report
         )
         observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
         self._reporter = Reporter(observers, hooks)
@@ -130,6 +132,15 @@ class Process:
         )
         self._endpoint: Endpoint | None = None
         self.started = threading.Event()  # jobs are taken
+
+    def _report(
+        self,
+        started: Sequence[Assigned],
+        settled: Sequence[Settled],
+        met: Sequence[Foreign] = (),
+        taken: Sequence[Takeover] = (),
+    ) -> None:
+        self._reporter(started, settled, met, taken)  # made later than who reports
 
     def fleet(self) -> Fleet:
         """What the last beat saw of the fleet."""

@@ -13,11 +13,16 @@ from queue import SimpleQueue
 
 import structlog
 
+from pykiq.errors import PoisonPill, PykiqError, Unreadable
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.observer import Observer, by_kind
-from pykiq.records import Assigned, Fate, Foreign, Settled
+from pykiq.records import Assigned, Bury, Fate, Foreign, Outcome, Raised, Settled, Takeover, Word
+from pykiq.wire.payload import as_job
 
-_Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]]
+_Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign], Sequence[Takeover]]
+
+_DEAD = Fate.DEAD
+_KINDS: dict[Word, type[PykiqError]] = {Word.POISON: PoisonPill, Word.UNREADABLE: Unreadable}
 
 log = structlog.get_logger("pykiq")
 
@@ -35,9 +40,15 @@ class Reporter:
     def start(self) -> None:
         self._thread.start()
 
-    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign] = ()) -> None:
-        """Take a turn's batch; never blocks."""
-        self._batches.put((started, settled, met))
+    def __call__(
+        self,
+        started: Sequence[Assigned],
+        settled: Sequence[Settled],
+        met: Sequence[Foreign] = (),
+        taken: Sequence[Takeover] = (),
+    ) -> None:
+        """Take a batch of the exchange's, the poller's or the keeper's; never blocks."""
+        self._batches.put((started, settled, met, taken))
 
     def close(self, timeout: float) -> None:
         """Report what is left, for up to `timeout` seconds."""
@@ -49,7 +60,13 @@ class Reporter:
             self._report(*batch)
             del batch  # exceptions hold whole call stacks: not until the next batch
 
-    def _report(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign]) -> None:
+    def _report(
+        self,
+        started: Sequence[Assigned],
+        settled: Sequence[Settled],
+        met: Sequence[Foreign],
+        taken: Sequence[Takeover],
+    ) -> None:
         """Whatever an observer or a handler does, one that exits too: the next batch is reported."""
         kinds = by_kind(settled)
         for observer in self._observers:
@@ -61,10 +78,12 @@ class Reporter:
                     observer.counted(kinds)
                 if met:
                     observer.met(met)
+                if taken:
+                    observer.took_over(taken)
             except BaseException:
                 self._complain(observer)
         for one in settled:
-            if one.outcome.raised is not None:
+            if one.outcome.raised is not None or one.fate is _DEAD:
                 try:
                     tell(self._lifecycle, one)
                 except BaseException:
@@ -80,13 +99,25 @@ class Reporter:
 def tell(lifecycle: Lifecycle, settled: Settled, loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Death handlers after the write to `dead`, error handlers last (WIRE.md §7e). Not for jobs taken over.
 
-    `async def` handlers run on `loop`, which runs in another thread; without one, each on a loop of its own.
+    Whatever went to `dead` is told, whether a handler failed or the job never had one. `async def` handlers run on
+    `loop`, which runs in another thread; without one, each on a loop of its own.
     """
-    if settled.fate is Fate.TAKEN_OVER or settled.outcome.raised is None:
+    outcome, fate = settled
+    if fate is Fate.TAKEN_OVER or not lifecycle.listens_to_failures:
         return
-    job, error, _ = settled.outcome.raised
-    for hook, broken in settled.outcome.broken_hooks:
+    raised = _buried(outcome) if outcome.raised is None and fate is _DEAD else outcome.raised
+    if raised is None:
+        return
+    job, error, _ = raised
+    for hook, broken in outcome.broken_hooks:
         lifecycle.fire_error(broken, {"context": hook, "job": job}, loop=loop)
-    if settled.outcome.died:
+    if outcome.died or fate is _DEAD:
         lifecycle.fire_death(job, error, loop=loop)
-    lifecycle.fire_error(error, {"context": "job", "job": job, "queue": settled.outcome.claimed.queue}, loop=loop)
+    lifecycle.fire_error(error, {"context": "job", "job": job, "queue": outcome.claimed.queue}, loop=loop)
+
+
+def _buried(outcome: Outcome) -> Raised:
+    """What is told of a job that went to `dead` without an exception of a handler's."""
+    entry = outcome.write.entry if isinstance(outcome.write, Bury) else outcome.claimed.raw
+    error = _KINDS.get(outcome.word, PykiqError)(outcome.error_message or "")
+    return Raised(as_job(entry, outcome.claimed.queue), error)

@@ -13,12 +13,11 @@ import redis
 import structlog
 
 from pykiq.config import Config
-from pykiq.observe.tally import Tally
 from pykiq.store import reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.leases import Doubtful, Leases
+from pykiq.worker.burials import Report, carry_out
 from pykiq.worker.duty import Duty
-from pykiq.worker.poller import tell_takeovers
 
 DOUBT = 0.75  # of a lease's life: how long after a doubt, or after the start, no lease is taken for expired
 
@@ -37,13 +36,13 @@ class Sweeper(Duty):
         client: redis.Redis,
         *,
         poison_entry: Callable[[bytes, str, str, float], bytes],
-        tally: Tally | None = None,
+        report: Report,
     ) -> None:
         super().__init__("sweeper", client)
         self._config = config
         self._berth = berth
         self._poison_entry = poison_entry
-        self._tally = tally
+        self._report = report
         self._leases = Leases(berth)
         self._sweep_at = 0.0  # monotonic
         self._doubt()  # Redis may have come back just now
@@ -57,11 +56,10 @@ class Sweeper(Duty):
     def _sweep(self) -> None:
         try:
             taken = reclaim.sweep(self._client, self._berth, self._config, self._poison_entry, self._leases)
+            carry_out(taken, self._report)
         except Doubtful as why:
             self._doubt()
             log.warning("takeovers_put_off", reason=str(why), next=f"again in {self._config.lease_ttl * DOUBT:g} s")
-        else:
-            tell_takeovers(taken, self._tally)
 
     def _troubled(self, error: Exception) -> None:
         self._doubt()

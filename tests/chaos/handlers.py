@@ -31,6 +31,13 @@ def note(what: str, number: int) -> None:
     os.write(_ledger, f"{what} {number} {where} {pykiq.current_job().attempt}\n".encode())
 
 
+@pykiq.death_handler
+def mourn(job: Any, error: BaseException) -> None:
+    number = job["args"][0] if job["args"] else -1
+    where = NAME if os.getpid() == LOADED_BY else f"{NAME}/{os.getpid()}"
+    os.write(_ledger, f"mourned-by-{type(error).__name__} {number} {where} 0\n".encode())
+
+
 def first_time(number: int) -> bool:
     """Whether nobody has come here for this job; true once, in all processes together."""
     try:

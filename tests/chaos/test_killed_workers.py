@@ -125,7 +125,12 @@ def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_ar
     assert deaths == crew.ledger.count("poison")[7] == 3
     assert (job["args"], job["jid"], job["error_class"]) == ([7], f"{7:024x}", "pykiq.PoisonPill")
     assert sorted(crew.ledger.count()) == list(range(5))
+    wait_until(lambda: crew.ledger.count("mourned-by-PoisonPill")[7], 10, "the death handler told")
     assert worker.stop() == 0
+    (line,) = worker.told("poison_pill")
+    assert (line["class"], line["jid"], line["queue"], line["level"]) == ("PoisonJob", f"{7:024x}", "default", "error")
+    assert sum(line["dead"] for line in worker.told("took_over")) == 1
+    assert crew.ledger.count("mourned-by-PoisonPill") == {7: 1}
 
 
 def test_a_poison_pill_takes_none_of_the_jobs_beside_it_along(

@@ -85,6 +85,27 @@ def test_no_job_is_lost_and_nobody_is_left_running_when_the_parent_is_killed_und
     assert in_flight(store) == []
 
 
+def test_a_poison_pill_of_a_swarm_is_told_to_the_log_the_metrics_and_the_death_handlers(
+    crew: Fleet, store: redis.Redis
+) -> None:
+    port = free_port()
+    swarm = crew.start("--processes", "1", "-c", "1", "--metrics-port", str(port)).ready()
+    push(store, [payload(7, "PoisonJob")])
+    wait_until(lambda: store.zcard("dead"), 40, "the job in `dead`")
+    wait_until(lambda: crew.ledger.count("mourned-by-PoisonPill")[7], 10, "the death handler told")
+    (line,) = swarm.told("poison_pill")
+    assert (line["class"], line["jid"], line["queue"]) == ("PoisonJob", f"{7:024x}", "default")
+    said = [(line["class"], line["jid"]) for line in swarm.told("job_taken_over")]
+    assert said == [("PoisonJob", f"{7:024x}")] * 2
+    assert [line["dead"] for line in swarm.told("took_over")] == [0, 0, 1]
+    found = scrape(port)
+    assert found["pykiq_poison_pills_total"] == 1
+    assert found['pykiq_jobs_total{class="PoisonJob",outcome="dead",queue="default"}'] == 1
+    assert swarm.stop() == 0
+    (where,) = {where for what, _, where, _ in crew.ledger.lines() if what.startswith("mourned")}
+    assert where == f"w0/{swarm.told('keeper_started')[0]['pid']}"
+
+
 def test_a_child_whose_handler_holds_the_interpreter_past_its_lease_keeps_its_jobs(
     crew: Fleet, store: redis.Redis
 ) -> None:

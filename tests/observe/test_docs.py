@@ -76,7 +76,7 @@ def test_every_key_is_documented() -> None:
         "standing": lambda: keys.standing("<identity>"),
         "backlog": lambda: keys.backlog("<queues>"),
         "backlog_reader": lambda: keys.backlog_reader("<queues>"),
-        "takeovers": lambda: keys.takeovers("<jid>"),
+        "takeovers": lambda: keys.takeovers("<jid>", "<digest>"),
     }
     functions = {
         name for name, value in vars(keys).items() if callable(value) and value.__module__ == keys.__name__

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pykiq.observe.observer import by_kind
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.tally import DURATION_BUCKETS
-from pykiq.records import Fate, Foreign, Word
+from pykiq.records import Fate, Foreign, Takeover, Word
 from tests.observe.jobs import assigned, settled
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -67,7 +67,7 @@ def test_durations_fall_into_cumulative_buckets() -> None:
     assert len(buckets) == len(DURATION_BUCKETS) + 1
 
 
-@pytest.mark.parametrize("word", [Word.FOREIGN, Word.UNREADABLE])
+@pytest.mark.parametrize("word", [Word.FOREIGN, Word.UNREADABLE, Word.POISON])
 def test_what_never_ran_has_no_duration(word: Word) -> None:
     seen = metrics()
     seen.counted(by_kind([settled(word, Fate.DEAD)]))
@@ -154,3 +154,11 @@ def test_two_processes_metrics_in_one_program_do_not_mix() -> None:
     one, two = metrics(), metrics()
     one.counted(by_kind([settled()]))
     assert not [name for name, _ in scrape(two) if name == "pykiq_jobs_total"]
+
+
+def test_jobs_taken_over_are_counted_and_poison_pills_among_them() -> None:
+    seen = metrics()
+    seen.took_over([Takeover("a:1:x", "low", b"{}", None, entry) for entry in (b"", b"{}", b"")])
+    samples = scrape(seen)
+    assert samples[sample("pykiq_takeovers_total")] == 3
+    assert samples[sample("pykiq_poison_pills_total")] == 1

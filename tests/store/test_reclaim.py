@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -11,9 +12,10 @@ import pytest
 import redis as redis_py
 
 from pykiq.config import Config
+from pykiq.records import Takeover
 from pykiq.store import leases, reclaim
 from pykiq.store.claim import Berth
-from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW, Takeover
+from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW
 from tests.servers import Server, wait_until
 from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw, settle, waiting
 
@@ -34,7 +36,12 @@ def poison_entry(payload: bytes, queue: str, owner: str, now: float) -> bytes:
 def sweep(redis: redis_py.Redis, identity: str = LIVE, config: Config = CONFIG) -> list[Takeover]:
     """Sweep now, whoever swept a moment ago."""
     redis.delete("pykiq:sweep")
-    return reclaim.sweep(redis, berth("default", identity=identity), config, poison_entry)
+    return list(reclaim.sweep(redis, berth("default", identity=identity), config, poison_entry))
+
+
+def counter(payload: bytes) -> str:
+    """The key under which the takeovers of a job with a jid are counted."""
+    return f"pykiq:takeovers:{json.loads(payload)['jid']}:{hashlib.sha1(payload).hexdigest()}"
 
 
 def dies_with(redis: redis_py.Redis, place: Berth, room: int) -> None:
@@ -63,9 +70,8 @@ def test_the_dead_process_is_forgotten_and_leaves_no_key_but_the_counters(redis:
     dies_with(redis, place, 1)
     sweep(redis)
     redis.delete("pykiq:sweep", "pykiq:walk")
-    [counter] = redis.keys("pykiq:*")
-    assert counter.startswith(b"pykiq:takeovers:")
-    assert 0 < redis.ttl(counter) <= POISON_WINDOW
+    assert redis.keys("pykiq:*") == [counter(raw(1)).encode()]
+    assert 0 < redis.ttl(counter(raw(1))) <= POISON_WINDOW
 
 
 def test_a_process_whose_lease_holds_keeps_its_jobs(redis: redis_py.Redis) -> None:
@@ -87,7 +93,7 @@ def test_a_process_that_comes_back_in_the_middle_keeps_the_rest(redis: redis_py.
             place.renew(redis)
         return b"{}"
 
-    taken = reclaim.sweep(redis, berth(identity=LIVE), CONFIG, revive)
+    taken = list(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, revive))
     assert [one.raw for one in taken] == [raw(3)], "the newest claim is the first to go"
     assert in_flight(redis, place) == [raw(1), raw(2)]
     assert redis.hexists("pykiq:owners", DEAD)
@@ -118,7 +124,7 @@ def test_the_third_takeover_is_the_last(redis: redis_py.Redis) -> None:
 
 def test_the_dead_set_is_trimmed_when_a_poison_pill_arrives(redis: redis_py.Redis) -> None:
     redis.zadd("dead", {b"ancient": 1})
-    redis.lpush(f"pykiq:takeovers:{1:024x}", *[time.time()] * (POISON_TAKEOVERS - 1))
+    redis.lpush(counter(raw(1)), *[time.time()] * (POISON_TAKEOVERS - 1))
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
     sweep(redis)
@@ -185,11 +191,11 @@ def test_of_a_process_that_is_known_to_have_ended_the_sweeps_let_the_others_go_a
     """Not when its lease, which is renewed for what Redis may yet do for it, has run out."""
     gone = crash_twice_with(redis, raw(1), raw(2), raw(3))
     gone.renew(redis)
-    assert reclaim.take_over(redis, gone, CONFIG, poison_entry) == []
+    assert list(reclaim.take_over(redis, gone, CONFIG, poison_entry)) == []
     settle(redis, berth(identity=LIVE), outcome(claim(redis, berth(identity=LIVE), 1)[0]))
     assert [one.raw for one in sweep(redis)] == [raw(2)]
     settle(redis, berth(identity=LIVE), outcome(claim(redis, berth(identity=LIVE), 1)[0]))
-    assert [one.raw for one in reclaim.take_over(redis, gone, CONFIG, poison_entry)] == [raw(3)]
+    assert [one.raw for one in list(reclaim.take_over(redis, gone, CONFIG, poison_entry))] == [raw(3)]
     assert redis.exists(gone.lease)
 
 
@@ -214,8 +220,8 @@ def test_one_that_takes_long_does_not_keep_the_others_waiting_for_ever(redis: re
 
 def test_takeovers_that_lie_further_apart_do_not_make_a_poison_pill(redis: redis_py.Redis) -> None:
     """A job that is retried for weeks may be taken over once in a while."""
-    counter, now = f"pykiq:takeovers:{1:024x}", time.time()
-    redis.lpush(counter, now - POISON_WINDOW - 60, now - POISON_WINDOW / 2)
+    now = time.time()
+    redis.lpush(counter(raw(1)), now - POISON_WINDOW - 60, now - POISON_WINDOW / 2)
     push(redis, "default", raw(1))
     for number, poison in enumerate([False, True]):
         dies_with(redis, berth(identity=f"gone:{number}:aaaaaaaaaaaa"), 1)
@@ -223,8 +229,62 @@ def test_takeovers_that_lie_further_apart_do_not_make_a_poison_pill(redis: redis
         assert taken.poison is poison, "the second of the two is the third within the window"
 
 
+def crash_with(redis: redis_py.Redis, number: int, *jobs: bytes) -> list[Takeover]:
+    """A process claims these jobs alone and dies; what a sweep takes over then."""
+    push(redis, "default", *jobs)
+    dies_with(redis, berth(identity=f"gone:{number}:aaaaaaaaaaaa"), len(jobs))
+    return sweep(redis)
+
+
+def test_jobs_that_share_a_jid_are_not_buried_for_each_others_takeovers(redis: redis_py.Redis) -> None:
+    one_jid = [raw(number, jid="the same") for number in range(6)]
+    assert {one.raw for one in crash_with(redis, 0, *one_jid) if not one.poison} == set(one_jid)
+    redis.delete("queue:default")
+    for number in range(1, POISON_TAKEOVERS):
+        assert [one.poison for one in crash_with(redis, number, raw(99, jid="the same"))] == [False]
+        redis.delete("queue:default")
+    assert [one.poison for one in crash_with(redis, 9, one_jid[3])] == [False], "four deaths, and one of them its own"
+
+
+@pytest.mark.parametrize("copies", [2, 3, 4, 10])
+def test_equal_jobs_that_one_process_held_are_taken_over_once(redis: redis_py.Redis, copies: int) -> None:
+    taken = crash_with(redis, 0, *[raw(1)] * copies)
+    assert [one.poison for one in taken] == [False] * copies
+    assert waiting(redis) == [raw(1)] * copies
+    assert redis.llen(counter(raw(1))) == 1
+    redis.delete("queue:default", "pykiq:suspect")
+    assert [one.poison for one in crash_with(redis, 1, raw(1))] == [False]
+    redis.delete("queue:default", "pykiq:suspect")
+    assert [one.poison for one in crash_with(redis, 2, raw(1))] == [True], "the third process that died with it"
+
+
+def test_a_process_that_freezes_with_a_job_again_and_again_is_counted_again_and_again(redis: redis_py.Redis) -> None:
+    """Two that take turns would hand it to each other for ever."""
+    before = time.time() - reclaim.TOGETHER - 1
+    redis.lpush(counter(raw(1)), f"{before - 100} {LIVE}", f"{before} {DEAD}")
+    push(redis, "default", raw(1))
+    dies_with(redis, berth(identity=DEAD), 1)
+    assert [one.poison for one in sweep(redis)] == [True]
+
+
+def test_what_was_taken_over_before_a_failure_is_known(redis: redis_py.Redis) -> None:
+    push(redis, "default", raw(1), raw(2))
+    dies_with(redis, berth(identity=DEAD), 2)
+
+    def breaks(payload: bytes, queue: str, owner: str, now: float) -> bytes:
+        if payload == raw(1):
+            raise redis_py.ConnectionError("away")
+        return b"{}"
+
+    taken = []
+    with pytest.raises(redis_py.ConnectionError):  # noqa: PT012 -- what is looped over raises
+        for one in reclaim.sweep(redis, berth(identity=LIVE), CONFIG, breaks):
+            taken.append(one.raw)  # noqa: PERF401 -- a list() would be gone
+    assert taken == [raw(2)]
+
+
 def test_a_counter_of_another_type_loses_no_job(redis: redis_py.Redis) -> None:
-    redis.set(f"pykiq:takeovers:{1:024x}", 2)
+    redis.set(counter(raw(1)), 2)
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
     assert [one.poison for one in sweep(redis)] == [False]
@@ -252,7 +312,7 @@ def test_what_a_process_holds_that_nobody_knows_of_is_found_in_the_end(redis: re
         return bool(taken)
 
     wait_until(swept, 10, "the takeover, within one walk through all keys")
-    assert taken == [Takeover(DEAD, "a:b", raw(1), poison=False)]
+    assert taken == [Takeover(DEAD, "a:b", raw(1))]
     assert waiting(redis, "a:b") == [raw(1)]
     assert 0 < redis.ttl("pykiq:walk") <= reclaim.WALK_TTL
 
@@ -301,13 +361,13 @@ def test_only_one_process_sweeps_at_a_time(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
     redis.set("pykiq:sweep", "somebody else", px=60_000)
-    assert reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry) == []
+    assert list(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry)) == []
     redis.delete("pykiq:sweep")
-    assert len(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry)) == 1
+    assert len(list(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry))) == 1
 
 
 def test_the_sweeps_lock_expires_before_the_next_sweep_of_a_lone_process(redis: redis_py.Redis) -> None:
-    reclaim.sweep(redis, berth(identity=LIVE), Config.of(sweep_interval=4), poison_entry)
+    list(reclaim.sweep(redis, berth(identity=LIVE), Config.of(sweep_interval=4), poison_entry))
     assert 0 < redis.pttl("pykiq:sweep") < 4000
 
 
@@ -360,7 +420,7 @@ def test_the_jobs_of_a_process_known_to_have_ended_are_taken_over_although_its_l
     push(redis, "b", raw(3))
     claim(redis, gone, 3)
     assert redis.exists(gone.lease)
-    taken = reclaim.take_over(redis, gone, CONFIG, poison_entry)
+    taken = list(reclaim.take_over(redis, gone, CONFIG, poison_entry))
     assert sorted(one.raw for one in taken) == sorted(map(raw, (1, 2, 3)))
     assert (waiting(redis, "a"), waiting(redis, "b")) == ([raw(1), raw(2)], [raw(3)])
     assert in_flight(redis, gone) == []
@@ -371,7 +431,7 @@ def test_what_arrives_for_it_after_that_is_found_when_its_last_lease_has_run_out
     gone = berth(identity=DEAD)
     push(redis, "default", raw(1))
     claim(redis, gone, 1)
-    reclaim.take_over(redis, gone, CONFIG, poison_entry)
+    list(reclaim.take_over(redis, gone, CONFIG, poison_entry))
     assert sweep(redis) == []
     redis.lmove("queue:default", gone.inflight("default"), "RIGHT", "LEFT")
     assert 0 < redis.pttl(gone.lease) <= CONFIG.lease_ttl * 1000
@@ -385,6 +445,6 @@ def test_a_takeover_from_a_crashed_child_counts_like_any_other(redis: redis_py.R
     for number in range(POISON_TAKEOVERS):
         gone = berth(identity=f"gone:{number}:aaaaaaaaaaaa")
         claim(redis, gone, 1)
-        (taken,) = reclaim.take_over(redis, gone, CONFIG, poison_entry)
+        (taken,) = list(reclaim.take_over(redis, gone, CONFIG, poison_entry))
         assert taken.poison is (number == POISON_TAKEOVERS - 1)
     assert redis.zcard("dead") == 1

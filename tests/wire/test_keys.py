@@ -54,7 +54,7 @@ def test_the_keys_of_jobs_and_counters_are_rubys(version: str) -> None:
 def test_pykiqs_own_keys_begin_with_its_name() -> None:
     assert keys.inflight("host:1:abc", "default") == "pykiq:inflight:host:1:abc:default"
     assert keys.lease("host:1:abc") == "pykiq:lease:host:1:abc"
-    assert keys.takeovers("abc") == "pykiq:takeovers:abc"
+    assert keys.takeovers("abc", "0f") == "pykiq:takeovers:abc:0f"
     assert (keys.OWNERS, keys.SWEEP) == ("pykiq:owners", "pykiq:sweep")
 
 

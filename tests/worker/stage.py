@@ -17,7 +17,7 @@ from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain, ServerMiddleware
-from pykiq.records import Assigned, Claimed, Foreign, Settled
+from pykiq.records import Assigned, Claimed, Foreign, Settled, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.fleet import Fleet
@@ -252,3 +252,15 @@ def note_threads() -> None:
 def threads_here() -> list[threading.Thread]:
     """The threads that this test has started and that still run."""
     return [thread for thread in threading.enumerate() if thread not in _others]
+
+
+class Reported:
+    """Stands for a reporter: what the poller, the sweeper or the keeper had to tell."""
+
+    def __init__(self) -> None:
+        self.settled: list[Settled] = []
+        self.taken: list[Takeover] = []
+
+    def __call__(self, started: object, settled: Any, met: object = (), taken: Any = ()) -> None:
+        self.settled += settled
+        self.taken += taken

@@ -6,8 +6,10 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -34,8 +36,9 @@ class Charge:
         self.config = Config.of(redis=url, lease_ttl=2, sweep_interval=1, timeout=1)
         self.board = Board(4)
         self.tether = Tether()
+        self.hooks = Lifecycle()
         self.merged = Merged(self.board, concurrency=5, backlog=Backlog(lambda: connect(self.config), ["default"]))
-        self.keeper = Keeper(self.config, self.board, self.tether, Lifecycle(), self.merged, None)
+        self.keeper = Keeper(self.config, self.board, self.tether, self.hooks, self.merged, None)
 
     def child(self, pid: int = 0) -> tuple[int, Berth]:
         number = self.board.take()
@@ -48,7 +51,9 @@ class Charge:
 @pytest.fixture
 def charge(redis_url: str) -> Iterator[Charge]:
     made = Charge(redis_url)
+    made.keeper._reporter.start()
     yield made
+    made.keeper._reporter.close(5)
     made.tether.close()
     for handle in made.keeper._handles.values():
         os.close(handle)
@@ -112,6 +117,65 @@ def test_a_child_that_has_ended_is_not_kept_alive_by_a_parent_that_is_frozen(
     charge.keeper._keep()
     assert charge.board.row(number).state == FREE
     sleeper.wait()
+
+
+def crash_with(redis: redis_py.Redis, charge: Charge, *jobs: bytes) -> None:
+    """A child claims these jobs and crashes; the keeper takes them over."""
+    number, berth = charge.child()
+    push(redis, *jobs)
+    run(redis, claim_call(berth, [("default",)], len(jobs)))
+    charge.board.mark(number, DEAD)
+    charge.keeper._keep()
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_poison_pill_is_told_to_the_death_handlers_and_counted(
+    redis: redis_py.Redis, charge: Charge, kind: str
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    @charge.hooks.death_handler
+    def mourn(job: Mapping[str, Any], error: BaseException) -> Any:
+        async def later() -> None:
+            told.append((job["class"], type(error).__name__))
+
+        return told.append((job["class"], type(error).__name__)) if kind == "def" else later()
+
+    for number in range(1, 4):
+        assert told == []
+        crash_with(redis, charge, raw("Pill", 1))
+        assert redis.zcard("dead") == number // 3
+        redis.delete("queue:default", "pykiq:suspect")
+    wait_until(lambda: told == [("Pill", "PoisonPill")])
+    rows = {(row.name, row.labels): row.total for row in charge.merged.tally.take()}
+    assert rows["pykiq_poison_pills", ()] == 1
+    assert rows["pykiq_takeovers", ()] == 3
+    assert rows["pykiq_jobs", ("Pill", "default", "dead")] == 1
+
+
+@pytest.mark.parametrize("kind", ["hangs", "raises", "exits"])
+def test_a_death_handler_that_goes_wrong_keeps_nobody_from_the_next_takeover(
+    redis: redis_py.Redis, charge: Charge, kind: str
+) -> None:
+    called, released = threading.Event(), threading.Event()
+
+    @charge.hooks.death_handler
+    def mourn(job: Mapping[str, Any], error: BaseException) -> None:
+        called.set()
+        if kind == "hangs":
+            released.wait(20)
+        elif kind == "raises":
+            raise ValueError("of the handler")
+        else:
+            sys.exit(1)
+
+    for _ in range(3):
+        crash_with(redis, charge, raw("Pill", 1))
+        redis.delete("queue:default", "pykiq:suspect")
+    assert called.wait(10)
+    crash_with(redis, charge, raw("Job", 2))
+    assert waiting(redis) == [raw("Job", 2)]
+    released.set()
 
 
 def test_without_redis_it_goes_on_and_does_it_later(

@@ -16,17 +16,16 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
-from pykiq.observe.tally import POISON_PILLS, TAKEOVERS, Tally
-from pykiq.records import Claimed, Fate, Later, Outcome, Settled, Word
+from pykiq.records import Bury, Claimed, Fate, Later, Outcome, Settled, Word
+from pykiq.store import due
 from pykiq.store.connection import connect
 from pykiq.store.due import Move
-from pykiq.store.reclaim import Takeover
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.worker.poller import BATCH, HELD_BACK, Poller, repush, tell_takeovers
+from pykiq.worker.poller import BATCH, HELD_BACK, Poller, repush
 from tests import captures
 from tests.servers import wait_until
-from tests.worker.stage import threads_here
+from tests.worker.stage import Reported, threads_here
 
 DIALECTS = {"6.4.1": SIX, "7.3.2": SEVEN, "8.1.7": EIGHT}
 NOW = 1_795_315_631.5
@@ -105,7 +104,9 @@ def test_a_supplied_enqueued_at_leaves_a_scheduled_entry_unless_ruby_is_6() -> N
 )
 def test_what_ruby_loses_goes_to_dead_with_its_bytes(version: str, name: str) -> None:
     [(_, member)] = captures.read(version, name).by_hand[:1]
-    assert again(member) == Move("dead", member, entry=member)
+    move = again(member)
+    assert move == Move("dead", member, entry=member, why=move.why)
+    assert move.why
 
 
 @pytest.mark.parametrize("queue", [None, 5, "", ["a"]])
@@ -182,14 +183,21 @@ def test_a_job_whose_middleware_fails_rests_in_its_set_with_its_bytes(spoiler: M
 
 
 @pytest.fixture
+def reported() -> Reported:
+    return Reported()
+
+
+@pytest.fixture
 def chain() -> Chain[ClientMiddleware]:
     return Chain()
 
 
 @pytest.fixture
-def poller(redis: redis_py.Redis, redis_url: str, chain: Chain[ClientMiddleware]) -> Iterator[Poller]:
+def poller(
+    redis: redis_py.Redis, redis_url: str, chain: Chain[ClientMiddleware], reported: Reported
+) -> Iterator[Poller]:
     config = Config.of(redis=redis_url, poll_interval=0.2, sweep_interval=0.2, lease_ttl=1)
-    made = Poller(config, connect(config), chain, dialect=lambda job: for_payload(job, SEVEN))
+    made = Poller(config, connect(config), chain, dialect=lambda job: for_payload(job, SEVEN), report=reported)
     yield made
     made.close()
 
@@ -207,7 +215,7 @@ def test_it_wakes_when_the_next_job_is_due(redis: redis_py.Redis, redis_url: str
     config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
     due_at = time.time() + 0.4
     redis.zadd("schedule", {packed(): due_at})
-    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN)
+    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN, report=Reported())
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 1, 5, "a job that is due in 0.4 s")
     poller.close()
@@ -317,7 +325,7 @@ def test_a_retry_of_this_process_that_is_due_before_the_next_round_brings_it_for
     redis: redis_py.Redis, redis_url: str
 ) -> None:
     config = Config.of(redis=redis_url, poll_interval=30, sweep_interval=11)
-    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN)
+    poller = Poller(config, connect(config), Chain(), dialect=lambda job: SEVEN, report=Reported())
     poller.start()
     wait_until(lambda: poller._wakes_at > time.time() + 5, 5, "the first round over")
     at = time.time() + 0.1
@@ -328,7 +336,32 @@ def test_a_retry_of_this_process_that_is_due_before_the_next_round_brings_it_for
     poller.close()
 
 
-def test_jobs_taken_over_are_counted_and_poison_pills_among_them() -> None:
-    tally = Tally()
-    tell_takeovers([Takeover("a:1:x", "low", b"{}", poison) for poison in (False, True, False)], tally)
-    assert {row.name: row.total for row in tally.take()} == {TAKEOVERS.name: 3, POISON_PILLS.name: 1}
+def test_each_entry_that_the_poller_buries_is_reported_with_what_it_was_and_why(
+    redis: redis_py.Redis, poller: Poller, reported: Reported
+) -> None:
+    redis.zadd("retry", {b"{broken": 1})
+    redis.zadd("schedule", {packed(args={}): 1, packed(): 2})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    told = [one.outcome for one in reported.settled]
+    assert [(one.name, one.jid, one.claimed.queue) for one in told] == [("", "", "?"), ("Job", "ab" * 12, "low")]
+    assert [one.write for one in told] == [Bury(b"{broken"), Bury(packed(args={}))]
+    assert all(one.word is Word.UNREADABLE and one.died for one in told)
+    assert "`retry`" in (told[0].error_message or "")
+    assert (told[1].error_message or "").endswith("its args are not a list")
+
+
+def test_what_another_process_has_buried_meanwhile_is_not_told(
+    redis: redis_py.Redis, poller: Poller, reported: Reported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = due.move
+
+    def late(client: redis_py.Redis, key: str, *rest: Any) -> Any:
+        redis.zrem(key, b"{broken")
+        return move(client, key, *rest)
+
+    monkeypatch.setattr(due, "move", late)
+    redis.zadd("schedule", {b"{broken": 1, packed(): 2})
+    poller.start()
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    assert reported.settled == []

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from pykiq.errors import PoisonPill, PykiqError, Unreadable
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.observer import Kinds, Observer
-from pykiq.records import Acknowledge, Assigned, Bury, Fate, Foreign, Outcome, Raised, Settled, Word
+from pykiq.records import Acknowledge, Assigned, Bury, Fate, Foreign, Outcome, PutBack, Raised, Settled, Takeover, Word
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
 from tests.worker.stage import claimed, raw, threads_here
@@ -39,6 +40,11 @@ class Recording(Observer):
 
     def met(self, batch: Sequence[Foreign]) -> None:
         self.batches.append(("met", len(batch)))
+        if self.error:
+            raise self.error
+
+    def took_over(self, batch: Sequence[Takeover]) -> None:
+        self.batches.append(("took_over", len(batch)))
         if self.error:
             raise self.error
 
@@ -125,9 +131,58 @@ def test_death_handlers_come_before_error_handlers(reporter: Reporter, hooks: Li
     def failure(raised: BaseException, context: Mapping[str, Any]) -> None:
         told.append(("error", context["job"]["jid"], context["queue"], raised))
 
-    reporter([], [settled(error, died=True), settled(error, Fate.RETRY), settled()])
+    reporter([], [settled(error, died=True), settled(error, Fate.RETRY), settled(fate=Fate.RETRY)])
     wait_until(lambda: len(told) == 3)
     assert told == [("death", "x", error), ("error", "x", "default", error), ("error", "x", "default", error)]
+
+
+ENTRY = b'{"class":"Job","jid":"x","args":[1],"error_class":"E"}'
+BYTES = b"not a job: [1]"
+STANDS_IN = {"class": "?", "jid": "", "queue": "default", "args": [], "raw": BYTES}
+
+
+@pytest.mark.parametrize(
+    ("word", "entry", "kind", "job"),
+    [
+        (Word.POISON, ENTRY, PoisonPill, {"class": "Job", "jid": "x", "args": [1], "error_class": "E"}),
+        (Word.POISON, BYTES, PoisonPill, STANDS_IN),
+        (Word.UNREADABLE, BYTES, Unreadable, STANDS_IN),
+        (Word.UNREADABLE, b'{"args":{}}', Unreadable, {"args": {}}),
+        (Word.FAILED, ENTRY, PykiqError, {"class": "Job", "jid": "x", "args": [1], "error_class": "E"}),
+    ],
+)
+def test_whatever_went_to_dead_is_told_to_death_and_error_handlers(
+    reporter: Reporter, hooks: Lifecycle, word: Word, entry: bytes, kind: type[Exception], job: dict[str, Any]
+) -> None:
+    told: list[Any] = []
+    hooks.death_handler(lambda job, error: told.append(("death", job, type(error), str(error))))
+    hooks.error_handler(lambda error, context: told.append(("error", context["job"], type(error), context["queue"])))
+    outcome = Outcome(claimed(BYTES), word, Bury(entry), error_message="why")
+    reporter([], [Settled(outcome, Fate.DEAD)])
+    wait_until(lambda: len(told) == 2)
+    assert told == [("death", job, kind, "why"), ("error", job, kind, "default")]
+
+
+@pytest.mark.parametrize("fate", sorted(set(Fate) - {Fate.DEAD}))
+def test_what_did_not_go_to_dead_and_did_not_raise_is_told_to_nobody(
+    reporter: Reporter, hooks: Lifecycle, fate: Fate
+) -> None:
+    told: list[Any] = []
+    hooks.death_handler(lambda job, error: told.append(job))
+    hooks.error_handler(lambda error, context: told.append(error))
+    reporter([], [Settled(Outcome(claimed(ENTRY), Word.UNREADABLE, PutBack()), fate)])
+    reporter.close(5)
+    assert told == []
+
+
+def test_takeovers_are_told_whatever_one_observer_raises(hooks: Lifecycle) -> None:
+    broken, fine = Recording(ValueError("broken sink")), Recording()
+    made = Reporter([broken, fine], hooks)
+    made.start()
+    for _ in range(2):
+        made([], [], (), [Takeover("gone:1:x", "default", b"{}")])
+    made.close(5)
+    assert (broken.batches, fine.batches) == ([("took_over", 1)] * 2, [("took_over", 1)] * 2)
 
 
 def test_nobody_is_told_of_a_job_that_another_process_has(reporter: Reporter, hooks: Lifecycle) -> None:

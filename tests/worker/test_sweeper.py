@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain
+from pykiq.records import Fate, Word
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.leases import Doubtful, Leases
@@ -19,28 +21,50 @@ from pykiq.wire.dialect import SEVEN
 from pykiq.worker.poller import Poller
 from pykiq.worker.sweeper import DOUBT, Sweeper
 from tests.servers import Server, wait_until
-from tests.worker.stage import raw, threads_here
+from tests.worker.stage import Reported, raw, threads_here
 
 OLD = "old:1:aaaaaaaaaaaa"
 
 
 @pytest.fixture
-def sweeper(redis: redis_py.Redis, redis_url: str) -> Iterator[Sweeper]:
-    made = sweeper_at(redis_url)
+def reported() -> Reported:
+    return Reported()
+
+
+@pytest.fixture
+def sweeper(redis: redis_py.Redis, redis_url: str, reported: Reported) -> Iterator[Sweeper]:
+    made = sweeper_at(redis_url, reported)
     yield made
     made.close()
 
 
-def sweeper_at(url: str) -> Sweeper:
+def sweeper_at(url: str, reported: Reported) -> Sweeper:
     config = Config.of(redis=url, sweep_interval=0.2, lease_ttl=1)
     berth = Berth("me:1:aaaaaaaaaaaa", ("default",), config.lease_ttl)
-    return Sweeper(config, berth, connect(config), poison_entry=lambda *_: b"{}")
+    return Sweeper(config, berth, connect(config), poison_entry=lambda *_: b"{}", report=reported)
 
 
 def leave_behind(redis: redis_py.Redis, *jobs: bytes) -> None:
     """A process has died with these in flight."""
     redis.hset("pykiq:owners", OLD, json.dumps(["low"]))
     redis.lpush(f"pykiq:inflight:{OLD}:low", *(jobs or [raw("Job")]))
+
+
+def counter(payload: bytes) -> str:
+    return f"pykiq:takeovers:{json.loads(payload)['jid']}:{hashlib.sha1(payload).hexdigest()}"
+
+
+def test_what_is_taken_over_and_what_is_buried_is_reported(
+    redis: redis_py.Redis, sweeper: Sweeper, reported: Reported
+) -> None:
+    leave_behind(redis, raw("Job", 1), raw("Pill", 2))
+    redis.lpush(counter(raw("Pill", 2)), f"{time.time()} a:1:x", f"{time.time()} b:1:x")
+    sweeper.start()
+    wait_until(lambda: len(reported.taken) == 2)
+    assert {one.raw: one.poison for one in reported.taken} == {raw("Job", 1): False, raw("Pill", 2): True}
+    [pill] = reported.settled
+    assert (pill.fate, pill.outcome.word, pill.outcome.name) == (Fate.DEAD, Word.POISON, "Pill")
+    assert OLD in (pill.outcome.error_message or "")
 
 
 def test_what_a_dead_process_held_comes_back(redis: redis_py.Redis, sweeper: Sweeper) -> None:
@@ -103,7 +127,7 @@ def test_it_takes_over_while_a_middleware_of_a_due_job_does_not_come_back(
         held.append(True)
         wait_until(lambda: redis.llen("queue:low") == 1)
 
-    poller = Poller(config, connect(config), Chain(hangs), dialect=lambda job: SEVEN)
+    poller = Poller(config, connect(config), Chain(hangs), dialect=lambda job: SEVEN, report=Reported())
     redis.zadd("schedule", {raw("Job", "due"): 1})
     poller.start()
     wait_until(lambda: held, what="the middleware under way")
@@ -125,11 +149,11 @@ def test_a_redis_that_is_full_refuses_no_takeover(victim: Server, store: redis_p
     """Of all times the jobs of those that died must be worked off then. Without eviction it refuses every SET."""
     jobs = [raw("Job", number) for number in range(5)]
     leave_behind(store, *jobs)
-    store.lpush(f"pykiq:takeovers:{json.loads(jobs[0])['jid']}", time.time())  # one of them is a suspect
+    store.lpush(counter(jobs[0]), time.time())  # one of them is a suspect
     store.config_set("maxmemory", 1)
     with pytest.raises(redis_py.ResponseError, match="maxmemory"):
         store.set("a", 1)
-    sweeper = sweeper_at(victim.url)
+    sweeper = sweeper_at(victim.url, Reported())
     sweeper.start()
     wait_until(lambda: store.llen("queue:low") == 5, what="every job back")
     wait_until(lambda: not store.hexists("pykiq:owners", OLD))

@@ -5,28 +5,39 @@
 -- A job that has been taken over before is a suspect: it stays in flight unless it is its turn. Those that were in
 -- flight beside a poison pill are all suspects; back in the queue together they would die with it.
 --
+-- Equal jobs that one process held share a counter: its death counts once, however many of them there are.
+--
 -- KEYS  1 lease of the owner, 2 its in-flight list, 3 queue list, 4 set of queue names, 5 dead set,
---       6 list of the times of the job's takeovers, the latest first, 7 hash: the suspect whose turn it is
+--       6 list of the job's takeovers, the latest first: "<when (s)> <from whom>", 7 hash: the suspect whose turn it is
 -- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 if they lie within this (s),
 --       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry, 9 suspects: go | stay,
---       10 for how long (s) at most that one keeps the others waiting
+--       10 for how long (s) at most that one keeps the others waiting, 11 identity of the owner, 12 its takeovers within
+--       this (s) count as one
 -- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead, 3 a suspect that stays
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local now, most, window = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local times, before = redis.pcall('LRANGE', KEYS[6], 0, -1), 0
-if times.err then
+local taken, before, counted = redis.pcall('LRANGE', KEYS[6], 0, -1), 0, false
+if taken.err then
   redis.call('DEL', KEYS[6]) -- a key of another type is none of ours
-  times = {}
+  taken = {}
 end
-for _, at in ipairs(times) do
-  if now - (tonumber(at) or 0) <= window then before = before + 1 end
+for _, one in ipairs(taken) do
+  local at, owner = string.match(one, '^(%S+) ?(.*)$')
+  at = tonumber(at) or 0
+  if owner == ARGV[11] and now - at <= tonumber(ARGV[12]) then
+    counted = true
+  elseif now - at <= window then
+    before = before + 1
+  end
 end
 local poison, written = before + 1 >= most, nil
 if ARGV[9] == 'stay' and before > 0 and not poison then return 3 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
-redis.call('LPUSH', KEYS[6], ARGV[3])
-redis.call('LTRIM', KEYS[6], 0, most - 1)
-redis.call('EXPIRE', KEYS[6], window)
+if not counted then
+  redis.call('LPUSH', KEYS[6], ARGV[3] .. ' ' .. ARGV[11])
+  redis.call('LTRIM', KEYS[6], 0, most - 1)
+  redis.call('EXPIRE', KEYS[6], window)
+end
 if poison then
   written = redis.pcall('ZADD', KEYS[5], ARGV[3], ARGV[8])
 else
@@ -35,7 +46,7 @@ else
 end
 if type(written) == 'table' and written.err then
   redis.call('LPUSH', KEYS[2], ARGV[1])
-  redis.call('LPOP', KEYS[6])
+  if not counted then redis.call('LPOP', KEYS[6]) end
   return 0
 end
 if ARGV[9] == 'go' and not poison then -- here, and not by its finder: a server that is full would refuse it alone
