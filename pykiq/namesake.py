@@ -12,7 +12,7 @@ import warnings
 
 from pykiq.version import FOLDER
 
-# A module of theirs that we have none of. To look for one file takes 2 µs; to ask the installed packages' metadata, 20 ms.
+# A module of theirs that we have none of. To look for one file takes 2 µs, to ask for the installed packages 20 ms.
 THEIRS = f"{FOLDER}connector.py"
 
 ADVICE = (

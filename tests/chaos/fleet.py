@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 
@@ -24,6 +24,7 @@ from tests.servers import Server, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = Path(__file__).with_name("handlers.py")
 SETS = ("retry", "schedule")
+NO_JOB = b"no job but bytes:"  # what begins so is not JSON, and ends with the job's number
 
 # Dead is noticed within this many seconds, so that a test can afford many deaths.
 IMPATIENT = {"lease_ttl": 1.5, "sweep_interval": 0.3, "poll_interval": 0.2}
@@ -33,11 +34,21 @@ HASTY = {"lease_ttl": 0.6, "sweep_interval": 0.2, "poll_interval": 0.2}
 
 
 def payload(
-    number: int, name: str = "QuickJob", *args: object, queue: str = "default", shift: float = 0.0, **keys: object
+    number: int,
+    name: str = "QuickJob",
+    *args: object,
+    queue: str = "default",
+    shift: float = 0.0,
+    jid: int | None = None,
+    **keys: object,
 ) -> bytes:
-    """A job as a Ruby of version 7 pushes it, on a machine whose clock is `shift` seconds ahead."""
+    """A job as a Ruby of version 7 pushes it, on a machine whose clock is `shift` seconds ahead.
+
+    `jid` is that of another job, for applications that set it themselves.
+    """
     now = time.time() + shift
-    job = {"retry": True, "queue": queue, "args": [number, *args], "class": name, "jid": f"{number:024x}"}
+    shared = number if jid is None else jid
+    job = {"retry": True, "queue": queue, "args": [number, *args], "class": name, "jid": f"{shared:024x}"}
     return json.dumps(job | {"created_at": now, "enqueued_at": now} | keys, separators=(",", ":")).encode()
 
 
@@ -89,11 +100,14 @@ class Report:
     done: int
     lost: list[int]
     poisoned: int
+    unreadable: int
     twice: int
+    unwritten: int
 
     def __str__(self) -> str:
         return (
             f"{self.jobs} jobs, {self.done} done, {len(self.lost)} lost, {self.poisoned} dead as poison pill,"
+            f" {self.unreadable} dead as unreadable, {self.unwritten} dead as too large to be written otherwise,"
             f" {self.twice} ran twice"
         )
 
@@ -101,11 +115,14 @@ class Report:
 def account(client: redis.Redis, ledger: Ledger, jobs: int) -> Report:
     """Count every job 0 … jobs - 1 in the ledger and in Redis."""
     done = ledger.count()
-    buried = [json.loads(text(entry)) for entry in client.zrange("dead", 0, -1)]
+    entries = [text(entry) for entry in client.zrange("dead", 0, -1)]
+    odd = {int(entry.split()[-1]) for entry in entries if entry.startswith(NO_JOB)}
+    buried = [json.loads(entry) for entry in entries if not entry.startswith(NO_JOB)]
     dead = {job["args"][0] for job in buried if job["error_class"] == "pykiq.PoisonPill"}
-    lost = [number for number in range(jobs) if not done[number] and number not in dead]
+    cut = {job["args"][0] for job in buried if job["class"] == "LargeJob"} - dead
+    lost = [number for number in range(jobs) if not done[number] and number not in dead | odd | cut]
     twice = sum(1 for number in range(jobs) if done[number] > 1)
-    return Report(jobs, len(done), lost, len(dead), twice)
+    return Report(jobs, len(done), lost, len(dead), len(odd), twice, len(cut))
 
 
 def in_flight(client: redis.Redis) -> list[bytes]:
@@ -141,7 +158,10 @@ def finish(client: redis.Redis, seconds: float = 60.0) -> None:
 class Worker:
     """One `pykiq run` process."""
 
-    def __init__(self, fleet: Fleet, url: str, options: tuple[str, ...], settings: dict[str, object]) -> None:
+    def __init__(
+        self, fleet: Fleet, url: str, options: tuple[str, ...], settings: dict[str, object], *, piped: bool = False
+    ) -> None:
+        """`piped`: what it logs goes through a pipe that somebody reads, `reader`, who may be stopped."""
         name = f"w{len(fleet.workers)}"
         self.name = name
         self.log = fleet.folder / f"{name}.log"
@@ -152,7 +172,13 @@ class Worker:
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", "pykiq", "run", "--require", str(HANDLERS), "--redis", url]
-        with self.log.open("wb") as log:
+        self.reader: subprocess.Popen[bytes] | None = None
+        with contextlib.ExitStack() as opened:
+            log: IO[bytes] = opened.enter_context(self.log.open("wb"))
+            if piped:
+                self.reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
+                assert self.reader.stdin
+                log = opened.enter_context(self.reader.stdin)
             self.process = subprocess.Popen(
                 [*command, "--log-format", "json", *options],
                 env=environment,
@@ -217,9 +243,11 @@ class Fleet:
         self.workers: list[Worker] = []
         self.ledger = Ledger(folder)
 
-    def start(self, *options: str, url: str = "", settings: dict[str, object] | None = None) -> Worker:
+    def start(
+        self, *options: str, url: str = "", settings: dict[str, object] | None = None, piped: bool = False
+    ) -> Worker:
         chosen = dict(IMPATIENT) if settings is None else settings
-        worker = Worker(self, url or self.url, options, chosen)
+        worker = Worker(self, url or self.url, options, chosen, piped=piped)
         self.workers.append(worker)
         return worker
 
@@ -229,6 +257,9 @@ class Fleet:
                 os.killpg(worker.process.pid, signal.SIGCONT)
                 os.killpg(worker.process.pid, signal.SIGKILL)
             worker.process.wait()
+            if worker.reader:
+                worker.reader.kill()
+                worker.reader.wait()
 
 
 @contextlib.contextmanager

@@ -73,6 +73,15 @@ def flaky(number: int, seconds: float = 0.0) -> None:
     note("done", number)
 
 
+@pykiq.job("LargeJob", retry_in=one_second)
+def large(number: int, padding: str) -> None:
+    """As FlakyJob, with an entry in `retry` that is larger than the job by its error."""
+    if pykiq.current_job().attempt == 0:
+        note("failed", number)
+        raise ValueError(f"job {number} fails the first time: {padding[:9000]}")
+    note("done", number)
+
+
 @pykiq.job("SnoozingJob")
 def snoozing(number: int, seconds: float = 0.0) -> None:
     """Asks for another moment once."""

@@ -24,11 +24,12 @@ from pathlib import Path
 
 import redis
 
-from tests.chaos.fleet import Fleet, Worker, account, hurry, in_flight, left, payload
+from tests.chaos.fleet import NO_JOB, Fleet, Worker, account, hurry, in_flight, left, payload
 from tests.chaos.proxy import Proxy
 from tests.chaos.pusher import Pusher
-from tests.servers import Server
+from tests.servers import Server, free_port
 
+MB = 1024 * 1024
 KINDS = ["QuickJob"] * 10 + ["AsyncJob"] * 4 + ["FlakyJob"] * 3 + ["SnoozingJob"] * 3
 RATE = 80  # jobs per second
 QUIET = (0.2, 3.0)  # seconds between two deeds
@@ -36,7 +37,11 @@ FREEZE = (0.5, 12.0)  # seconds: some within a lease, some until the last standi
 PATIENCE = 120.0  # seconds for the last jobs
 CREW = (("-c", "4"), ("-c", "4"), ("--processes", "2", "-c", "3"))
 RUNNING = (1, 1, 2)  # processes with jobs in each
-BEHIND_PROXY = 1
+PIPED, BEHIND_PROXY = 0, 1
+STORM = 500  # jobs that become due at once
+LARGE_BYTES = MB - 2000  # of a job that Redis takes when it takes no value above 1 MB; its entry in `retry` is above
+LIMITED = (1.0, 6.0)  # seconds during which Redis takes or sends no large value, is full, or is a replica
+STUCK = (1.0, 20.0)  # seconds during which nobody reads what a worker logs
 
 
 class Soak:
@@ -49,28 +54,39 @@ class Soak:
         self.fleet = Fleet(folder, server.url)
         self.posts = [self._start(post) for post in range(len(CREW))]
         self.deeds: Counter[str] = Counter()
-        self.given = 0
+        self.numbers = itertools.count()
         self._poison = itertools.cycle([False] * 1499 + [True])
 
     def jobs(self) -> Iterator[bytes]:
-        """Jobs without end: of every kind, from machines whose clocks are wrong, now and then a poison pill."""
+        """Jobs without end: of every kind, from machines whose clocks are wrong, some with one jid; large ones, poison
+        pills, and bytes that are no job."""
         rng = random.Random(self.rng.random())
-        for number in itertools.count():
-            self.given = number + 1
+        for number in self.numbers:
             if next(self._poison):
                 self.deeds["poison pill"] += 1
                 yield payload(number, "PoisonJob")
                 continue
+            if rng.random() < 0.002:
+                self.deeds["bytes that are no job"] += 1
+                yield NO_JOB + f" {number}".encode()
+                continue
+            if rng.random() < 0.002:
+                self.deeds["job of 1 MB"] += 1
+                yield payload(number, "LargeJob", "x" * LARGE_BYTES)
+                continue
             shift = rng.choice([0.0] * 8 + [-86_400.0, 3600.0])
             self.deeds["clock moved in a payload"] += bool(shift)
             seconds = round(rng.uniform(0.0, 0.05), 3) if number % 2 else 0.0
-            yield payload(number, rng.choice(KINDS), seconds, shift=shift)
+            jid = number // 4 if rng.random() < 0.05 else None
+            self.deeds["job with another's jid"] += jid is not None
+            yield payload(number, rng.choice(KINDS), seconds, shift=shift, jid=jid)
 
     def misbehave(self, until: float) -> None:
         """Deeds at random until `until` (monotonic); after each, whoever has died is replaced."""
         every: list[Callable[[], None]] = [
             *[self.kill_worker, self.kill_child, self.freeze, self.restart] * 2,
             *(self.crash_redis, self.pause_redis, self.cut, self.swallow, self.flush_scripts),
+            *(self.demote_redis, self.fill_redis, self.refuse_large, self.send_no_large, self.storm, self.stick_log),
         ]
         while time.monotonic() < until:
             time.sleep(self.rng.uniform(*QUIET))
@@ -86,7 +102,8 @@ class Soak:
                 self.posts[post] = self._start(post)
 
     def _start(self, post: int) -> Worker:
-        return self.fleet.start(*CREW[post], "-t", "2", url=self.proxy.url if post == BEHIND_PROXY else "")
+        url = self.proxy.url if post == BEHIND_PROXY else ""
+        return self.fleet.start(*CREW[post], "-t", "2", url=url, piped=post == PIPED)
 
     def _anybody(self) -> int:
         """The pid of a worker, of a parent or of a child."""
@@ -131,6 +148,50 @@ class Soak:
         with self.server.client() as client:
             client.script_flush()
 
+    def demote_redis(self) -> None:
+        """As a fail-over without Sentinel does: open connections stay open, to what is a replica now."""
+        with self.server.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+            try:
+                time.sleep(self.rng.uniform(*LIMITED))
+            finally:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+
+    def fill_redis(self) -> None:
+        self._configured("maxmemory", "1mb", "0")
+
+    def refuse_large(self) -> None:
+        self._configured("proto-max-bulk-len", str(MB), str(512 * MB))
+
+    def send_no_large(self) -> None:
+        self._configured("client-output-buffer-limit", "normal 1mb 1mb 1", "normal 0 0 0")
+
+    def storm(self) -> None:
+        """Many jobs that are due at once."""
+        due = time.time() + 1.0
+        jobs = {payload(next(self.numbers)): due for _ in range(STORM)}
+        with self.server.client() as client:
+            while True:
+                with contextlib.suppress(redis.RedisError):
+                    client.zadd("schedule", dict(jobs))
+                    return
+                time.sleep(0.1)
+
+    def stick_log(self) -> None:
+        reader = self.posts[PIPED].reader
+        assert reader
+        reader.send_signal(signal.SIGSTOP)
+        time.sleep(self.rng.uniform(*STUCK))
+        reader.send_signal(signal.SIGCONT)
+
+    def _configured(self, name: str, value: str, before: str) -> None:
+        with self.server.client() as client:
+            client.config_set(name, value)
+            try:
+                time.sleep(self.rng.uniform(*LIMITED))
+            finally:
+                client.config_set(name, before)
+
 
 def run(minutes: float, seed: int) -> bool:
     """Whether nothing was lost and nothing left behind."""
@@ -159,7 +220,7 @@ def settled(soak: Soak, pusher: Pusher) -> bool:
             time.sleep(0.3)
         codes = [worker.ready(RUNNING[post]).stop(60) for post, worker in enumerate(soak.posts)]
         behind = in_flight(client)
-        report = account(client, soak.fleet.ledger, soak.given)
+        report = account(client, soak.fleet.ledger, next(soak.numbers))
     say("| what happened | times |\n| --- | --- |")
     for deed, times in sorted({**soak.deeds, "push repeated": pusher.repeated}.items()):
         say(f"| {deed} | {times:,} |")
