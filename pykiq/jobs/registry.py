@@ -43,6 +43,10 @@ class Registry:
         """The names of all handlers, sorted."""
         return sorted(self._handlers)
 
+    def any_async(self) -> bool:
+        """Whether a handler is an `async def`."""
+        return any(handler.is_async for handler in self._handlers.values())
+
     def clear(self) -> None:
         """Forget everything."""
         self._handlers.clear()

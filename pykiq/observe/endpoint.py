@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from pykiq.errors import ConfigError
+from pykiq.observe.exposition import choose_encoder
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -127,8 +128,6 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/metrics":
-            from pykiq.observe.exposition import choose_encoder
-
             encode, kind = choose_encoder(self.headers.get("Accept") or "")
             return HTTPStatus.OK, kind, encode(self.server.registry())
         if path in self.server.checks:

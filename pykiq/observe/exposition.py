@@ -1,7 +1,7 @@
 """The one door to Prometheus' client library: what it is given to expose, and how.
 
-Loaded at the first scrape. The library imports all it can do (a server and gateways of its own, WSGI, ASGI), which is a
-megabyte and a half in every process that nobody scrapes: the children of a swarm, and whoever serves no metrics.
+Loaded with the endpoint. The library imports all it can do (a server and gateways of its own, WSGI, ASGI), which is a
+megabyte for whoever serves no metrics. Not at the first scrape: a deployment may have removed the files by then.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Metrics(Tallying):
 
     @cached_property
     def registry(self) -> CollectorRegistry:
-        """These metrics and the backlog, for who exposes them; asked for at the first scrape, not before."""
+        """These metrics and the backlog, for who exposes them."""
         from pykiq.observe.exposition import registry_of
 
         return registry_of(self, self._backlog)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import islice
 from typing import Any
 
@@ -25,11 +25,19 @@ class Script:
     sha: str
 
 
-@cache
+def _read(file: Traversable) -> Script:
+    text = file.read_text(encoding="utf-8")
+    return Script(file.name.removesuffix(".lua"), text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+# All of them, now: they are 20 kB. When each was read at its first use, a release that was removed under its running
+# workers stopped takeovers, and so did a process without a free descriptor.
+_SCRIPTS = {one.name: one for one in map(_read, files("pykiq.store").joinpath("lua").iterdir())}
+
+
 def script(name: str) -> Script:
     """The script in `lua/<name>.lua`."""
-    text = files("pykiq.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return _SCRIPTS[name]
 
 
 @dataclass(frozen=True, slots=True)

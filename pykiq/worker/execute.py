@@ -25,6 +25,7 @@ from pykiq.errors import (
     UnknownClass,
     Unreadable,
 )
+from pykiq.jobs.activejob import active
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.registry import Registry
@@ -95,13 +96,7 @@ class Executor:
         handler = self._registry.get(wanted) if wanted else None
         if handler is None and wanted in WRAPPERS:
             wanted = payload.handler_name(job)
-            try:
-                handler = self._of_active_job(wanted)
-            except (ImportError, OSError) as error:  # no descriptor left, or an upgrade under a running worker
-                kill = not job.get("retry", True)  # else it would be dropped, and it has not failed
-                return self._failing.outcome(
-                    claimed, None, error, name=name, jid=jid, started_at=time.time(), kill=kill
-                )
+            handler = self._of_active_job(wanted)
         if handler is not None:
             return Assigned(claimed, job, handler, name, jid)
         return self._foreign(claimed, name, jid, wanted)
@@ -111,8 +106,6 @@ class Executor:
         if handler is None:
             return None
         if handler not in self._active:
-            from pykiq.jobs.activejob import active  # as in jobs.declare
-
             self._active[handler] = active(handler)
         return self._active[handler]
 

@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
@@ -28,7 +28,6 @@ from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe import heartbeat
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Row
-from pykiq.observe.endpoint import Endpoint
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.merged import Merged, unpack
 from pykiq.observe.observer import Observer
@@ -42,6 +41,9 @@ from pykiq.worker.burials import carry_out
 from pykiq.worker.failing import Failing
 from pykiq.worker.reporter import Reporter
 from pykiq.worker.tether import Tether
+
+if TYPE_CHECKING:
+    from pykiq.observe.endpoint import Endpoint
 
 BREATH = 1.0  # seconds between two looks at the board, at most
 GRACE = 20.0  # seconds beyond the time-out of a stop after which a child that has not ended is killed

@@ -36,14 +36,21 @@ class LoopThread:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._serve, name="pykiq-async", daemon=True)
-            self._thread.start()
-        return self._loop
+        return self._loop or self.start()
 
-    def _serve(self) -> None:
-        loop = self.loop
+    def start(self) -> asyncio.AbstractEventLoop:
+        """Start it. Raises OSError and RuntimeError when there is no descriptor or no thread for it."""
+        loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, args=(loop,), name="pykiq-async", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        self._loop = loop
+        return loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         while not self._closed:
             try:

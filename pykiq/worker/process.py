@@ -92,6 +92,7 @@ class Process:
         self._stopping = threading.Event()
         self._counters = Counters()
         self._history = History()
+        self._handlers = handlers
         self._fleet = Fleet()
         queues = tuple(dict.fromkeys(name for capsule in config.capsules for name in capsule.names))
         self.berth = Berth(self.identity, queues, config.lease_ttl)
@@ -197,7 +198,7 @@ class Process:
     def _start(self) -> bool:
         probe(self._pulse.client, self.config)
         if self.config.metrics_port is not None:
-            from pykiq.observe.endpoint import Endpoint  # a megabyte, for those who serve metrics
+            from pykiq.observe.endpoint import Endpoint  # a megabyte and a half, for those who serve metrics
 
             self._endpoint = Endpoint(
                 self.config.metrics_host,
@@ -210,11 +211,14 @@ class Process:
         self._hooks.fire("startup")
         self._reporter.start()
         try:
+            if self._handlers.any_async():
+                self._loop.start()  # now: at the first such job there may be no descriptor left for it
             self._pulse.start()
         except (redis.RedisError, OSError) as error:
             log.error("cannot_start", error=str(error))
             self._reporter.close(5.0)
             self._close_endpoint()
+            self._loop.close()
             return False
         if not self._embedded:
             # What is there by now stays: to look through all of it for garbage stopped every thread for 30 ms.

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,7 +28,6 @@ from pykiq.observe import heartbeat
 from pykiq.observe import log as log_output
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
-from pykiq.observe.endpoint import Endpoint
 from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.merged import Merged
 from pykiq.observe.systemd import Systemd
@@ -39,6 +39,9 @@ from pykiq.worker.fork import ended, fork, how
 from pykiq.worker.keeper import GRACE, LAST_TAKEOVERS, Keeper
 from pykiq.worker.restarts import Restarts
 from pykiq.worker.tether import Tether
+
+if TYPE_CHECKING:
+    from pykiq.observe.endpoint import Endpoint
 
 CANNOT_FORK = 5.0  # seconds until the next attempt when the system has no room for another process
 TICK = 1.0  # seconds between two looks at the children
@@ -87,6 +90,8 @@ class Swarm:
         self._merged: Merged | None = None
         self._endpoint: Endpoint | None = None
         if config.metrics_port is not None:
+            from pykiq.observe.endpoint import Endpoint  # as in Process
+
             backlog = Backlog(lambda: connect(config, timeout=1.0), config.queues)
             self._merged = merged = Merged(
                 self._board,

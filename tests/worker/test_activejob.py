@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import sys
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -32,7 +31,7 @@ from pykiq.jobs.ajrules import taken
 from pykiq.jobs.context import current_job
 from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.registry import Registry
-from pykiq.records import Acknowledge, Assigned, Bury, Later, Outcome, Word
+from pykiq.records import Acknowledge, Assigned, Later, Outcome, Word
 from pykiq.wire.exactjson import dumps, loads
 from tests.captures import Capture, every, read
 from tests.worker.stage import claimed, executor, raw
@@ -166,20 +165,6 @@ def test_a_class_without_a_handler_is_foreign_by_its_own_name() -> None:
     outcome = executor(Registry(), config=Config.of(foreign="retry")).assign(claimed(envelope()))
     assert isinstance(outcome, Outcome)
     assert "no handler for `InvoiceJob` in this process" in (outcome.error_message or "")
-
-
-@pytest.mark.parametrize(("retry", "to"), [(True, Later), (False, Bury), (0, Bury)])
-def test_a_job_is_not_lost_when_what_runs_it_cannot_be_loaded(
-    retry: object, to: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For a handler that was not declared with active_job=True it is loaded late: files may have changed by then."""
-    handlers = Registry()
-    handlers.register(for_function(lambda: None, "InvoiceJob", {"retry": True, "queue": "default"}))
-    monkeypatch.setitem(sys.modules, "pykiq.jobs.activejob", None)
-    outcome = executor(handlers).assign(claimed(envelope(retry=retry)))
-    assert isinstance(outcome, Outcome)
-    assert (outcome.word, type(outcome.write)) == (Word.FAILED, to)
-    assert "pykiq.jobs.activejob" in (outcome.error_message or "")
 
 
 # retry_on
