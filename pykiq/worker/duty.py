@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import redis
 import structlog
@@ -30,6 +31,8 @@ class Duty:
         self._thread = threading.Thread(target=self._run, name=f"pykiq-{name}", daemon=True)
 
     def start(self) -> None:
+        with suppress(redis.RedisError, OSError):  # the rounds will tell
+            self._client.ping()  # connects: at the first round there may be no descriptor left
         self._thread.start()
 
     def stop(self) -> None:

@@ -189,7 +189,7 @@ class Worker:
         wait_until(lambda: self.said("quiet"), 20, "quiet")
         self.process.terminate()
         assert self.process.wait(30) == 0, self.log.read_text()
-        for failure in ("poll_failed", "exchange_failed", "job_not_understood"):
+        for failure in ("poll_failed", "sweep_failed", "exchange_failed", "job_not_understood"):
             assert self.said(failure) == []
 
 
