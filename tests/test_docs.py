@@ -21,7 +21,7 @@ from pykiq.config import erb
 from pykiq.config.environment import FILE_VARIABLE, SECTION_VARIABLES, VARIABLES
 from pykiq.config.sidekiq_yml import RUBY_KEYS
 from pykiq.jobs.lifecycle import EVENTS
-from pykiq.jobs.options import _RULES as OPTION_RULES
+from pykiq.jobs.options import OPTIONS
 from pykiq.worker.signals import NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ def test_the_signals_are_those_that_are_handled() -> None:
 
 def test_the_options_are_those_that_have_a_rule() -> None:
     documented = {name for row in table("docs/handlers.md", "## Options") for name in code(row[0])}
-    assert documented == set(OPTION_RULES)
+    assert documented == set(OPTIONS)
 
 
 def test_the_events_are_those_that_are_fired() -> None:

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pykiq.cli.stubs_source import Parameter, RubyJob
+from pykiq.jobs.options import NOT_YET, OPTIONS
 
 HEADER = '"""Jobs that run in Ruby. Written by `pykiq stubs python`: write it again instead of editing it."""'
+
+KEYWORDS = (OPTIONS | {"priority"}) - NOT_YET - {"extra"}
+"""The options that type checkers know, and that mean something at the push; any other stands in `extra`."""
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -34,10 +38,10 @@ def _declared(job: RubyJob, name: str) -> str:
         arguments.append(f"like={signature}")
     if job.active_job:
         arguments.append("active_job=True")
-    arguments += [f"{key}={_shown(value)}" for key, value in job.options.items() if _is_keyword(key)]
-    others = {key: value for key, value in job.options.items() if not _is_keyword(key)}
+    arguments += [f"{key}={_shown(value)}" for key, value in job.options.items() if key in KEYWORDS]
+    others = {key: value for key, value in job.options.items() if key not in KEYWORDS}
     if others:
-        arguments.append(f"**{_shown(others)}")
+        arguments.append(f"extra={_shown(others)}")
     remarks = "".join(f"# Left out, it is more than literals: {line}\n" for line in job.left_out)
     return f"{before}{remarks}{name} = pykiq.remote({', '.join(arguments)})\n"
 
@@ -67,10 +71,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_shown(key)}: {_shown(inner)}" for key, inner in value.items()) + "}"
     return repr(value)
-
-
-def _is_keyword(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and name not in ("like", "active_job")
 
 
 def _safe(name: str) -> str:

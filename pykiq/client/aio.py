@@ -38,14 +38,14 @@ class AsyncClient(BaseClient):
     def __init__(
         self,
         config: Config | None = None,
-        redis: aioredis.Redis | None = None,
+        redis: aioredis.Redis | str | None = None,
         *,
         middleware: Chain[ClientMiddleware] | None = None,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        super().__init__(config, middleware=middleware, clock=clock, rng=rng)
-        self._given = redis
+        super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
+        self._given = None if isinstance(redis, str) else redis
         self._pid = os.getpid()
         self._own: dict[asyncio.AbstractEventLoop, _Connected] = {}
 

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pykiq.client import bulk
@@ -40,6 +41,7 @@ class BaseClient:
     def __init__(
         self,
         config: Config | None,
+        redis: object,
         *,
         middleware: Chain[ClientMiddleware] | None,
         clock: Callable[[], float],
@@ -50,6 +52,8 @@ class BaseClient:
                 f"a client was given {type(config).__name__} as its config; expected a Config, as of Config.of(redis=…)"
             )
         self.config = current() if config is None else config
+        if isinstance(redis, str):  # where Redis is, and not a connection to it
+            self.config = replace(self.config, redis=redis)
         self.middleware = client_middleware if middleware is None else middleware
         self._clock = clock
         self._rng = rng or random.SystemRandom()  # a forked child must not draw what its siblings draw

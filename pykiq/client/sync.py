@@ -26,8 +26,9 @@ class Client(BaseClient):
         with pykiq.Client() as client:
             client.push({"class": "HardJob", "args": [1, "two"]})
 
-    `config` is what `pykiq.configure` set unless given; `redis` a client of redis-py to use instead of an own one,
-    which this one then never closes. May be shared between threads, and used after a fork: the child connects anew.
+    `config` is what `pykiq.configure` set unless given. `redis` is a URL to use instead of the one in there, or a
+    client of redis-py to use instead of an own one, which this one then never closes. May be shared between threads,
+    and used after a fork: the child connects anew.
 
     Errors of Redis (redis.RedisError) are raised to the caller, and nothing is ever sent twice: when a connection
     breaks after a push was sent, nobody can know whether it was written, and to run a job twice on a guess is the
@@ -38,14 +39,14 @@ class Client(BaseClient):
     def __init__(
         self,
         config: Config | None = None,
-        redis: redis_py.Redis | None = None,
+        redis: redis_py.Redis | str | None = None,
         *,
         middleware: Chain[ClientMiddleware] | None = None,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        super().__init__(config, middleware=middleware, clock=clock, rng=rng)
-        self._given = redis
+        super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
+        self._given = None if isinstance(redis, str) else redis
         self._own: dict[int, redis_py.Redis] = {}  # process id → client: a forked child must not share a socket
 
     @property

@@ -7,17 +7,26 @@ the parameters of the subclass's `perform` through `Performs`. A class without `
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, Protocol, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from pykiq.jobs.enqueue import Verbs, When
+from pykiq.jobs.enqueue import LocalVerbs, When
+from pykiq.jobs.optiontypes import SetOptions
 
 P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Performs(Protocol[P]):
     """An instance of a class with a `perform` method, `def` or `async def`."""
 
     def perform(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+
+class Returns(Protocol[P, R_co]):
+    """The same, where it matters what it returns."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
 
 class _Verb:
@@ -76,10 +85,12 @@ class AwaitPushLater(_Verb):
 
 
 class Inline(_Verb):
-    """`perform_inline`."""
+    """`perform_inline`: what `perform` returns, awaited."""
 
     @overload
-    def __get__(self, instance: object, owner: type[Performs[P]]) -> Callable[P, Any]: ...
+    def __get__(self, instance: object, owner: type[Returns[P, Coroutine[Any, Any, R]]]) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Returns[P, R]]) -> Callable[P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[..., Any]: ...
     def __get__(self, instance: object, owner: type) -> Any:
@@ -90,25 +101,29 @@ class AwaitInline(_Verb):
     """`aperform_inline`."""
 
     @overload
-    def __get__(self, instance: object, owner: type[Performs[P]]) -> Callable[P, Coroutine[Any, Any, Any]]: ...
+    def __get__(
+        self, instance: object, owner: type[Returns[P, Coroutine[Any, Any, R]]]
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Returns[P, R]]) -> Callable[P, Coroutine[Any, Any, R]]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[..., Coroutine[Any, Any, Any]]: ...
     def __get__(self, instance: object, owner: type) -> Any:
         return self._of(owner)
 
 
-class Options(Protocol[P]):
+class Options(Protocol[P, R_co]):
     """What `set` is."""
 
-    def __call__(self, **options: Any) -> Verbs[P]: ...
+    def __call__(self, **options: Unpack[SetOptions]) -> LocalVerbs[P, R_co]: ...
 
 
 class Set(_Verb):
     """`set`."""
 
     @overload
-    def __get__(self, instance: object, owner: type[Performs[P]]) -> Options[P]: ...
+    def __get__(self, instance: object, owner: type[Returns[P, R]]) -> Options[P, R]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Options[...]: ...
+    def __get__(self, instance: object, owner: type) -> Options[..., Any]: ...
     def __get__(self, instance: object, owner: type) -> Any:
         return self._of(owner)

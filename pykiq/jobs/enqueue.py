@@ -7,9 +7,9 @@ and after `set`, `class,args` for perform_in, perform_at and perform_bulk.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from pykiq.client import default
 from pykiq.client.times import Delay, Moment, due
@@ -17,11 +17,14 @@ from pykiq.errors import PayloadError, UnknownClass
 from pykiq.jobs import inline
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.options import checked_for_push
+from pykiq.jobs.optiontypes import SetOptions
 
 if TYPE_CHECKING:
     from pykiq.client.envelope import Envelope
 
 P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 When = Moment | timedelta
 """For perform_in and perform_at: a number below 1e9 or a timedelta is an interval, everything else a moment."""
@@ -115,17 +118,22 @@ class Verbs(Generic[P]):
         """`perform_inline` for asyncio: an `async def` handler is awaited."""
         return await inline.aperform(self._local(), self._item(args, kwargs, waits=False))
 
-    def set(self, **options: Any) -> Verbs[P]:
+    def set(self, **options: Unpack[SetOptions]) -> Verbs[P]:
         """The same verbs with other options, for one push: `charge.set(queue="low").perform_async(42)`.
 
-        Options as in `@pykiq.job`, and `wait` (an interval) or `wait_until` (a moment) for perform_async.
-        Raises PayloadError for a value that cannot be used.
+        Options as in `@pykiq.job`, `extra` among them, and `wait` (an interval) or `wait_until` (a moment) for
+        perform_async. Raises PayloadError for a value that cannot be used.
         """
+        return Verbs(self.job_name, self.job_options, None, self._overridden(options), self.job_envelope)
+
+    def _overridden(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The overrides so far under those of another `set`."""
+        options = dict(given)
         waits: dict[str, Any] = {name: options.pop(name) for name in ("wait", "wait_until") if name in options}
         for name, value in waits.items():
             due(value, 0.0, name)  # refused here, where it was written, and not at the push
-        overrides: dict[str, Any] = {**(self._overrides or {}), **checked_for_push(options), **waits}
-        return Verbs(self.job_name, self.job_options, self._handler, overrides, self.job_envelope)
+        checked = checked_for_push(options, runs_here=self._handler is not None)
+        return {**(self._overrides or {}), **checked, **waits}
 
     def _item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, waits: bool = True) -> dict[str, Any]:
         overrides: dict[str, Any] = dict(self._overrides) if self._overrides else {}
@@ -203,3 +211,57 @@ class Verbs(Generic[P]):
         if self._handler is None:
             raise UnknownClass(f"`{self.job_name}` is declared with remote(): it has no code here to run")
         return self._handler
+
+
+class LocalVerbs(Verbs[P], Generic[P, R_co]):
+    """The same where the job's code is here: `perform_inline` returns what the handler does.
+
+    Where a client middleware stops the job they return None, which their types leave out.
+    """
+
+    __slots__ = ()
+
+    @overload
+    def perform_inline(self: LocalVerbs[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the job here and now, through JSON and all middleware, and return what the handler returned."""
+        return super().perform_inline(*args, **kwargs)
+
+    @overload
+    async def aperform_inline(self: LocalVerbs[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def aperform_inline(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def aperform_inline(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`perform_inline` for asyncio: an `async def` handler is awaited."""
+        return await super().aperform_inline(*args, **kwargs)
+
+    def set(self, **options: Unpack[SetOptions]) -> LocalVerbs[P, R_co]:
+        """As `Verbs.set`."""
+        return LocalVerbs(self.job_name, self.job_options, self._handler, self._overridden(options), self.job_envelope)
+
+
+class BaseVerbs(Verbs[P]):
+    """Those of a class that is only a base of others: each verb says so."""
+
+    __slots__ = ()
+
+    def set(self, **options: Unpack[SetOptions]) -> BaseVerbs[P]:
+        """As `Verbs.set`."""
+        return BaseVerbs(self.job_name, self.job_options, None, self._overridden(options), self.job_envelope)
+
+    def _positional(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        raise self._refusal()
+
+    def _fitting(self, jobs: Iterable[Any]) -> Iterable[Any]:
+        raise self._refusal()
+
+    def _local(self) -> Handler:
+        raise self._refusal()
+
+    def _refusal(self) -> UnknownClass:
+        return UnknownClass(
+            f"`{self.job_name}` has no method `perform`, or an abstract one: it is a base of other classes and no job;"
+            f' for a class that runs elsewhere use pykiq.remote("{self.job_name}")'
+        )

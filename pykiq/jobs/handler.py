@@ -16,6 +16,7 @@ from pykiq.jobs.signatures import (
     UNBOUNDED,
     check_constructor,
     check_no_method,
+    check_takes_self,
     code_of,
     place_of,
     positional_bounds,
@@ -78,6 +79,11 @@ class Handler:
             return f"at least {self.at_least}"
         return f"{self.at_least} to {self.at_most}"
 
+    def check_made(self) -> None:
+        """Raise RegistrationError when no instance can be made: a decorator may have changed the class meanwhile."""
+        if self.make is not None:
+            check_constructor(self.target)
+
     def with_hook(self, kind: str, hook: Callable[..., object]) -> Handler:
         """This handler with `hook` as its `retry_in` or `retries_exhausted`. Raises RegistrationError."""
         checked = hooks.of_function(kind, hook)
@@ -125,6 +131,7 @@ def for_class(target: Any, name: str, options: Mapping[str, Any], active_job: Ru
     if not inspect.isfunction(perform):
         raise RegistrationError(f"{called} is a {type(perform).__name__}; expected a method (self, …)")
     signature = _signature(perform, called, perform)
+    check_takes_self(signature, called)
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     at_least, at_most = positional_bounds(signature, called, keywords=active_job is not None)
     is_async = inspect.iscoroutinefunction(perform)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pykiq.client.build import DEFAULTS
 from pykiq.client.times import Delay
-from pykiq.jobs import ajrules
+from pykiq.jobs import ajrules, classbody
 from pykiq.jobs.classverbs import AwaitInline, AwaitPush, AwaitPushLater, Inline, Push, PushLater, Set
 from pykiq.jobs.context import current_job
 from pykiq.jobs.declare import declared_options, envelope_of, job_name
-from pykiq.jobs.enqueue import Verbs, When
+from pykiq.jobs.enqueue import BaseVerbs, LocalVerbs, Verbs, When
 from pykiq.jobs.handler import for_class
+from pykiq.jobs.optiontypes import JobOptions
 from pykiq.jobs.registry import registry
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ class Job:
 
         ProcessOrderJob.perform_async(42)
 
-    The name is the class's own unless `name` is given; options are inherited. A class without `perform` is a base for
-    others and no handler. `active_job=True`, and what goes with it, are options too.
-    Raises RegistrationError as `@pykiq.job` does, when the class is made.
+    The name is the class's own unless `name` is given. The options are those of `pykiq.job`, on the class line, and are
+    inherited. A class without `perform`, or with an abstract method, is a base for others: no handler, and not to be
+    pushed. `active_job=True`, and what goes with it, are options too.
+    Raises RegistrationError as `@pykiq.job` does, when the class is made; also for what its body would say in vain,
+    such as `queue = "low"` or a method `run` in the place of `perform`.
     """
 
     job_name: ClassVar[str]
@@ -52,17 +55,18 @@ class Job:
     aperform_inline = AwaitInline()
     set = Set()
 
-    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, **options: Unpack[JobOptions]) -> None:
         super().__init_subclass__()
+        classbody.check(cls, Job)
         cls.job_name = job_name(name, cls.__name__)
         cls._rules, rest = ajrules.taken(options, cls.job_name, cls._rules)
         cls.job_envelope = envelope_of(cls._rules)
         cls.job_options = MappingProxyType(declared_options(rest, cls.job_name, cls._rules, cls.job_options))
-        handler = None
-        perform = getattr(cls, "perform", None)
-        if perform is not None and not getattr(perform, "__isabstractmethod__", False):
-            handler = registry.register(for_class(cls, cls.job_name, cls.job_options, cls._rules))
-        cls._verbs = Verbs(cls.job_name, cls.job_options, handler, envelope=cls.job_envelope)
+        if getattr(cls, "perform", None) is None or classbody.is_abstract(cls):
+            cls._verbs = BaseVerbs(cls.job_name, cls.job_options, None, envelope=cls.job_envelope)
+            return
+        handler = registry.register(for_class(cls, cls.job_name, cls.job_options, cls._rules))
+        cls._verbs = LocalVerbs(cls.job_name, cls.job_options, handler, envelope=cls.job_envelope)
 
     @property
     def jid(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from pykiq.errors import RegistrationError
 from pykiq.jobs.handler import Handler
 
@@ -15,8 +17,8 @@ class Registry:
     def register(self, handler: Handler) -> Handler:
         """Add a handler and return it.
 
-        Raises RegistrationError when another function already has the name. The same function again is fine, also
-        when its file was loaded a second time under another module name.
+        Raises RegistrationError when another function already has the name, or the same one with other options. The
+        same declaration again is fine, also when its file was loaded a second time under another module name.
         """
         name = handler.name.removeprefix("::")
         there = self._handlers.get(name)
@@ -59,7 +61,9 @@ class Registry:
 
 
 def _same(one: Handler, other: Handler) -> bool:
-    return one.target is other.target or (one.place is not None and one.place == other.place)
+    """Whether it is the same declaration. In a loop one place declares several, with other options."""
+    there = one.target is other.target or (inspect.ismethod(one.target) and one.target == other.target)
+    return (there or (one.place is not None and one.place == other.place)) and one.options == other.options
 
 
 def _where(handler: Handler) -> str:

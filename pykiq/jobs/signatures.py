@@ -86,8 +86,10 @@ def check_no_method(signature: inspect.Signature, called: str) -> None:
 def place_of(target: Any, code: Any) -> tuple[str, int, str] | None:
     """File, line and name, to tell one file loaded under two module names from two handlers with one name.
 
-    None for what has no place of its own: a partial, an object, a function made by another function.
+    None for what has no place of its own: a partial, an object or a method of one, a function made by another function.
     """
+    if inspect.ismethod(target):
+        return None
     body = getattr(inspect.unwrap(code), "__code__", None) if callable(code) else None
     where = str(getattr(target, "__qualname__", ""))
     if body is None or not where or "<locals>" in where:
@@ -106,3 +108,9 @@ def check_constructor(target: Callable[..., Any]) -> None:
         ) from None
     except ValueError:
         return  # a constructor written in C, without a readable signature
+
+
+def check_takes_self(signature: inspect.Signature, called: str) -> None:
+    """Raise RegistrationError for a method that takes no argument at all, not even its object."""
+    if not any(parameter.kind is not parameter.KEYWORD_ONLY for parameter in signature.parameters.values()):
+        raise RegistrationError(f"{called}{signature} takes no `self`; expected a method (self, …)")

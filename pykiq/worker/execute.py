@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 import structlog
@@ -42,6 +42,8 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 
 log = structlog.get_logger("pykiq")
+
+_NOT_RUN = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
 
 # Of nearly every job; to look the one up and make the other each time takes longer.
 _DONE, _ACKNOWLEDGED = Word.DONE, Acknowledge()
@@ -262,14 +264,20 @@ def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:
 
 
 def _call(call: Callable[..., Any], args: list[Any]) -> None:
-    """Run a `def` handler. One that only returned a coroutine (a plain wrapper around an `async def`) has not run."""
+    """Run a `def` handler. One that only returned a coroutine or a generator, as plain wrappers do, has not run."""
     returned = call(*args)
-    if type(returned) is CoroutineType:
-        returned.close()
+    if returned is None or type(returned) not in _NOT_RUN:
+        return
+    if isinstance(returned, CoroutineType):
+        returned.close()  # or Python warns that nobody has awaited it
         raise TypeError(
             "the handler returned a coroutine, which nobody awaits: it is a plain function around an `async def`;"
             " make the wrapper `async def` too"
         )
+    raise TypeError(
+        "the handler returned a generator, which nobody runs: it is a plain function around one with `yield`;"
+        " run through it in the wrapper"
+    )
 
 
 def _arguments(assigned: Assigned, job: JobContext) -> list[Any]:

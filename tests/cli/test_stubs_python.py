@@ -31,9 +31,14 @@ def test_two_classes_with_one_last_name_get_their_whole_names() -> None:
     assert [line.split(" ")[0] for line in text.splitlines() if " = " in line] == ["AJob", "BJob", "C"]
 
 
-def test_options_that_are_no_keywords_are_passed_all_the_same() -> None:
-    text = body(RubyJob("A", options={"lock": None, "x-y": {"a": [1.5, True]}, "from": "b", "like": 1}))
-    assert 'pykiq.remote("A", lock=None, **{"x-y": {"a": [1.5, True]}, "from": "b", "like": 1})' in text
+def test_options_that_pykiq_does_not_know_are_passed_all_the_same() -> None:
+    text = body(
+        RubyJob(
+            "A", options={"retry": 3, "lock": None, "unique_for": 5, "x-y": {"a": [1.5, True]}, "from": "b", "like": 1}
+        )
+    )
+    others = '{"lock": None, "unique_for": 5, "x-y": {"a": [1.5, True]}, "from": "b", "like": 1}'
+    assert f'pykiq.remote("A", retry=3, extra={others})' in text
 
 
 def test_keywords_are_for_active_job_only() -> None:
@@ -54,4 +59,4 @@ def test_any_text_comes_back(value: str) -> None:
     line = body(RubyJob("A", options={"note": value})).splitlines()[-1]
     seen: dict[str, object] = {}
     exec(line.replace("A = pykiq.remote", "seen.update").replace('"A", ', "", 1), {"seen": seen})
-    assert seen == {"note": value}
+    assert seen == {"extra": {"note": value}}

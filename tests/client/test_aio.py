@@ -32,6 +32,14 @@ async def test_push_push_bulk_and_enqueue_write_jobs(redis_url: str, redis: redi
     assert redis.smembers("queues") == {b"default"}
 
 
+async def test_a_url_is_where_redis_is(redis_url: str, redis: redis_py.Redis) -> None:
+    nowhere = pykiq.Config.of(redis="redis://127.0.0.1:1/0", wire="7")
+    async with pykiq.AsyncClient(nowhere, redis=redis_url) as client, pykiq.AsyncClient(redis=redis_url) as other:
+        await client.push(PUSH)
+        await other.push(PUSH)
+    assert redis.llen("queue:default") == 2
+
+
 async def test_asynchronous_middleware_runs_on_this_loop_around_each_push(
     redis_url: str, redis: redis_py.Redis
 ) -> None:

@@ -43,6 +43,20 @@ def test_push_returns_the_jid_it_wrote(redis_url: str, redis: redis_py.Redis) ->
     assert len(bytes.fromhex(jid)) == 12
 
 
+def test_a_url_is_where_redis_is_and_the_other_settings_stay(redis_url: str, redis: redis_py.Redis) -> None:
+    nowhere = config("redis://127.0.0.1:1/0", wire="7")
+    with pykiq.Client(nowhere, redis=redis_url) as client, pykiq.Client(redis=redis_url) as other:
+        assert (client.config.redis, client.config.wire) == (redis_url, "7")
+        client.push(PUSH)
+        other.push(PUSH)
+        assert client.redis is client.redis
+    assert redis.llen("queue:default") == 2
+    for url, message in [("localhost:6379", "`redis` is .*expected"), ("http://:s3cret@x", "expected"), ("", "empty")]:
+        with pytest.raises(ConfigError, match=message) as refused:
+            pykiq.Client(redis=url)
+        assert "s3cret" not in str(refused.value)
+
+
 def test_many_jids_are_as_those_made_one_by_one() -> None:
     jids = base.new_jids(100)
     assert len({*jids, base.new_jid()}) == 101

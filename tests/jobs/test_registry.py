@@ -78,6 +78,27 @@ def test_two_functions_that_one_factory_made_are_two() -> None:
         known.register(handler(make()))
 
 
+def test_two_in_a_loop_under_one_name_are_two_and_refused_unless_they_are_alike() -> None:
+    known = Registry()
+    first = known.register(for_function(charge, "Billing::Charge", {"retry": True, "queue": "a"}))
+    known.register(for_function(charge, "Billing::Charge", {"retry": True, "queue": "a"}))
+    with pytest.raises(RegistrationError, match="already handled"):
+        known.register(for_function(charge, "Billing::Charge", {"retry": True, "queue": "b"}))
+    assert known.get("Billing::Charge") is not first
+
+
+def test_the_methods_of_two_objects_are_two() -> None:
+    class Shop:
+        def charge(self, order_id: int) -> None: ...
+
+    known = Registry()
+    one, other = Shop(), Shop()
+    known.register(handler(one.charge))
+    known.register(handler(one.charge))
+    with pytest.raises(RegistrationError, match="already handled"):
+        known.register(handler(other.charge))
+
+
 def test_one_file_loaded_under_two_module_names_declares_its_handlers_once(tmp_path: Path) -> None:
     path = tmp_path / "handlers.py"
     path.write_text(

@@ -39,8 +39,108 @@ def the_verbs_take_the_handlers_arguments() -> None:
     charge.perform_async(42, 43)  # type: ignore[arg-type]
     charge.perform_async()  # type: ignore[call-arg]
     charge.perform_async(order=42)  # type: ignore[call-arg]
-    charge.perform_inline(42)
     charge.perform_inline("42")  # type: ignore[arg-type]
+
+
+def an_inline_job_returns_what_its_handler_does() -> None:
+    assert_type(charge.perform_inline(42), float)
+    assert_type(fetch.perform_inline("u"), bytes)
+    assert_type(charge.set(queue="low").perform_inline(42), float)
+    assert_type(Order.perform_inline(42), None)
+    assert_type(Total.perform_inline(42), int)
+    assert_type(AsyncTotal.perform_inline(42), int)
+    assert_type(Total.set(queue="low").set(retry=3).perform_inline(42), int)
+    assert_type(pykiq.remote("HardJob").perform_inline(1), Any)
+
+
+async def and_so_does_one_that_is_awaited() -> None:
+    assert_type(await charge.aperform_inline(42), float)
+    assert_type(await fetch.aperform_inline("u"), bytes)
+    assert_type(await fetch.set(queue="low").aperform_inline("u"), bytes)
+    assert_type(await Total.aperform_inline(42), int)
+    assert_type(await AsyncTotal.aperform_inline(42), int)
+
+
+class Total(pykiq.Job):
+    def perform(self, order_id: int) -> int:
+        return order_id
+
+
+class AsyncTotal(pykiq.Job):
+    async def perform(self, order_id: int) -> int:
+        return order_id
+
+
+@pykiq.job(
+    "Every::Option",
+    queue="low",
+    retry=False,
+    retry_for=timedelta(days=1),
+    retry_queue="lower",
+    dead=False,
+    backtrace=20,
+    tags=("a", "b"),
+    timeout=60,
+    expires_in=timedelta(hours=1),
+    retry_in=lambda count, error: 60,
+    retries_exhausted=lambda job: pykiq.DISCARD,
+    extra={"lock": "until_executed", "custom": [1]},
+)
+def every_option() -> None: ...
+
+
+@pykiq.job(name="Named::ByKeyword", queue="low")
+def named(order_id: int) -> str:
+    return str(order_id)
+
+
+def a_name_by_keyword_and_a_function_with_options_keep_the_types() -> None:
+    assert_type(named(1), str)
+    assert_type(pykiq.job(named, name="Another", queue="low").perform_inline(1), str)
+
+
+def an_option_of_a_wrong_type_is_an_error() -> None:
+    pykiq.job(retry="x")  # type: ignore[call-overload]
+    pykiq.job("A", retry="x")  # type: ignore[call-overload]
+    pykiq.job(name="A", retry="x")  # type: ignore[call-overload]
+    pykiq.job("A", tags="x")  # type: ignore[call-overload]
+    pykiq.job("A", queue=None)  # type: ignore[call-overload]
+    pykiq.job("A", timeout="1h")  # type: ignore[call-overload]
+    pykiq.job("A", extra=5)  # type: ignore[call-overload]
+    pykiq.remote("A", retry="x")  # type: ignore[call-overload]
+    charge.set(retry="x")  # type: ignore[arg-type]
+    Order.set(retry="x")  # type: ignore[arg-type]
+    charge.set(wait="x")  # type: ignore[arg-type]
+    pykiq.remote("A").set(queue=5)  # type: ignore[arg-type]
+
+
+def so_is_one_that_nobody_knows() -> None:
+    pykiq.job(retires=3)  # type: ignore[call-overload]
+    pykiq.job("A", Queue="low")  # type: ignore[call-overload]
+    pykiq.remote("A", lock="until_executed")  # type: ignore[call-overload]
+    pykiq.remote("A", extra={"lock": "until_executed"})
+    charge.set(qeue="low")  # type: ignore[call-arg]
+    Order.set(qeue="low")  # type: ignore[call-arg]
+    charge.set(extra={"qeue": "low"}, wait=5).perform_async(42)
+
+
+def and_on_the_line_of_a_class() -> object:
+    class Wrong(pykiq.Job, retry="x"):  # type: ignore[arg-type]
+        def perform(self) -> None: ...
+
+    class Misspelt(pykiq.Job, retires=3):  # type: ignore[call-arg]
+        def perform(self) -> None: ...
+
+    class Extra(pykiq.Job, extra={"lock": "until_executed"}, active_job=True, priority=3):
+        def perform(self) -> None: ...
+
+    return Wrong, Misspelt, Extra
+
+
+async def a_client_takes_a_url(config: pykiq.Config) -> None:
+    pykiq.Client(redis="redis://localhost:6379/0").enqueue(charge, 42)
+    await pykiq.AsyncClient(config, redis="redis://localhost:6379/0").enqueue(charge, 42)
+    pykiq.Client(redis=6379)  # type: ignore[arg-type]
 
 
 def an_interval_or_a_moment_comes_first() -> None:
@@ -104,7 +204,6 @@ def classes_have_the_verbs_too() -> None:
     AsyncOrder.perform_at(datetime.now(UTC), 42)
     assert_type(Order.set(queue="low").perform_async(42), str | None)
     Order.set(queue="low").perform_async("42")  # type: ignore[arg-type]
-    Order.perform_inline(42)
     Order.perform_inline()  # type: ignore[call-arg]
     Order.perform_later(42)  # type: ignore[attr-defined]
 

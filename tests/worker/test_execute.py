@@ -522,6 +522,26 @@ def test_a_plain_wrapper_around_an_async_handler_fails_instead_of_not_running() 
     assert "coroutine" in str(outcome.error_message)
 
 
+def test_one_around_a_generator_too() -> None:
+    def inner(mode: str) -> Generator[None, None, None]:
+        raise AssertionError("nobody runs this")
+        yield
+
+    async def asynchronous(mode: str) -> AsyncGenerator[None, None]:
+        raise AssertionError("nobody runs this")
+        yield
+
+    for generator in (inner, asynchronous):
+        handlers = Registry()
+        handlers.register(handler("Wrapped", lambda mode, generator=generator: generator(mode)))
+        running = executor(handlers)
+        assigned = running.assign(claimed(raw("Wrapped", "x")))
+        assert isinstance(assigned, Assigned)
+        outcome = running.run(assigned)
+        assert (outcome.word, outcome.error_class) == (Word.FAILED, "TypeError")
+        assert "the handler returned a generator, which nobody runs" in str(outcome.error_message)
+
+
 @KINDS
 def test_the_handler_gets_the_arguments_that_the_middleware_left(kind: str) -> None:
     """As in Ruby (capture server_middleware_mutation_not_in_retry), whether they are changed or replaced."""
