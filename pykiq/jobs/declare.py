@@ -137,11 +137,10 @@ def job(
     first), `before_perform`, `around_perform`, `after_perform`, `after_discard`, `queue_as`.
     Raises RegistrationError for a name Ruby could not read, one that is taken, or an option that cannot be used.
     """
-    is_function = callable(given) or isinstance(given, classmethod)
-    if given is not None and name is not None and not is_function:
-        raise RegistrationError(f"@job was given the name {given!r:.80} and name={name!r:.80}; expected one of them")
-    if is_function:
+    if callable(given) or isinstance(given, classmethod):
         return _declare(given, name, options, retry_in, retries_exhausted)
+    if given is not None and name is not None:
+        raise RegistrationError(f"@job was given the name {given!r:.80} and name={name!r:.80}; expected one of them")
     known = given if name is None else name
     if known is not None:
         _check_name(known)  # here, where it was written
