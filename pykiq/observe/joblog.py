@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -13,12 +12,12 @@ import structlog
 from pykiq.observe import log
 from pykiq.observe.observer import Observer
 from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Takeover, Word
-from pykiq.wire.payload import attempt, told
+from pykiq.store.reclaim import LINES
+from pykiq.wire.payload import attempt
 
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
 FOREIGN_REST = 60.0  # seconds until a class without a handler is told of again
 MOST_FOREIGN = 1000  # classes remembered for that
-MOST_TAKEN = 20  # jobs of one takeover that have a line each
 NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
 # Tables rather than `.value` and `Fate.…` in the functions below: looking up an enum member costs as much as a dict of
@@ -86,16 +85,12 @@ class JobLog(Observer):
                 self._sink.lines(lines)
 
     def took_over(self, batch: Sequence[Takeover]) -> None:
-        """A line for each of the first jobs of each process that died, and one for all of them."""
-        if not self._sink.wants(logging.WARNING):
-            return
-        by_owner: dict[str, list[Takeover]] = {}
-        for one in batch:
-            by_owner.setdefault(one.owner, []).append(one)
-        for owner, taken in by_owner.items():
-            back = [one for one in taken if not one.poison]
-            lines = [back_line(one) for one in back[:MOST_TAKEN]]
-            self._sink.lines([*lines, took_over_line(owner, len(taken), len(back))])
+        """A line for each process that died. Those of its jobs that go back have been named before they did."""
+        if self._sink.wants(logging.WARNING):
+            by_owner: dict[str, list[Takeover]] = {}
+            for one in batch:
+                by_owner.setdefault(one.owner, []).append(one)
+            self._sink.lines([took_over_line(owner, taken) for owner, taken in by_owner.items()])
 
     def _is_news(self, name: str) -> bool:
         """A class without a handler here is told of once per minute, however many such jobs there are."""
@@ -174,32 +169,19 @@ def what_next(settled: Settled) -> str | None:
     return _NEXT.get(settled.fate)
 
 
-def back_line(one: Takeover) -> dict[str, Any]:
-    """The line for a job that goes back to its queue: where it was, and where that is known since when it ran there."""
-    job = told(one.raw)
-    line = {
-        "level": "warning",
-        "event": "job_taken_over",
-        "class": (job.name or "?")[:NAME_LENGTH],
-        "jid": job.jid[:NAME_LENGTH],
-        "queue": one.queue[:NAME_LENGTH],
-        "identity": one.owner,
-    }
-    if one.started_at is not None:
-        line["started"] = datetime.fromtimestamp(one.started_at, UTC).isoformat(timespec="seconds")
-    return line | {"next": "back at the head of its queue"}
-
-
-def took_over_line(owner: str, jobs: int, back: int) -> dict[str, Any]:
-    """The line for one process: how many of its jobs went back, and how many of those have no line of their own."""
-    line: dict[str, Any] = {"level": "warning", "event": "took_over", "identity": owner, "jobs": jobs}
-    line |= {"back": back, "dead": jobs - back}
-    if back > MOST_TAKEN:
-        line["without_a_line"] = back - MOST_TAKEN
-    where = ["back at the head of their queues"] * bool(back) + ["dead as poison pills"] * (jobs > back)
-    if len(where) == 2:
-        where = [f"{back} {where[0]}", f"{jobs - back} {where[1]}"]
-    return line | {"next": ", ".join(where)}
+def took_over_line(owner: str, taken: Sequence[Takeover]) -> dict[str, Any]:
+    """The line for one process: how many of its jobs went back, how many of those unnamed, and how many are dead."""
+    dead = sum(one.poison for one in taken)
+    back = len(taken) - dead
+    line: dict[str, Any] = {"level": "warning", "event": "took_over", "identity": owner, "jobs": len(taken)}
+    line |= {"back": back, "dead": dead}
+    if back > LINES:
+        line["unnamed"] = back - LINES
+    if not dead:
+        return line | {"next": "back at the head of their queues"}
+    if not back:
+        return line | {"next": "dead as poison pills"}
+    return line | {"next": f"{back} back at the head of their queues, {dead} dead as poison pills"}
 
 
 def shorten(message: str, length: int = MESSAGE_LENGTH) -> str:

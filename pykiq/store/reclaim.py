@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any
 
@@ -21,10 +22,10 @@ from pykiq.records import Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.lastseen import LastSeen
 from pykiq.store.leases import Leases
-from pykiq.store.scripts import Call, run, script
+from pykiq.store.scripts import Call, run, script, send
 from pykiq.wire import keys, payload
 
-_DEAD, _STAYS = 2, 3  # answers of the script
+_BACK, _DEAD, _STAYS = 1, 2, 3  # answers of the script
 
 STEP = 1000  # keys that one sweep looks at for lists without an owner
 WALK_TTL = 24 * 3600  # seconds
@@ -38,6 +39,8 @@ TOGETHER = 60  # seconds within which equal jobs that one process held count as 
 ALONE = 60  # seconds at most that one suspect keeps the others waiting
 TRIALS = 1.0  # seconds that one round of takeovers spends on letting suspects go, each when the last one has ended
 GLANCE = 0.02  # seconds between two looks whether it has
+LINES = 20  # jobs of one takeover that have a line in the log each
+NAME_LENGTH = 200  # characters of what comes from a payload, in those
 
 
 def sweep(
@@ -61,9 +64,9 @@ def sweep(
     until = time.monotonic() + TRIALS
     for owner, queues in (leases or Leases(berth)).lapsed(client).items():
         try:
-            seen = LastSeen(client, owner)
+            left = _Leftovers(client, owner, config, poison_entry, until)
             for queue in queues:
-                yield from _take_over(client, owner, queue, config, poison_entry, seen, until)
+                yield from left.taken(queue)
             lists = [keys.inflight(owner, queue) for queue in queues]
             run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
         except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
@@ -101,66 +104,97 @@ def take_over(
     redis.RedisError; a repeat takes over what is left.
     """
     client.delete(gone.lease)
-    until = time.monotonic() + TRIALS
-    seen = LastSeen(client, gone.identity)
+    left = _Leftovers(client, gone.identity, config, poison_entry, time.monotonic() + TRIALS)
     for queue in gone.queues:
-        yield from _take_over(client, gone.identity, queue, config, poison_entry, seen, until)
+        yield from left.taken(queue)
     if not gone.count(client):
         # Redis may yet run what that process had sent, or serve its waiters: who sweeps after this lease finds those
         # jobs. With suspects left, the sweeps go on with them now.
         gone.renew(client)
 
 
-def _take_over(
-    client: redis.Redis,
-    owner: str,
-    queue: str,
-    config: Config,
-    poison_entry: Callable[[bytes, str, str, float], bytes],
-    seen: LastSeen,
-    until: float,
-) -> Iterator[Takeover]:
-    """Everything at once, but for suspects: of those the oldest, if none of them is under way.
+class _Leftovers:
+    """What one dead process left in flight, on its way back; `until` (monotonic) there is time for suspects."""
 
-    Where that is not the one that kills its process, it ends, and the next has its turn: now, until `until`
-    (monotonic), or with the next sweep. The one that does dies alone.
-    """
-    inflight = keys.inflight(owner, queue)
-    suspects: list[bytes] = []
+    def __init__(
+        self,
+        client: redis.Redis,
+        owner: str,
+        config: Config,
+        poison_entry: Callable[[bytes, str, str, float], bytes],
+        until: float,
+    ) -> None:
+        self._client = client
+        self._owner = owner
+        self._config = config
+        self._poison_entry = poison_entry
+        self._until = until
+        self._seen = LastSeen(client, owner)
+        self._lines = 0
 
-    def taken(raw: bytes, suspect: str) -> Takeover | int:
-        """The job, or the script's answer when it stays where it is or is there no more."""
+    def taken(self, queue: str) -> Iterator[Takeover]:
+        """Take over everything at once, but for suspects: of those the oldest, if none of them is under way.
+
+        Where that is not the one that kills its process, it ends, and the next has its turn: now, while there is time,
+        or with the next sweep. The one that does dies alone.
+        """
+        client, suspects = self._client, list[bytes]()
+        # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
+        entries: Any = client.lrange(keys.inflight(self._owner, queue), 0, -1)
+        for raw, fate in zip(entries, self._fates(queue, entries), strict=True):
+            if fate == _STAYS:
+                suspects.append(raw)
+            else:
+                yield from self._moved(queue, raw, "stay", back=fate == _BACK)
+        while suspects and (not _is_under_way(client) or _ends(client, self._until)):
+            yield from self._moved(queue, suspects.pop(), "go", back=True)
+
+    def _fates(self, queue: str, entries: Sequence[bytes]) -> list[int]:
+        """What would become of these jobs now."""
+        answers = send(self._client, [self._call(queue, b"", _counter(raw), "look") for raw in entries])
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _moved(self, queue: str, raw: bytes, mode: str, *, back: bool) -> Iterator[Takeover]:
+        """Move one job, if it is still there: `back` to its queue, as far as can be told beforehand."""
+        started_at = self._seen.started_at(queue, raw)
+        if back:
+            self._say(queue, raw, started_at)
         now = time.time()
-        dead_entry = poison_entry(raw, queue, owner, now)
-        call = Call(
+        dead_entry = self._poison_entry(raw, queue, self._owner, now)
+        answer = int(run(self._client, self._call(queue, raw, _counter(raw), mode, now, dead_entry)))
+        if answer in (_BACK, _DEAD):
+            yield Takeover(self._owner, queue, raw, started_at, dead_entry if answer == _DEAD else b"")
+
+    def _call(
+        self, queue: str, raw: bytes, counter: str, mode: str, now: float | None = None, dead_entry: bytes = b""
+    ) -> Call:
+        config, owner = self._config, self._owner
+        now = time.time() if now is None else now
+        return Call(
             script("reclaim"),
             [
-                *(keys.lease(owner), inflight, keys.queue(queue), keys.QUEUES, keys.DEAD),
-                *(_counter(raw), keys.SUSPECT),
+                *(keys.lease(owner), keys.inflight(owner, queue), keys.queue(queue), keys.QUEUES, keys.DEAD),
+                *(counter, keys.SUSPECT),
             ],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
-                *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, suspect, ALONE, owner, TOGETHER),
+                *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, mode, ALONE, owner, TOGETHER),
             ],
         )
-        answer = int(run(client, call))
-        if answer in (0, _STAYS):
-            return answer
-        return Takeover(owner, queue, raw, seen.started_at(queue, raw), dead_entry if answer == _DEAD else b"")
 
-    # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
-    entries: Any = client.lrange(inflight, 0, -1)
-    for raw in entries:
-        answer = taken(raw, "stay")
-        if isinstance(answer, Takeover):
-            yield answer
-        elif answer == _STAYS:
-            suspects.append(raw)
-    while suspects and (not _is_under_way(client) or _ends(client, until)):
-        suspect = suspects.pop()
-        answer = taken(suspect, "go")
-        if isinstance(answer, Takeover):
-            yield answer
+    def _say(self, queue: str, raw: bytes, started_at: float | None) -> None:
+        """Name a job before it goes back: it may kill whoever takes it, and this process may take it at once."""
+        if self._lines == LINES:
+            return
+        self._lines += 1
+        job = payload.told(raw)
+        told = {"class": (job.name or "?")[:NAME_LENGTH], "jid": job.jid[:NAME_LENGTH], "queue": queue[:NAME_LENGTH]}
+        if started_at is not None:
+            told["started"] = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
+        log.warning("job_taken_over", **told, identity=self._owner, next="goes back to the head of its queue")
 
 
 def _ends(client: redis.Redis, until: float) -> bool:

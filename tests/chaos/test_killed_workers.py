@@ -129,6 +129,9 @@ def test_a_job_that_kills_its_process_three_times_ends_in_dead_and_the_others_ar
     assert worker.stop() == 0
     (line,) = worker.told("poison_pill")
     assert (line["class"], line["jid"], line["queue"], line["level"]) == ("PoisonJob", f"{7:024x}", "default", "error")
+    said = [line for one in crew.workers for line in one.told("job_taken_over") if line["class"] == "PoisonJob"]
+    running = {line["identity"] for one in crew.workers[:-1] for line in one.told("running")}
+    assert len({line["identity"] for line in said} & running) == 2, "each that put it back has named it, and died"
     assert sum(line["dead"] for line in worker.told("took_over")) == 1
     assert crew.ledger.count("mourned-by-PoisonPill") == {7: 1}
 

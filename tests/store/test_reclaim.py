@@ -6,12 +6,15 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 import redis as redis_py
+from structlog.testing import capture_logs
 
 from pykiq.config import Config
+from pykiq.observe.heartbeat import Running, work_record
 from pykiq.records import Takeover
 from pykiq.store import leases, reclaim
 from pykiq.store.claim import Berth
@@ -265,6 +268,72 @@ def test_a_process_that_freezes_with_a_job_again_and_again_is_counted_again_and_
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
     assert [one.poison for one in sweep(redis)] == [True]
+
+
+def named(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [line for line in lines if line["event"] == "job_taken_over"]
+
+
+def test_a_job_says_what_it_was_and_where_it_had_started_before_it_goes_back(redis: redis_py.Redis) -> None:
+    """It may kill the process that has put it back, before anything else is written."""
+    push(redis, "default", raw(1, args=["secret"]), raw(2))
+    dies_with(redis, berth(identity=DEAD), 2)
+    record = work_record(Running(1, "default", raw(1, args=["secret"]), 1_700_000_000.0))
+    redis.hset(f"{DEAD}:work", "tid", record)
+    with capture_logs() as lines:
+        takeovers = reclaim.sweep(redis, berth(identity=LIVE), CONFIG, lambda *_: breaks())
+        with pytest.raises(redis_py.ConnectionError):
+            list(takeovers)
+        assert [line["jid"] for line in named(lines)] == [f"{2:024x}"], "its dead entry is made after that"
+        lines.clear()
+        sweep(redis)
+    first = next(line for line in named(lines) if line["jid"] == f"{1:024x}")
+    assert first == {
+        "log_level": "warning",
+        "event": "job_taken_over",
+        "class": "Job",
+        "jid": f"{1:024x}",
+        "queue": "default",
+        "identity": DEAD,
+        "started": "2023-11-14T22:13:20+00:00",
+        "next": "goes back to the head of its queue",
+    }
+    assert "secret" not in str(lines)
+
+
+def breaks() -> bytes:
+    raise redis_py.ConnectionError("away")
+
+
+def test_of_a_large_takeover_the_first_jobs_have_lines_in_all_of_its_queues_together(redis: redis_py.Redis) -> None:
+    push(redis, "a", *map(raw, range(15)))
+    push(redis, "b", *map(raw, range(15)))
+    dies_with(redis, berth("a", "b", identity=DEAD), 30)
+    with capture_logs() as lines:
+        assert len(sweep(redis)) == 30
+    assert len(named(lines)) == reclaim.LINES == 20
+
+
+def test_a_suspect_is_named_when_it_has_its_turn_and_a_poison_pill_never(redis: redis_py.Redis) -> None:
+    """Its own line is that of every job that goes to `dead`."""
+    crash_twice_with(redis, raw(1), raw(2))
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert sweep(redis) == []
+        assert named(lines) == []
+        dies_with(redis, berth(identity="gone:3:aaaaaaaaaaaa"), 1)
+        assert {(one.raw, one.poison) for one in sweep(redis) + sweep(redis)} == {(raw(1), True), (raw(2), False)}
+    assert [line["jid"] for line in named(lines)] == [f"{2:024x}"]
+
+
+@pytest.mark.parametrize("odd", [b"{broken", b"[]", b'{"class":7,"jid":[]}', b"\xff\xfe", b'{"class":"' + b"x" * 9999])
+def test_what_is_no_job_has_its_line_too(redis: redis_py.Redis, odd: bytes) -> None:
+    push(redis, "default", odd)
+    dies_with(redis, berth(identity=DEAD), 1)
+    with capture_logs() as lines:
+        sweep(redis)
+    [line] = named(lines)
+    assert (line["class"], line["jid"], line["queue"]) == ("?", "", "default")
 
 
 def test_what_was_taken_over_before_a_failure_is_known(redis: redis_py.Redis) -> None:

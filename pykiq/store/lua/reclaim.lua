@@ -11,6 +11,7 @@
 --       6 list of the job's takeovers, the latest first: "<when (s)> <from whom>", 7 hash: the suspect whose turn it is
 -- ARGV  1 raw bytes, 2 queue name, 3 now (s), 4 takeovers that make a job a poison pill, 5 if they lie within this (s),
 --       6 dead set: drop entries older than this score, 7 dead set: size limit, 8 the dead entry, 9 suspects: go | stay,
+--       or look: answer what would happen, and do nothing (the raw bytes and the dead entry may be empty),
 --       10 for how long (s) at most that one keeps the others waiting, 11 identity of the owner, 12 its takeovers within
 --       this (s) count as one
 -- returns 0 not there any more (or the owner lives, or refused), 1 back in its queue, 2 dead, 3 a suspect that stays
@@ -31,7 +32,8 @@ for _, one in ipairs(taken) do
   end
 end
 local poison, written = before + 1 >= most, nil
-if ARGV[9] == 'stay' and before > 0 and not poison then return 3 end
+if ARGV[9] ~= 'go' and before > 0 and not poison then return 3 end
+if ARGV[9] == 'look' then return poison and 2 or 1 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
 if not counted then
   redis.call('LPUSH', KEYS[6], ARGV[3] .. ' ' .. ARGV[11])
