@@ -33,7 +33,9 @@ SUPPORTED = (
 _TAG = re.compile(r"<%%|(?P<open><%-?)(?P<kind>[=#]?)(?P<code>(?:(?!<%|%>).)*?)(?P<close>-?%>)", re.DOTALL)
 
 
-_LOAD = re.compile(r"""(?:require\s*\(?\s*(?:"[\w/.-]+"|'[\w/.-]+')\s*\)?\s*;?\s*)+""")  # prints nothing, sets nothing
+_LOAD = re.compile(
+    r"""(?:require(?:_relative)?\s*\(?\s*(?:"[\w/.-]+"|'[\w/.-]+')\s*\)?\s*;?\s*)+"""
+)  # prints nothing, sets nothing
 # Characters that no file has, and that YAML reads as text wherever a value stands.
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 

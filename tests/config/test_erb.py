@@ -146,7 +146,7 @@ def test_ruby_code_is_told_with_its_line_and_never_run() -> None:
 
 
 def test_loading_a_library_of_rubys_says_nothing() -> None:
-    rendered = render('<% require "etc" %><% require "a/b"; require \'socket\' %>x', {}, "f.yml")
+    rendered = render('<% require "etc" %><% require "a/b"; require_relative \'socket\' %>x', {}, "f.yml")
     assert (rendered.text, rendered.code) == ("x", ())
 
 
