@@ -33,7 +33,8 @@ class Client(BaseClient):
     Errors of Redis (redis.RedisError) are raised to the caller, and nothing is ever sent twice: when a connection
     breaks after a push was sent, nobody can know whether it was written, and to run a job twice on a guess is the
     caller's decision. A connection that the server or a firewall closed while it was idle is noticed BEFORE anything
-    is sent, and replaced: redis-py looks at the socket when it takes it from the pool.
+    is sent, and replaced: redis-py looks at the socket when it takes it from the pool. What a server
+    refuses because it is no master any more (READONLY) was not written, and is sent once more, on a new connection.
     """
 
     def __init__(

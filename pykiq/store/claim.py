@@ -51,10 +51,10 @@ class Berth:
 
     def held(self, client: redis.Redis) -> list[Claimed]:
         """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue."""
-        pipeline = client.pipeline(transaction=False)  # a server that is full refuses even reads in a MULTI
+        pipeline = self._asked_of_a_master(client)
         for queue in self.queues:
             pipeline.lrange(self.inflight(queue), 0, -1)
-        answers = pipeline.execute()
+        _, *answers = pipeline.execute()
         return [
             Claimed(queue, raw, 0.0)
             for queue, entries in zip(self.queues, answers, strict=True)
@@ -63,10 +63,21 @@ class Berth:
 
     def count(self, client: redis.Redis) -> int:
         """How many jobs are in flight in this process's lists as Redis has it."""
-        pipeline = client.pipeline(transaction=False)
+        pipeline = self._asked_of_a_master(client)
         for queue in self.queues:
             pipeline.llen(self.inflight(queue))
-        return sum(pipeline.execute())
+        _, *answers = pipeline.execute()
+        return sum(answers)
+
+    def _asked_of_a_master(self, client: redis.Redis) -> Any:
+        """A pipeline for reads that begins with a write: a master that was demoted refuses it, and does not tell what
+        was in flight when it still was one. This one changes nothing but the age of a lease that is there.
+
+        Not in a MULTI: a server that is full refuses even reads there.
+        """
+        pipeline = client.pipeline(transaction=False)
+        pipeline.pexpire(self.lease, int(self.lease_ttl * 1000))
+        return pipeline
 
     def leave(self, client: redis.Redis) -> bool:
         """Give up the lease at a clean stop; False if jobs are still in flight (a sweep will take them over)."""

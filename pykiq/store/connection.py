@@ -1,7 +1,7 @@
 """Connections to Redis: one place that turns `Config.redis` into clients, with the settings a job system needs.
 
-No client made here repeats a command by itself: whether a repeat is safe is for the caller to know (a settlement may be
-repeated, a push may not).
+No client made here repeats by itself what may have been carried out: whether that is safe is for the caller to know (a
+settlement may be repeated, a push may not). `demotion` tells what is repeated, and when.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
-from pykiq.store.pool import Pool, SentinelPool
+from pykiq.store.demotion import AsyncRedis, Redis
+from pykiq.store.pool import AsyncPool, AsyncSentinelPool, Pool, SentinelPool
 from pykiq.version import __version__
 
 try:
@@ -48,12 +49,12 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
     connecting = timeout if connecting is None else connecting
     options: dict[str, Any] = _options(config, timeout, connecting) | {"retry": Retry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
-        return redis.Redis.from_pool(Pool.from_url(config.redis, **options))
+        return Redis.from_pool(Pool.from_url(config.redis, **options))
     nodes, service, rest = _sentinel(config)
     sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options | {"socket_timeout": connecting}, **rest, **options
     )
-    master: redis.Redis = sentinel.master_for(service, redis_class=redis.Redis, connection_pool_class=SentinelPool)
+    master: redis.Redis = sentinel.master_for(service, redis_class=Redis, connection_pool_class=SentinelPool)
     return master
 
 
@@ -61,12 +62,14 @@ def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
     options: dict[str, Any] = _options(config, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if "+sentinel:" not in config.redis:
-        return redis.asyncio.Redis.from_url(config.redis, **options)
+        return AsyncRedis.from_pool(AsyncPool.from_url(config.redis, **options))
     nodes, service, rest = _sentinel(config)
     sentinel: Any = _AsyncSentinels(  # type: ignore[no-untyped-call]
         nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
     )
-    master: redis.asyncio.Redis = sentinel.master_for(service, redis_class=redis.asyncio.Redis)
+    master: redis.asyncio.Redis = sentinel.master_for(
+        service, redis_class=AsyncRedis, connection_pool_class=AsyncSentinelPool
+    )
     return master
 
 

@@ -11,7 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 import redis
+import redis.asyncio
+from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.sentinel import SentinelConnectionPool
+
+from pykiq.store.demotion import hanging_up, spend
 
 
 class Pool(redis.ConnectionPool):
@@ -19,8 +23,13 @@ class Pool(redis.ConnectionPool):
 
     To redis-py's own pool such a connection is in use all the time: it goes back there when it is to be closed, when
     another master was found meanwhile, or when the process was forked. As there, a connection that the server closed
-    while it was idle is noticed before anything is sent, and connects anew.
+    while it was idle is noticed before anything is sent, and connects anew. So does one that has met a server which is
+    no master, and with it all the others, which lead there too.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connection_class = hanging_up(self.connection_class)
 
     def reset(self) -> None:
         """Start empty; redis-py calls this in a forked child too, where the connections are the parent's."""
@@ -30,13 +39,17 @@ class Pool(redis.ConnectionPool):
 
     def get_connection(self, *_: Any, **__: Any) -> Any:
         """A connection that is ready for a command. Raises redis.RedisError when Redis cannot be reached."""
-        connection = self._take()
+        connection: Any = self._take()
         if connection is None:
             connection = super().get_connection()
+            connection.spent = False  # it is new, or was closed when it went back to redis-py's own pool
             self._lent.add(connection)
             return connection
         self._lent.add(connection)
         try:
+            if connection.spent:
+                connection.spent = False
+                connection.disconnect()
             connection.connect()
             if _is_stale(connection):
                 connection.disconnect()
@@ -52,6 +65,9 @@ class Pool(redis.ConnectionPool):
             self._lent.remove(connection)
         except KeyError:
             return
+        if connection.spent:
+            spend(self._at_hand)
+            spend(self._lent)
         if self.owns_connection(connection):
             self._at_hand.append(connection)
         else:
@@ -71,6 +87,33 @@ class Pool(redis.ConnectionPool):
 
 
 class SentinelPool(Pool, SentinelConnectionPool):
+    """The same for the master that Sentinels name."""
+
+
+class AsyncPool(redis.asyncio.ConnectionPool):
+    """Redis-py's pool for asyncio. Its connections, too, connect anew after one has met a server that is no master."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        kind: Any = self.connection_class
+        self.connection_class = hanging_up(kind)
+
+    async def ensure_connection(self, connection: Any) -> None:
+        """Connect, anew if need be."""
+        if connection.spent:
+            connection.spent = False
+            await connection.disconnect(nowait=True)
+        await super().ensure_connection(connection)
+
+    async def release(self, connection: Any) -> None:
+        """Take a connection back."""
+        if connection.spent:
+            spend(self._available_connections)
+            spend(self._in_use_connections)
+        await super().release(connection)
+
+
+class AsyncSentinelPool(AsyncPool, AsyncSentinelConnectionPool):
     """The same for the master that Sentinels name."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
+from pykiq.store.demotion import is_demoted
 from pykiq.store.roundtrip import Command, around_trip, round_trip
 from pykiq.wire import keys
 
@@ -43,15 +44,32 @@ def commands(batches: Sequence[PushBatch]) -> list[Command]:
 
 
 def push(client: redis.Redis, batches: Sequence[PushBatch]) -> None:
-    """Send `batches` in one round trip. Raises redis.RedisError; what was written by then is not known."""
+    """Send `batches` in one round trip. Raises redis.RedisError; what was written by then is not known.
+
+    What a server refuses because it is no master is sent once more, on a new connection: it has written nothing.
+    """
     if batches:
-        _check(round_trip(client, commands(batches)))
+        sent = commands(batches)
+        answers = round_trip(client, sent)
+        again = _refused(sent, answers)
+        _check(answers + round_trip(client, again) if again else answers)
 
 
 async def apush(client: redis.asyncio.Redis, batches: Sequence[PushBatch]) -> None:
     """The same for asyncio."""
     if batches:
-        _check(await around_trip(client, commands(batches)))
+        sent = commands(batches)
+        answers = await around_trip(client, sent)
+        again = _refused(sent, answers)
+        _check(answers + await around_trip(client, again) if again else answers)
+
+
+def _refused(sent: Sequence[Command], answers: list[Any]) -> list[Command]:
+    """The commands to send again. Their answers are taken out: what counts is the second one."""
+    again = [command for command, answer in zip(sent, answers, strict=True) if is_demoted(answer)]
+    if again:
+        answers[:] = [answer for answer in answers if not is_demoted(answer)]
+    return again
 
 
 def _check(answers: list[Any]) -> None:

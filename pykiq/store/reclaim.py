@@ -58,7 +58,8 @@ def sweep(
     """
     identity, lease_ms, _ = berth.owner_args
     lock = (identity, lease_ms, max(1, int(config.sweep_interval * 750)))
-    if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock)):
+    # Not again on another server: nobody could renew a lease there until now, so the refusal is to raise the doubt.
+    if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock), again=False):
         return
     list_unlisted(client, berth)
     until = time.monotonic() + TRIALS

@@ -11,6 +11,9 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.exceptions import BusyLoadingError
+
+from pykiq.store.demotion import is_demoted
 
 Command = Sequence[str | bytes | int | float]
 
@@ -25,7 +28,10 @@ def round_trip(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     connection = pool.get_connection()
     try:
         connection.send_packed_command([sent])
-        return [_answer(connection) for _ in commands]
+        answers = [_answer(connection) for _ in commands]
+        if any(map(is_demoted, answers)):
+            connection.disconnect()  # the pool of a client that is the user's own would not
+        return answers
     except BaseException:
         connection.disconnect()  # an answer may be under way, and nobody else must take it for theirs
         raise
@@ -40,7 +46,10 @@ async def around_trip(client: redis.asyncio.Redis, commands: Sequence[Command]) 
     connection = await pool.get_connection()
     try:
         await connection.send_packed_command([sent])
-        return [await _aanswer(connection) for _ in commands]
+        answers = [await _aanswer(connection) for _ in commands]
+        if any(map(is_demoted, answers)):
+            await connection.disconnect(nowait=True)
+        return answers
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
@@ -66,13 +75,13 @@ def _encoded(part: str | bytes | float) -> bytes:
 
 def _answer(connection: Any) -> Any:
     try:
-        return connection.read_response()
-    except redis.ResponseError as refused:
+        return connection.read_response(disconnect_on_error=False)
+    except (redis.ResponseError, BusyLoadingError) as refused:  # to redis-py the latter is a ConnectionError
         return refused
 
 
 async def _aanswer(connection: Any) -> Any:
     try:
-        return await connection.read_response()
-    except redis.ResponseError as refused:
+        return await connection.read_response(disconnect_on_error=False)
+    except (redis.ResponseError, BusyLoadingError) as refused:
         return refused

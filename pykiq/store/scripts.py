@@ -13,6 +13,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from pykiq.store.demotion import once_more
 from pykiq.store.roundtrip import Command, round_trip
 
 
@@ -54,12 +55,19 @@ class Call:
     before: Sequence[Command] = ()
 
 
-def run(client: redis.Redis, call: Call) -> Any:
-    """Run one script and return its answer; raise its error."""
-    answer = send(client, [call])[0]
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def run(client: redis.Redis, call: Call, *, again: bool = True) -> Any:
+    """Run one script and return its answer; raise its error.
+
+    What a server refuses because it is no master is run once more, on a new connection, unless `again` is False.
+    """
+
+    def answer() -> Any:
+        answer = send(client, [call])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return once_more(answer) if again else answer()
 
 
 def send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:

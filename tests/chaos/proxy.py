@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on command: it cuts connections, refuses new ones, or swallows the server's answers."""
+"""A TCP proxy that misbehaves on command: it cuts or refuses connections, swallows answers, or leads elsewhere."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def switch(self, target: int) -> None:
+        """Lead to another server from now on. Connections that are open stay so, as a virtual address leaves them."""
+        self._target = target
 
     def cut(self, seconds: float) -> None:
         """Close every connection and refuse new ones for a while."""

@@ -47,7 +47,7 @@ async def test_asyncio_has_the_same_answers(redis: redis_py.Redis, redis_url: st
 def test_what_was_not_read_is_not_the_next_ones_answer(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
     with connect(Config.of(redis=redis_url)) as client:
@@ -64,7 +64,7 @@ def test_what_was_not_read_is_not_the_next_ones_answer(
 async def test_what_was_not_read_is_not_the_next_ones_answer_in_asyncio(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cancelled() -> None:
+    async def cancelled(**_: object) -> None:
         raise asyncio.CancelledError
 
     client = aconnect(Config.of(redis=redis_url))

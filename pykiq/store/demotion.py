@@ -1,0 +1,134 @@
+"""A server that is no master, or not ready: what it answers then, and the connections that hang up on it.
+
+Where a DNS name, a virtual address or a proxy leads to the master and no Sentinel closes anything, connections to a
+master that was demoted stay open for ever, and every write on them is refused. So whoever hears such a refusal hangs
+up, and the next command connects to wherever the name leads by then.
+
+All these refusals come before anything is carried out. What was refused has written nothing, and may be sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio.connection
+from redis.client import Pipeline
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
+
+T = TypeVar("T")
+
+# redis-py takes the code off where it has a class for it. In a script's error, or in that of an EXEC, it stands within:
+# "ERR Error running script …: -READONLY You can't …", "EXECABORT Transaction discarded because of: READONLY You …".
+_CLASSES = (ReadOnlyError, MasterDownError, BusyLoadingError)
+_CODES = re.compile(r"(?:^|-|: )(?:READONLY|NOREPLICAS|UNBLOCKED|LOADING|MASTERDOWN) ")
+_ANNOTATION = " of pipeline caused error: "  # what redis-py puts before it is the command, with the user's own text
+
+
+def is_demoted(answer: object) -> bool:
+    """Whether it is the refusal of a server that is no master, has too few replicas for one, or is loading its data."""
+    if not isinstance(answer, redis.RedisError):
+        return False
+    return isinstance(answer, _CLASSES) or (
+        isinstance(answer, redis.ResponseError) and _CODES.search(str(answer).rpartition(_ANNOTATION)[2]) is not None
+    )
+
+
+def once_more(work: Callable[[], T]) -> T:
+    """What `work` returns. When it is refused as above it is done again, once: then on a new connection.
+
+    `work` must be one command, one script or one transaction, which a refusal leaves undone as a whole.
+    """
+    try:
+        return work()
+    except redis.RedisError as error:
+        if not is_demoted(error):
+            raise
+    return work()
+
+
+class _HangsUp:
+    """A connection that remembers such a refusal; its pool closes it before it is used again.
+
+    Not at once: in a pipeline more answers follow. Redis-py's connections of Sentinels do close at once, and the
+    answers of the other commands are lost, so their way of reading is passed by.
+    """
+
+    spent = False
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return redis.connection.AbstractConnection.read_response(self, *args, **options)  # type: ignore[arg-type]
+        except redis.RedisError as error:
+            self.spent = self.spent or is_demoted(error)
+            raise
+
+
+class _AsyncHangsUp:
+    """The same for asyncio."""
+
+    spent = False
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await redis.asyncio.connection.AbstractConnection.read_response(self, *args, **options)  # type: ignore[arg-type]
+        except redis.RedisError as error:
+            self.spent = self.spent or is_demoted(error)
+            raise
+
+
+@cache
+def hanging_up(connection_class: Any) -> Any:
+    """The class of connections that is `connection_class` and hangs up."""
+    asynchronous = issubclass(connection_class, redis.asyncio.connection.AbstractConnection)
+    return type(connection_class.__name__, (_AsyncHangsUp if asynchronous else _HangsUp, connection_class), {})
+
+
+def spend(connections: Iterable[Any]) -> None:
+    """The other connections of a pool lead to the same server: they are not used again either."""
+    for connection in list(connections):
+        connection.spent = True
+
+
+class Redis(redis.Redis):
+    """A client whose single commands and transactions are given once more when they were refused as above.
+
+    Other pipelines are not: of their commands some may have been carried out before the others were refused.
+    """
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        return once_more(lambda: execute(*args, **options))
+
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:
+        """As redis-py's."""
+        kind = _Transaction if transaction else Pipeline
+        return kind(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Transaction(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands = list(self.command_stack)
+        execute = super().execute
+
+        def run() -> list[Any]:
+            self.command_stack = list(commands)  # `execute` forgets them
+            return execute(raise_on_error)
+
+        return once_more(run)
+
+
+class AsyncRedis(redis.asyncio.Redis):
+    """The same for asyncio, but for transactions: there are none."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        try:
+            return await execute(*args, **options)
+        except redis.RedisError as error:
+            if not is_demoted(error):
+                raise
+        return await execute(*args, **options)
