@@ -352,5 +352,5 @@ def test_a_sweep_is_not_repeated_for_at_another_server_nobody_could_renew_a_leas
         client.ping()
         pair.fail_over()
         with pytest.raises(ReadOnlyError):
-            reclaim.sweep(client, berth, pair.config, lambda raw, *_: raw)
-        reclaim.sweep(client, berth, pair.config, lambda raw, *_: raw)
+            list(reclaim.sweep(client, berth, pair.config, lambda raw, *_: raw))
+        list(reclaim.sweep(client, berth, pair.config, lambda raw, *_: raw))
