@@ -84,8 +84,11 @@ class Snooze(Signal):
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise TypeError(f"Snooze was given {seconds!r:.80}; expected seconds as a number")
+        try:
+            self.seconds = float(seconds)
+        except OverflowError:
+            raise TypeError("Snooze was given an integer of more than 300 digits; expected seconds") from None
         super().__init__(seconds)
-        self.seconds = float(seconds)
 
 
 class Discard(Signal):

@@ -92,8 +92,10 @@ class JobRecord:
 
     @property
     def _mail(self) -> list[Any] | None:
-        args = self._wrapped_args if self.item.get("wrapped") in _MAILERS else None
-        return args if args and len(args) >= 3 else None
+        wrapped = self.item.get("wrapped")
+        args = self._wrapped_args if isinstance(wrapped, str) and wrapped in _MAILERS else None
+        named = args and len(args) >= 3 and isinstance(args[0], str) and isinstance(args[1], str)
+        return args if named else None
 
     @property
     def queue(self) -> str | None:

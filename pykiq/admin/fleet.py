@@ -14,6 +14,7 @@ from pykiq.errors import StoreError
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.store import processes
 from pykiq.store.processes import Seen, Working
+from pykiq.wire import untrusted
 
 
 class Process:
@@ -37,27 +38,27 @@ class Process:
 
     @property
     def hostname(self) -> str:
-        return str(self["hostname"] or "")
+        return untrusted.name(self["hostname"])
 
     @property
     def pid(self) -> int:
-        pid = self["pid"]
-        return pid if isinstance(pid, int) else 0
+        return untrusted.whole(self["pid"])
 
     @property
     def tag(self) -> str:
-        return str(self["tag"] or "")
+        return untrusted.name(self["tag"])
 
     @property
     def labels(self) -> list[str]:
-        return _texts(self["labels"])
+        return untrusted.names(self["labels"])
 
     @property
     def queues(self) -> list[str]:
         """The queues it serves, each once, in its order."""
-        found = _texts(self["queues"])
+        found = untrusted.names(self["queues"])
         for capsule in self.capsules.values() if not found else ():
-            found += _texts(list(capsule.get("weights") or {}))
+            weights = capsule.get("weights")
+            found += list(weights) if isinstance(weights, dict) else []
         return list(dict.fromkeys(found))
 
     @property
@@ -70,7 +71,8 @@ class Process:
     def capsules(self) -> Mapping[str, Mapping[str, Any]]:
         """Name → `concurrency`, `mode`, `weights`. Empty before Sidekiq 8."""
         capsules = self["capsules"]
-        return capsules if isinstance(capsules, dict) else {}
+        found = capsules if isinstance(capsules, dict) else {}
+        return {name: capsule for name, capsule in found.items() if isinstance(capsule, dict)}
 
     @property
     def concurrency(self) -> int:
@@ -88,13 +90,12 @@ class Process:
 
     @property
     def started_at(self) -> datetime | None:
-        started = self["started_at"]
-        return moment(float(started)) if isinstance(started, (int, float)) else None
+        return moment(untrusted.moment(self["started_at"]))
 
     @property
     def beat(self) -> datetime | None:
-        """Its last heartbeat, by its own clock."""
-        return moment(self.seen.beat)
+        """Its last heartbeat, by its own clock; None when it does not say."""
+        return moment(self.seen.beat or None)
 
     @property
     def version(self) -> str | None:
@@ -186,7 +187,7 @@ class Work:
         self.process_id = working.identity
         self.thread_id = working.thread
         self.queue = working.queue
-        self.run_at = moment(working.run_at)
+        self.run_at = moment(working.run_at or None)
         self.told_at = moment(working.told_at or None)
         self.job = JobRecord(access, working.raw, working.queue)
         self._since = working.run_at
@@ -197,8 +198,8 @@ class Work:
 
     @property
     def elapsed(self) -> float:
-        """Seconds that it has run so far, by this machine's clock."""
-        return max(0.0, time.time() - self._since)
+        """Seconds that it has run so far, by this machine's clock; 0 when nobody says since when."""
+        return max(0.0, time.time() - self._since) if self._since else 0.0
 
     def __repr__(self) -> str:
         return f"<Work {self.job.display_class} {self.job.jid} on {self.process_id}>"
@@ -231,7 +232,3 @@ class WorkSet:
     def find_work(self, jid: str) -> Work | None:
         """The running job of that jid, or None."""
         return next((work for work in self if work.job.jid == jid), None)
-
-
-def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -67,8 +68,8 @@ class JobSet:
         return map(self._entry, sets.scan(self.access.redis, self.name, pattern, count=count))
 
     def fetch(self, score: float | datetime, jid: str | None = None) -> list[SortedEntry]:
-        """The entries of exactly that score, or of those the one with that `jid`."""
-        at = float(number(score, "score"))
+        """The entries of exactly that score, an infinite one too, or of those the one with that `jid`."""
+        at = score if isinstance(score, float) and math.isinf(score) else float(number(score, "score"))
         found = map(self._entry, sets.with_score(self.access.redis, self.name, at, at))
         return [entry for entry in found if jid is None or entry.jid == jid]
 

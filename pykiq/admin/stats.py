@@ -60,6 +60,11 @@ class Stats:
         return self._numbers.busy
 
     @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The keys of another type than they should be, whose numbers are 0 here."""
+        return self._numbers.unreadable
+
+    @property
     def in_flight_size(self) -> int:
         """Jobs that pykiq's processes have claimed and not settled yet. Ruby has no such number."""
         return self._numbers.in_flight

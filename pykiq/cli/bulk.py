@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from pykiq.admin import JobRecord
+from pykiq.cli.output import printable, say, strict_json
 from pykiq.errors import ConfigError
 
 End = tuple[bool, Exception | None]
@@ -36,7 +36,7 @@ def confirm(question: Callable[[], str | None], *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise ConfigError("this asks before it changes anything, and standard input is no terminal; add --yes")
     text = question()
-    return text is not None and click.confirm(text, err=True)
+    return text is not None and click.confirm(printable(text), err=True)
 
 
 def tally(ends: Iterable[End], jobs: Iterator[JobRecord], verb: str) -> Tally:
@@ -56,7 +56,7 @@ def tally(ends: Iterable[End], jobs: Iterator[JobRecord], verb: str) -> Tally:
     except BaseException:
         if isinstance(jobs, Generator):
             jobs.close()  # the bar with it
-        click.echo(f"{verb} {done:,} or a few more before this:", err=True)
+        say(f"{verb} {done:,} or a few more before this:", err=True)
         raise
     return Tally(done, gone, reasons.total(), tuple(reasons.most_common(10)))
 
@@ -64,12 +64,12 @@ def tally(ends: Iterable[End], jobs: Iterator[JobRecord], verb: str) -> Tally:
 def report(counted: Tally, verb: str, *, as_json: bool) -> int:
     """Print a tally; the exit code: 1 when something could not be done."""
     if as_json:
-        click.echo(json.dumps({**counted._asdict(), "reasons": dict(counted.reasons)}))
+        say(strict_json({**counted._asdict(), "reasons": dict(counted.reasons)}))
     else:
         parts = [f"{verb} {counted.done:,}"]
         parts += [f"{counted.gone:,} had gone already"] if counted.gone else []
         parts += [f"{counted.failed:,} could not be and stay"] if counted.failed else []
-        click.echo(", ".join(parts))
+        say(", ".join(parts))
         for reason, times in counted.reasons:
-            click.echo(f"  {times:,} × {reason}", err=True)
+            say(f"  {times:,} × {reason}", err=True)
     return 1 if counted.failed else 0

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import close, connect, probe
 
@@ -49,7 +50,7 @@ def dev(watch: Sequence[str], flags: Sequence[str], **parameters: Any) -> int:
     if "redis" in loaded(parameters).given:
         return Reloading(command, folders, {}).run()
     with embedded() as url:
-        click.echo(f"pykiq dev: a Valkey at {url} (set REDIS_URL to it in the programs that push)", err=True)
+        say(f"pykiq dev: a Valkey at {url} (set REDIS_URL to it in the programs that push)", err=True)
         return Reloading(command, folders, {"REDIS_URL": url}).run()
 
 
@@ -145,7 +146,7 @@ class Reloading:
         ):
             if changes:
                 names = sorted({Path(path).name for _, path in changes})
-                click.echo(f"pykiq dev: {', '.join(names[:5])} changed, the worker starts again", err=True)
+                say(f"pykiq dev: {', '.join(names[:5])} changed, the worker starts again", err=True)
                 self._end()
                 self._reloads += 1
                 self._start()
@@ -153,7 +154,7 @@ class Reloading:
                 self._worker = None
                 if code == 0 or (code == MISUSED and not self._reloads):
                     return code
-                click.echo(f"pykiq dev: the worker ended with {code}; it starts again at the next change", err=True)
+                say(f"pykiq dev: the worker ended with {code}; it starts again at the next change", err=True)
         return self._end()
 
     def _start(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +13,12 @@ from pykiq.cli import showing
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, loaded
+from pykiq.cli.output import say, strict_json
 from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
+from pykiq.store.kinds import require
+from pykiq.wire import keys
 
 _PROCESSES = (
     *(Column("process", soft=True), Column("version"), Column("tag", soft=True), Column("queues", soft=True)),
@@ -36,14 +38,15 @@ def processes(as_json: bool, **parameters: Any) -> None:
     """Show the processes of the fleet, Ruby's and Python's."""
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
+        require(connection, keys.PROCESSES, "set")
         found = list(ProcessSet(client))
     if as_json:
         for process in found:
-            click.echo(_process_line(process))
+            say(_process_line(process))
     elif found:
-        click.echo(process_table(found, time.time(), terminal_width()))
+        say(process_table(found, time.time(), terminal_width()))
     else:
-        click.echo("no processes", err=True)
+        say("no processes", err=True)
 
 
 @click.command(context_settings=HELP)
@@ -55,17 +58,18 @@ def busy(as_json: bool, **parameters: Any) -> None:
     wanted = chosen(parameters)
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
+        require(connection, keys.PROCESSES, "set")
         found = [work for work in WorkSet(client) if _is_meant(work, wanted)]
         told = told_by(list(ProcessSet(client)), time.time())
     if as_json:
         for work in found:
-            click.echo(_work_line(work))
+            say(_work_line(work))
     elif found:
-        click.echo(work_table(found, time.time(), terminal_width()))
+        say(work_table(found, time.time(), terminal_width()))
     else:
-        click.echo("nothing matches" if wanted else "nothing runs", err=True)
+        say("nothing matches" if wanted else "nothing runs", err=True)
     if told and not as_json:
-        click.echo(told, err=True)
+        say(told, err=True)
 
 
 @click.command(context_settings=HELP)
@@ -96,12 +100,12 @@ def _signal(identities: Sequence[str], everything: bool, parameters: dict[str, A
         for process in known if everything else [_found(known, one) for one in filled(identities, "IDENTITY")]:
             try:
                 process.quiet() if verb == "quiet" else process.stop()
-                click.echo(f"{process.identity}: told to {verb}, within 10 s")
+                say(f"{process.identity}: told to {verb}, within 10 s")
             except PykiqError as error:
                 failed += 1
-                click.echo(f"pykiq: {error}", err=True)
+                say(f"pykiq: {error}", err=True)
     if everything and not known:
-        click.echo("no processes", err=True)
+        say("no processes", err=True)
     return 1 if failed else 0
 
 
@@ -172,7 +176,7 @@ def _process_line(process: Process) -> str:
     """Everything a process says, as one line of JSON."""
     seen = process.seen._asdict()
     info = dict(seen.pop("info"))
-    return json.dumps({**info, **seen})
+    return strict_json({**info, **seen})
 
 
 def _work_line(work: Work) -> str:
@@ -182,4 +186,4 @@ def _work_line(work: Work) -> str:
         "run_at": work.run_at.isoformat() if work.run_at else None,
         "told_at": work.told_at.isoformat() if work.told_at else None,
     }
-    return f"{json.dumps(head)[:-1]}, {showing.line(work.job)[1:]}"
+    return f"{strict_json(head)[:-1]}, {showing.line(work.job)[1:]}"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pykiq.admin import Process, Work
 from pykiq.cli.fleet import process_table, told_by, work_table
+from pykiq.cli.output import printable
 from pykiq.cli.queues import queue_table
 from pykiq.cli.table import cut, span
 from pykiq.store.stats import Stats
@@ -57,7 +58,7 @@ def frame(now: Look, changed: Rates, *, width: int, height: int, place: str) -> 
     ]
     lines = head + _fitted(parts, height - len(head) - 1)
     lines += [""] * (height - len(lines) - 1)
-    return [cut(line, width) for line in [*lines[: height - 1], KEYS]]
+    return [cut(printable(line), width) for line in [*lines[: height - 1], KEYS]]
 
 
 def _totals(now: Look, changed: Rates, place: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from pykiq.admin.lookup import FoundJob, Lookup
 from pykiq.cli import frames, showing
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, filled, loaded
+from pykiq.cli.output import say, strict_json
 from pykiq.cli.progress import progress
 from pykiq.cli.table import span
 from pykiq.client.sync import Client
@@ -39,13 +39,13 @@ def job(jids: tuple[str, ...], as_json: bool, **parameters: Any) -> int:
                 pass
             found = lookup.found()
             if not found:
-                click.echo(f"pykiq: no job {jid} waits, runs, is scheduled, will be retried or is dead", err=True)
+                say(f"pykiq: no job {jid} waits, runs, is scheduled, will be retried or is dead", err=True)
                 missing += 1
             for place, one in enumerate(found):
                 if as_json:
-                    click.echo(_line(one))
+                    say(_line(one))
                 else:
-                    click.echo(("\n" if number or place else "") + shown(one, config, time.time()))
+                    say(("\n" if number or place else "") + shown(one, config, time.time()))
     return 1 if missing else 0
 
 
@@ -55,7 +55,7 @@ def shown(found: FoundJob, config: Config, now: float) -> str:
     record = found.job
     limit = retry_limit(record.item, default_retry=True, max_retries=config.max_retries)
     tried = payload.retry_count(record.item)
-    above.append(("retries", "none" if limit is None else f"{0 if tried is None else tried} of {limit}"))
+    above.append(("retries", "none" if limit is None else f"{showing.count(tried)} of {showing.count(limit)}"))
     return showing.details(record, above, frames.own(record.error_backtrace or []))
 
 
@@ -84,4 +84,4 @@ def _line(found: FoundJob) -> str:
         "run_at": found.work.run_at.isoformat() if found.work and found.work.run_at else None,
         "backtrace": found.job.error_backtrace,
     }
-    return f"{json.dumps(head)[:-1]}, {showing.line(found.job)[1:]}"
+    return f"{strict_json(head)[:-1]}, {showing.line(found.job)[1:]}"

@@ -17,12 +17,14 @@ from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Command, Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, limit_option, loaded
+from pykiq.cli.output import say
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
 from pykiq.cli.words import VERBS, Place, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
+from pykiq.store.kinds import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
         config = loaded(parameters).config
         with connected(config) as connection, Client(config, redis=connection) as client:
             jobs = kind.make(client)
+            require(connection, jobs.name, "zset")
             if action is not None:
                 return _act(kind, jobs, action, jids, wanted, parameters)
             if jids:
@@ -120,7 +123,7 @@ def _act(
         def question() -> str | None:
             count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
             if count == 0:
-                click.echo("nothing matches", err=True)
+                say("nothing matches", err=True)
             lost = _too_many(jobs, count) if action == "kill" else ""
             return f"{before} {count:,} of {size:,} jobs in {jobs.name}?{lost}" if count else None
 
@@ -186,7 +189,7 @@ RETRIES = Kind(
     lambda entry, now: [
         showing.ago(entry.score, now),
         *_what(entry),
-        str(entry["retry_count"] or 0),
+        showing.count(entry["retry_count"]),
         showing.error(entry),
     ],
     lambda job: _seconds(job, "retried_at", "failed_at"),

@@ -13,6 +13,7 @@ import click
 
 from pykiq import namesake
 from pykiq.cli.options import HELP
+from pykiq.cli.output import printable
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
 from pykiq.version import __version__
@@ -121,5 +122,5 @@ def _usage(error: click.UsageError) -> str:
 
 
 def _refuse(message: str, code: int) -> int:
-    print(f"pykiq: {' '.join(message.splitlines())}", file=sys.stderr)  # noqa: T201
+    print(f"pykiq: {printable(' '.join(message.splitlines()))}", file=sys.stderr)  # noqa: T201
     return code

@@ -10,6 +10,7 @@ import click
 
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say
 from pykiq.errors import ConfigError
 from pykiq.store import marks
 from pykiq.wire import metrics
@@ -36,7 +37,7 @@ def mark(label: str | None, **parameters: Any) -> None:
     with connected(config) as client:
         is_new = marks.mark(client, label, now)
     minute = metrics.marks(now)[1]
-    click.echo(f"{minute} {label}" if is_new else f"{minute} is marked already; nothing was written")
+    say(f"{minute} {label}" if is_new else f"{minute} is marked already; nothing was written")
 
 
 def last_commit() -> str:

@@ -10,6 +10,7 @@ import click
 from pykiq.cli.connected import connected
 from pykiq.cli.each import push_each
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say
 from pykiq.cli.progress import progress
 from pykiq.cli.times import when
 from pykiq.client.sync import Client
@@ -51,12 +52,12 @@ def push(
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         if lines is not None:
-            click.echo(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'))):,}")
+            say(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'))):,}")
             return
         jid = client.push(item)
     if jid is None:
         raise click.ClickException(f"a client middleware stopped {job_class}: nothing was pushed")
-    click.echo(jid)
+    say(jid)
 
 
 def _length(lines: BinaryIO) -> int | None:

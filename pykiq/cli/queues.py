@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,6 +15,7 @@ from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
+from pykiq.cli.output import say, strict_json
 from pykiq.cli.progress import progress
 from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.cli.words import Place, parted, show_jobs
@@ -23,6 +23,7 @@ from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 from pykiq.store import queues as store
+from pykiq.store.kinds import require
 from pykiq.store.stats import QueueStats
 
 ACTIONS = ("delete", "clear")
@@ -60,6 +61,7 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
             _show_queues(Stats(client).queue_summaries[: parameters["limit"]], as_json=as_json)
             return 0
         queue = Queue(name, client)
+        require(connection, store.raw_key(name), "list")
         if not queue.size and name not in store.names(connection):
             near = did_you_mean(name, store.names(connection))
             raise PykiqError(f"there is no queue {name}{near or '; `pykiq queues` lists them'}")
@@ -87,14 +89,14 @@ def pause(names: tuple[str, ...], **parameters: Any) -> None:
     with connected(config) as connection, Client(config, redis=connection) as client:
         processes, known = list(ProcessSet(client)), store.names(connection)
         for name in filled(names, "QUEUE"):
-            click.echo(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
+            say(f"{name}: {'paused' if Queue(name, client).pause() else 'was paused already'}")
             if name not in known and not any(name in one.queues for one in processes):
-                click.echo(f"  nobody pushes to it or serves it yet{did_you_mean(name, known)}", err=True)
+                say(f"  nobody pushes to it or serves it yet{did_you_mean(name, known)}", err=True)
             heedless = [
                 one.identity for one in processes if name in one.queues and not (one.version or "").startswith("pykiq")
             ]
             if heedless:
-                click.echo(
+                say(
                     f"  {counted(len(heedless), 'Ruby process')} on it: only Sidekiq Pro heeds this, free Sidekiq not",
                     err=True,
                 )
@@ -108,7 +110,7 @@ def resume(names: tuple[str, ...], **parameters: Any) -> None:
     config = loaded(parameters).config
     with connected(config) as connection, Client(config, redis=connection) as client:
         for name in filled(names, "QUEUE"):
-            click.echo(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
+            say(f"{name}: {'resumed' if Queue(name, client).unpause() else 'was not paused'}")
 
 
 def queue_table(summaries: Sequence[QueueStats], width: int | None) -> str:
@@ -124,11 +126,11 @@ def _show_queues(summaries: Sequence[QueueStats], *, as_json: bool) -> None:
     if as_json:
         for one in summaries:
             told = {"name": one.name, "size": one.size, "latency": one.latency, "paused": one.paused}
-            click.echo(json.dumps(told))
+            say(strict_json(told))
     elif summaries:
-        click.echo(queue_table(summaries, terminal_width()))
+        say(queue_table(summaries, terminal_width()))
     else:
-        click.echo("no queues", err=True)
+        say("no queues", err=True)
 
 
 def _place(queue: Queue) -> Place[JobRecord]:
@@ -156,7 +158,7 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
     def question() -> str | None:
         count = sum(1 for _ in meant("looking"))
         if count == 0:
-            click.echo("nothing matches", err=True)
+            say("nothing matches", err=True)
         return f"delete {count:,} of {size:,} jobs of {queue.name}?" if count else None
 
     if not confirm(question, yes=parameters["yes"]):

@@ -15,6 +15,7 @@ import structlog
 from pykiq.cli import startup
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say
 from pykiq.cli.require import HandlersFailed, load_all
 from pykiq.client.configure import configure, current
 from pykiq.config.load import Loaded, with_code
@@ -116,7 +117,7 @@ def load_handlers(settings: Loaded, directory: Path) -> Loaded:
         load_all(settings.config.require, directory, lambda: len(registry))
     except HandlersFailed as error:
         if error.details:
-            click.echo(error.details, err=True)
+            say(error.details, err=True)
         raise
     if not len(registry):
         raise ConfigError(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-import click
-
 from pykiq.admin import JobRecord, SortedEntry
-from pykiq.cli.table import Column, printable, span, table, terminal_width
+from pykiq.cli.output import escaped_json, printable, say, strict_json
+from pykiq.cli.table import Column, span, table, terminal_width
 from pykiq.errors import PykiqError
 from pykiq.wire.exactjson import dumps
 
-_ONE_LINE = str.maketrans("\r\n", "  ")
 ROWS = 100  # rows of a table unless --limit says otherwise
 
 
@@ -26,31 +24,31 @@ def show(
     """Print jobs as a table of at most `limit` rows, or a line of JSON each; `row` makes the cells of one."""
     if as_json:
         for job in islice(jobs, limit):
-            click.echo(line(job))
+            say(line(job))
         return
     most = ROWS if limit is None else limit
     found = list(islice(jobs, most + 1))
     if not found:
-        click.echo(empty, err=True)
+        say(empty, err=True)
         return
-    click.echo(table(columns, [row(job) for job in found[:most]], terminal_width()))
+    say(table(columns, [row(job) for job in found[:most]], terminal_width()))
     if len(found) > most:
-        click.echo(f"and more; --limit shows more than {most}", err=True)
+        say(f"and more; --limit shows more than {most}", err=True)
 
 
 def line(job: JobRecord) -> str:
     """A job as one line of JSON: where it is, what it is called, and its payload as it is in Redis.
 
-    `job` is null for bytes that are not a job; `raw` has them as text.
+    `job` is null for bytes that are not a job; `raw` has them as text. A score that is infinite is a text, `"inf"`.
     """
     head: dict[str, Any] = {"jid": job.jid, "class": job.display_class, "queue": job.queue}
     if isinstance(job, SortedEntry):
         head |= {"set": job.parent.name, "score": job.score, "at": job.at.isoformat() if job.at else None}
     text = job.raw.decode("utf-8", "replace")
     if not job.item:
-        return json.dumps({**head, "job": None, "raw": text})
-    # Spliced, not written again: its numbers stay as they are. A line break in it can only be between two tokens.
-    return f'{json.dumps(head)[:-1]}, "job": {text.translate(_ONE_LINE)}}}'
+        return strict_json({**head, "job": None, "raw": text})
+    # Spliced, not written again: its numbers stay as they are, of whatever size.
+    return f'{strict_json(head)[:-1]}, "job": {escaped_json(text)}}}'
 
 
 def args(job: JobRecord) -> str:
@@ -59,8 +57,17 @@ def args(job: JobRecord) -> str:
         return job.raw.decode("utf-8", "replace")
     try:
         return dumps(job.display_args).decode("utf-8", "replace")[1:-1]
-    except PykiqError:
-        return repr(job.display_args)[1:-1]
+    except PykiqError:  # `1e400` is infinite
+        return strict_json(job.display_args)[1:-1]
+
+
+def count(value: object) -> str:
+    """A counter of a payload, whatever it is; of a huge one how many digits it has."""
+    if value is None:
+        return "0"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"{int(value.bit_length() * 0.30103) + 1:,} digits"
+    return value if isinstance(value, str) else strict_json(value)
 
 
 def error(job: JobRecord) -> str:
@@ -69,9 +76,14 @@ def error(job: JobRecord) -> str:
 
 
 def ago(seconds: float | None, now: float) -> str:
-    """How long before now a moment is, `in …` when it is still to come; empty when there is none."""
+    """How long before now a moment is, `in …` when it is still to come; empty when there is none.
+
+    A score may be infinite: `inf` is never due, `-inf` always.
+    """
     if seconds is None:
         return ""
+    if not math.isfinite(seconds):
+        return str(float(seconds))
     return f"in {span(seconds - now)}" if seconds > now else span(now - seconds)
 
 
@@ -86,6 +98,8 @@ def details(job: JobRecord, above: Sequence[tuple[str, str]] = (), backtrace: Se
     rows: list[tuple[str, str]] = [*above, ("class", job.display_class), ("args", args(job))]
     if isinstance(job, SortedEntry) and job.at:
         rows.append((job.parent.name, moment(job.at, now)))
+    elif isinstance(job, SortedEntry):
+        rows.append((job.parent.name, f"{job.score:g}"))  # no calendar has it
     for name in ("created_at", "enqueued_at", "failed_at", "retried_at"):
         at = getattr(job, name)
         if at is not None:

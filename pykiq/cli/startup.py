@@ -6,11 +6,11 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 
-import click
 import redis
 import structlog
 
 from pykiq.cli import waiting
+from pykiq.cli.output import say
 from pykiq.config import Capsule, Config
 from pykiq.store.server import Server
 from pykiq.version import __version__
@@ -27,7 +27,7 @@ def announce(
     """
     log = structlog.get_logger("pykiq")
     if config.log_format != "json" and sys.stderr.isatty():
-        click.echo("\n".join(banner(config, server, handlers, file)), err=True)
+        say("\n".join(banner(config, server, handlers, file)), err=True)
     else:
         _log_start(config, server, handlers, file)
     for note in notes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say, strict_json
 from pykiq.cli.queues import queue_table
 from pykiq.cli.table import terminal_width
 from pykiq.store import stats as store
@@ -22,11 +22,12 @@ def stats(as_json: bool, **parameters: Any) -> None:
     """Show counters, sets, queues and processes."""
     with connected(loaded(parameters).config) as client:
         numbers = store.read(client, time.time())
-    click.echo(json.dumps(numbers.as_dict()) if as_json else shown(numbers, terminal_width()))
+    say(strict_json(numbers.as_dict()) if as_json else shown(numbers, terminal_width()))
 
 
 def shown(numbers: store.Stats, width: int | None) -> str:
     """The same numbers for people: totals first, then one line per queue."""
     values = numbers.as_dict()
-    lines = [f"{name:<12}{values[name]:>12,}" for name in values if name != "queues"]
+    lines = [f"{name:<12}{values[name]:>12,}" for name in values if name not in ("queues", "unreadable")]
+    lines += [f"unreadable  {key}: a key of another type" for key in numbers.unreadable]
     return "\n".join(lines + (["", queue_table(numbers.queues, width)] if numbers.queues else []))

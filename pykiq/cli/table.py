@@ -6,14 +6,18 @@ what it would save here is less than that costs there.
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pykiq.cli.output import printable
+
 NARROWEST = 8  # characters that a column is never cut below
 GAP = "  "
+_AGES = 1_000_000 * 86400  # seconds: no life is so long, and the number of its days would fill the line
 
 
 class Column(NamedTuple):
@@ -46,13 +50,6 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def printable(text: str) -> str:
-    """`text` on one line and without anything that a terminal would obey: a job's words are not ours."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else " " if char in "\n\t" else ascii(char)[1:-1] for char in text)
-
-
 def wide(text: str) -> int:
     """How many columns of a terminal a text takes: two for each wide character, none for what combines."""
     if text.isascii():
@@ -80,12 +77,16 @@ def counted(count: int, noun: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time as people say it: `0.3 s`, `12 s`, `3 m 20 s`, `5 h 2 m`, `12 d 3 h`."""
+    """A length of time as people say it: `0.3 s`, `12 s`, `3 m 20 s`, `5 h 2 m`, `12 d 3 h`; `inf` for ever."""
+    if not math.isfinite(seconds):
+        return str(float(seconds))
     if seconds < 0:
         return f"-{span(-seconds)}"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
+    if whole >= _AGES:
+        return f"{whole / 86400:.1e} d"
     for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
             rest = whole % size // part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from pykiq.admin import ProcessSet, WorkSet
 from pykiq.cli.connected import connected
 from pykiq.cli.frame import Look, frame, rates
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import say
 from pykiq.cli.screen import RESIZED, draw, screen, size
 from pykiq.cli.table import span
 from pykiq.client.sync import Client
@@ -34,13 +36,15 @@ WINDOW = 10.0  # seconds that rates are measured over: the rhythm of heartbeats,
 @connection_options
 def top(interval: float, once: bool, **parameters: Any) -> None:
     """Watch queues, processes and running jobs. q ends it, any other key looks again at once."""
+    if math.isnan(interval):
+        raise ConfigError("--interval is nan; expected a number of seconds from 0.1 to 3600")
     config = loaded(parameters).config
     if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("top draws on a terminal, and this is none; expected --once, or `pykiq stats --json`")
     with connected(config) as connection, Client(config, redis=connection) as client:
         if once:
             wide = shutil.get_terminal_size((120, 40))
-            click.echo("\n".join(_drawn([_look(client)], wide, config.redis_shown)))
+            say("\n".join(_drawn([_look(client)], wide, config.redis_shown)))
             return
         with screen() as key_within, suppress(KeyboardInterrupt):
             watch(lambda: _look(client), key_within, interval, config.redis_shown)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 
 from pykiq.errors import Unreadable
+from pykiq.store.kinds import asked
 from pykiq.wire import keys, payload
 
 LOOKED_AT = 200  # entries at each end of a queue
@@ -33,7 +34,7 @@ def without_handler(client: redis.Redis, queues: Iterable[str], known: Callable[
     found = []
     for queue in queues:
         classes: Counter[str] = Counter()
-        for raw in _ends(client, keys.queue(queue)):
+        for raw in _ends(client, keys.raw(keys.queue(queue))):
             try:
                 job = payload.parse(raw)
             except Unreadable:
@@ -46,14 +47,14 @@ def without_handler(client: redis.Redis, queues: Iterable[str], known: Callable[
     return found
 
 
-def _ends(client: redis.Redis, key: str) -> list[bytes]:
-    size = client.llen(key)
+def _ends(client: redis.Redis, key: Any) -> list[bytes]:
+    size = int(asked(lambda: client.llen(key), 0))
     if size <= 2 * LOOKED_AT:
         return _part(client, key, 0, size)
     return _part(client, key, 0, LOOKED_AT) + _part(client, key, size - LOOKED_AT, size)
 
 
-def _part(client: redis.Redis, key: str, start: int, stop: int) -> list[bytes]:
+def _part(client: redis.Redis, key: Any, start: int, stop: int) -> list[bytes]:
     found: list[bytes] = []
     for at in range(start, stop, _CHUNK):
         found.extend(cast("list[bytes]", client.lrange(key, at, min(at + _CHUNK, stop) - 1)))

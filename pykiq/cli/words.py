@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import click
-
 from pykiq.admin import JobRecord
 from pykiq.cli import showing
 from pykiq.cli.filters import Filter
+from pykiq.cli.output import say
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 
@@ -85,8 +84,8 @@ def show_jobs(place: Place[Job], actions: Sequence[str], jids: Iterable[str], *,
     missing = 0
     for jid, job in place.of(jids).items():
         if job is None:
-            click.echo(f"pykiq: no job {jid} in {place.name}{did_you_mean(jid, actions)}", err=True)
+            say(f"pykiq: no job {jid} in {place.name}{did_you_mean(jid, actions)}", err=True)
             missing += 1
         else:
-            click.echo(showing.line(job) if as_json else showing.details(job))
+            say(showing.line(job) if as_json else showing.details(job))
     return 1 if missing else 0

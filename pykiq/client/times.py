@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 from pykiq.errors import PayloadError
+from pykiq.wire.dialect import is_number
 
 Delay = int | float | timedelta
 """How long from now: seconds, or a timedelta."""
@@ -36,8 +36,9 @@ def number(value: object, name: str = "at") -> int | float:
             f"`{name}` is {value!r:.80} ({type(value).__name__}); expected seconds as a number, a timedelta,"
             " or a datetime with a time zone"
         )
-    if not math.isfinite(value):
-        raise PayloadError(f"`{name}` is {value!r}; expected a finite number of seconds")
+    if not is_number(value):
+        given = repr(value) if isinstance(value, float) else "an integer of more than 300 digits"
+        raise PayloadError(f"`{name}` is {given}; expected a finite number of seconds")
     return value
 
 

@@ -8,16 +8,17 @@ there; to all others a scrape is one small round trip. The lease is the freshnes
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import redis as redis_py
 
 from pykiq.errors import Unreadable
-from pykiq.wire import keys
+from pykiq.wire import keys, untrusted
+from pykiq.wire.dialect import is_number
+from pykiq.wire.exactjson import dumps
 from pykiq.wire.payload import latency, parse
 
 FRESH = 5.0  # seconds for which a reading does for everybody
@@ -47,10 +48,12 @@ def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
     """Read everything in one round trip. Raises redis.RedisError when Redis does not answer."""
     with redis.pipeline(transaction=False) as pipeline:
         for queue in queues:
-            pipeline.llen(keys.queue(queue))
-            pipeline.lindex(keys.queue(queue), -1)
+            key: Any = keys.raw(keys.queue(queue))
+            pipeline.llen(key)
+            pipeline.lindex(key, -1)
         for key in DUE:
-            pipeline.zrange(key, 0, 0, withscores=True)
+            # Not one whose score is no moment, such as an infinity: it would be late for ever.
+            pipeline.zrangebyscore(key, 0, untrusted.LAST_MOMENT, start=0, num=1, withscores=True)
         pipeline.smembers(keys.PAUSED)
         for key in (keys.RETRY, keys.SCHEDULE, keys.DEAD):
             pipeline.zcard(key)
@@ -72,7 +75,7 @@ def read(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
     firsts = zip(DUE, replies[-6:-4], strict=True)
     lateness = {key: max(0.0, now - first[0][1]) if first else 0.0 for key, first in firsts if isinstance(first, list)}
     members = replies[-4]
-    paused = {queue: queue.encode() in members for queue in queues} if isinstance(members, (set, list)) else {}
+    paused = {queue: keys.raw(queue) in members for queue in queues} if isinstance(members, (set, list)) else {}
     return Reading(True, sizes, latencies, sets, lateness, paused, took)
 
 
@@ -93,7 +96,7 @@ def shared(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
 
     Its `seconds` are those of this call's first round trip. Raises redis.RedisError when Redis does not answer.
     """
-    group = hashlib.sha1("\0".join(sorted(queues)).encode(), usedforsecurity=False).hexdigest()[:12]
+    group = hashlib.sha1(keys.raw("\0".join(sorted(queues))), usedforsecurity=False).hexdigest()[:12]
     with redis.pipeline(transaction=False) as pipeline:
         pipeline.set(keys.backlog_reader(group), b"1", nx=True, px=int(FRESH * 1000))
         pipeline.get(keys.backlog(group))
@@ -110,15 +113,30 @@ def shared(redis: redis_py.Redis, queues: Sequence[str], now: float) -> Reading:
 
 def packed(reading: Reading) -> bytes:
     """A reading as it is left for others."""
-    return json.dumps({"format": _FORMAT, **asdict(reading)}).encode()
+    return dumps({"format": _FORMAT, **asdict(reading)})
 
 
 def unpacked(found: object) -> Reading | None:
     """What another process has left; None when that is nothing, or nothing that this version knows."""
-    try:
-        told = json.loads(found) if isinstance(found, bytes) else None
-    except ValueError:
+    told = untrusted.mapping(found)
+    if told is None or told.pop("format", None) != _FORMAT or set(told) != _FIELDS:
         return None
-    if not isinstance(told, dict) or told.pop("format", None) != _FORMAT or set(told) != _FIELDS:
+    for name, kind in _MAPPINGS.items():
+        if not isinstance(told[name], dict) or not all(map(kind, told[name].values())):
+            return None
+    if not isinstance(told["up"], bool) or not is_number(told["seconds"]):
         return None
     return Reading(**told)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_MAPPINGS: Mapping[str, Callable[[object], bool]] = {
+    "sizes": is_number,
+    "latencies": is_number,
+    "sets": is_number,
+    "lateness": is_number,
+    "paused": _is_bool,
+}

@@ -15,8 +15,9 @@ from typing import Any, Literal
 import redis
 
 from pykiq.config import Config
+from pykiq.store.kinds import readable
 from pykiq.store.scripts import Call, run, script
-from pykiq.wire import keys
+from pykiq.wire import keys, untrusted
 
 SETS = (keys.RETRY, keys.SCHEDULE)  # the order in which Sidekiq's poller drains them
 REST = 5.0  # seconds until a job that could not be moved is due again
@@ -45,11 +46,11 @@ def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[bytes]:
 
 
 def next_score(client: redis.Redis) -> float | None:
-    """The earliest score in `retry` and `schedule` (epoch s), or None when both are empty."""
+    """The earliest score in `retry` and `schedule` (epoch s; may be infinite), or None when both are empty."""
     pipeline = client.pipeline(transaction=False)
     for key in SETS:
         pipeline.zrange(key, 0, 0, withscores=True)
-    scores = [float(answer[0][1]) for answer in pipeline.execute() if answer]
+    scores = [untrusted.score(answer[0][1]) for answer in readable(pipeline.execute(raise_on_error=False)) if answer]
     return min(scores, default=None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from pykiq.wire import keys
+from pykiq.store.kinds import is_wrong_type
+from pykiq.wire import keys, untrusted
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_fleet
 
 
@@ -32,7 +32,10 @@ class Fleet:
 
 def read(client: redis.Redis) -> Fleet:
     """Read the fleet in two round trips."""
-    identities = list(client.smembers(keys.PROCESSES))
+    try:
+        identities = list(client.smembers(keys.PROCESSES))
+    except redis.ResponseError as error:
+        identities = _none_of(error)
     if not identities:
         return Fleet()
     pipeline = client.pipeline(transaction=False)
@@ -43,7 +46,10 @@ def read(client: redis.Redis) -> Fleet:
 
 async def aread(client: redis.asyncio.Redis) -> Fleet:
     """The same for asyncio."""
-    identities = list(await client.smembers(keys.PROCESSES))
+    try:
+        identities = list(await client.smembers(keys.PROCESSES))
+    except redis.ResponseError as error:
+        identities = _none_of(error)
     if not identities:
         return Fleet()
     pipeline = client.pipeline(transaction=False)
@@ -57,14 +63,18 @@ def chosen(setting: str, fleet: Fleet) -> Dialect:
     return {"6": SIX, "7": SEVEN, "8": EIGHT}.get(setting, fleet.dialect)
 
 
+def _none_of(error: redis.ResponseError) -> list[Any]:
+    """What a key of another type names: nobody. Raises any other error."""
+    if not is_wrong_type(error):
+        raise error
+    return []
+
+
 def _fleet(infos: Iterable[Any]) -> Fleet:
     versions: set[str | None] = set()
     for raw in infos:
-        try:
-            info = json.loads(raw) if isinstance(raw, (bytes, str)) and raw else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(info, dict) and "pykiq" not in info:
+        info = untrusted.mapping(raw)
+        if info is not None and "pykiq" not in info:
             version = info.get("version")
             versions.add(version if isinstance(version, str) else None)
     return Fleet(frozenset(versions))

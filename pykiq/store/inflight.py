@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 import redis
 
+from pykiq.errors import Unreadable
+from pykiq.store.kinds import asked
 from pykiq.store.queues import text
-from pykiq.wire import keys
+from pykiq.wire import keys, untrusted
+from pykiq.wire.exactjson import loads
 
 ASKED = 500  # lists of one round trip
 PAGE = 100  # jobs of one round trip: a process holds few, and they may be large
@@ -30,7 +32,7 @@ class Held(NamedTuple):
 
 def read(client: redis.Redis, unlisted: Iterable[tuple[str, str]] = ()) -> list[Held]:
     """The lists that the owners tell of, by identity and queue; and `unlisted`, pairs of them that nobody tells of."""
-    owners: Any = client.hgetall(keys.OWNERS)
+    owners = _owners(client)
     pairs = {(text(identity), queue) for identity, queues in owners.items() for queue in _names(queues)}
     rest = iter(sorted(pairs.union(unlisted)))
     found: list[Held] = []
@@ -38,7 +40,7 @@ def read(client: redis.Redis, unlisted: Iterable[tuple[str, str]] = ()) -> list[
         with client.pipeline(transaction=False) as pipeline:
             for identity, queue in asked:
                 pipeline.llen(_key(identity, queue))
-                pipeline.exists(_encoded(keys.lease(identity)))
+                pipeline.exists(keys.raw(keys.lease(identity)))
             answers = iter(pipeline.execute(raise_on_error=False))
         for (identity, queue), jobs, alive in zip(asked, answers, answers, strict=True):
             if isinstance(jobs, int) and jobs:  # what is no list under such a name holds no jobs
@@ -48,8 +50,7 @@ def read(client: redis.Redis, unlisted: Iterable[tuple[str, str]] = ()) -> list[
 
 def owners(client: redis.Redis) -> set[str]:
     """The identities of pykiq's processes, those included that are gone and have left something in flight."""
-    found: Any = client.hkeys(keys.OWNERS)
-    return set(map(text, found))
+    return set(map(text, _owners(client)))
 
 
 def count(client: redis.Redis, identity: str, queue: str, raw: bytes) -> int:
@@ -70,16 +71,16 @@ def pages(client: redis.Redis, held: Held) -> Iterator[list[bytes]]:
 
 
 def _key(identity: str, queue: str) -> bytes:
-    return _encoded(keys.inflight(identity, queue))
+    return keys.raw(keys.inflight(identity, queue))
 
 
-def _encoded(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")
+def _owners(client: redis.Redis) -> dict[bytes, bytes]:
+    """The hash of owners; empty when the key is of another type."""
+    return dict(asked(lambda: client.hgetall(keys.OWNERS), {}))
 
 
 def _names(queues: bytes) -> list[str]:
     try:
-        names = json.loads(queues)
-    except (ValueError, RecursionError):
+        return untrusted.names(loads(queues))
+    except Unreadable:
         return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

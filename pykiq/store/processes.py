@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
 
+from pykiq.store.kinds import members
 from pykiq.store.queues import text
-from pykiq.wire import keys
-from pykiq.wire.dialect import is_number
+from pykiq.wire import keys, untrusted
+from pykiq.wire.exactjson import dumps
 
 _FIELDS = ("info", "concurrency", "busy", "beat", "quiet", "rss", "rtt_us")
+MOST_JOBS = 100_000  # at a time in one process: Python's list() makes room for as many as len() says
+MOST = 10**12  # of what else a process says of itself: kilobytes, microseconds
 
 
 class Seen(NamedTuple):
     """One process: `info` is what it said of itself at its start, the rest is its last beat's.
 
-    `beat` is in epoch seconds, `rss` in kilobytes. `concurrency` is 0 when it does not say.
+    `beat` is in epoch seconds, `rss` in kilobytes. What it does not say, or says in no number, is 0.
     """
 
     identity: str
@@ -34,7 +36,8 @@ class Seen(NamedTuple):
 class Working(NamedTuple):
     """One job that runs: on which thread of which process, since when, and its bytes; and when that was told.
 
-    `run_at` is in epoch seconds, `told_at` too: the process's last beat, 0 when it does not say.
+    `run_at` is in epoch seconds, `told_at` too: the process's last beat; 0 when they do not say. What is no such record
+    has its own bytes for those of the job.
     """
 
     identity: str
@@ -72,7 +75,7 @@ def work(client: redis.Redis) -> list[Working]:
     for identity, newer, older, beat in zip(identities, answers, answers, answers, strict=True):
         # pykiq may write both (WIRE.md §21): one of them says it all.
         hashes = [one for one in (newer, older) if isinstance(one, dict) and one]
-        told_at = _number(beat) if isinstance(beat, bytes) else 0.0
+        told_at = untrusted.moment(beat) or 0.0
         found += list(_working(text(identity), hashes[0], told_at)) if hashes else []
     return sorted(found, key=lambda one: one.run_at)
 
@@ -81,53 +84,40 @@ def signal(client: redis.Redis, identities: Sequence[str], name: str) -> None:
     """Leave `TSTP`, `TERM` or `TTIN` for processes, which take it at their next beat (WIRE.md §10.6)."""
     with client.pipeline(transaction=True) as pipeline:
         for identity in identities:
-            pipeline.lpush(keys.signals(identity), name)
-            pipeline.expire(keys.signals(identity), keys.PROCESS_TTL)
+            key: Any = keys.raw(keys.signals(identity))
+            pipeline.lpush(key, name)
+            pipeline.expire(key, keys.PROCESS_TTL)
         pipeline.execute()
 
 
 def _identities(client: redis.Redis) -> list[bytes]:
-    found: Any = client.sscan_iter(keys.PROCESSES, count=1000)
-    return sorted(set(found))
+    return sorted(members(client, keys.PROCESSES))
 
 
 def _seen(identity: str, answer: Sequence[Any]) -> Seen | None:
+    """A process; None for one that is listed and gone. One whose words cannot be read is there all the same."""
+    if not any(answer):
+        return None
     fields = dict(zip(_FIELDS, answer, strict=True))
-    try:
-        info = json.loads(fields["info"] or b"null")
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(info, dict):
-        return None
-    concurrency = _number(fields["concurrency"]) or info.get("concurrency") or 0
+    info = untrusted.mapping(fields["info"]) or {}
     return Seen(
         identity,
         info,
-        int(concurrency) if is_number(concurrency) else 0,
-        int(_number(fields["busy"])),
-        _number(fields["beat"]),
+        untrusted.whole(fields["concurrency"], MOST_JOBS) or untrusted.whole(info.get("concurrency"), MOST_JOBS),
+        untrusted.whole(fields["busy"], MOST_JOBS),
+        untrusted.moment(fields["beat"]) or 0.0,
         fields["quiet"] == b"true",
-        int(_number(fields["rss"])),
-        int(_number(fields["rtt_us"])),
+        untrusted.whole(fields["rss"], MOST),
+        untrusted.whole(fields["rtt_us"], MOST),
     )
 
 
 def _working(identity: str, fields: Mapping[bytes, bytes], told_at: float) -> Iterator[Working]:
     for thread, value in fields.items():
-        try:
-            record = json.loads(value)
-        except (ValueError, RecursionError):
+        record = untrusted.mapping(value)
+        if record is None:
+            yield Working(identity, text(thread), "", 0.0, value, told_at)
             continue
-        if not isinstance(record, dict):
-            continue
-        job, run_at = record.get("payload"), record.get("run_at")
-        raw = job.encode("utf-8", "surrogatepass") if isinstance(job, str) else json.dumps(job).encode()
-        since = float(run_at) if is_number(run_at) else 0.0
-        yield Working(identity, text(thread), str(record.get("queue")), since, raw, told_at)
-
-
-def _number(answer: bytes | None) -> float:
-    try:
-        return float(answer or 0)
-    except ValueError:
-        return 0.0
+        job, run_at = record.get("payload"), untrusted.moment(record.get("run_at"))
+        raw = job.encode("utf-8", "surrogateescape") if isinstance(job, str) else dumps(job)
+        yield Working(identity, text(thread), untrusted.name(record.get("queue")), run_at or 0.0, raw, told_at)

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from pykiq.store.kinds import asked, members
 from pykiq.wire import keys
 
 PAGE = 500  # jobs of one round trip
@@ -15,8 +16,7 @@ SEARCHED = 64  # pages that are searched for the place where a walk went on befo
 
 def names(client: redis.Redis) -> list[str]:
     """Every queue that was pushed to and not cleared since, in alphabetical order."""
-    found: Any = client.sscan_iter(keys.QUEUES, count=1000)
-    return sorted({text(name) for name in found})
+    return sorted(map(text, members(client, keys.QUEUES)))
 
 
 def text(name: bytes) -> str:
@@ -26,17 +26,17 @@ def text(name: bytes) -> str:
 
 def raw_key(name: str) -> bytes:
     """The key of a queue's list, with the bytes its name had."""
-    return keys.queue(name).encode("utf-8", "surrogateescape")
+    return keys.raw(keys.queue(name))
 
 
 def size(client: redis.Redis, name: str) -> int:
     """How many jobs wait."""
-    return int(client.llen(raw_key(name)))
+    return int(asked(lambda: client.llen(raw_key(name)), 0))
 
 
 def oldest(client: redis.Redis, name: str) -> bytes | None:
     """The next job to be taken, or None."""
-    found: Any = client.lindex(raw_key(name), -1)
+    found: Any = asked(lambda: client.lindex(raw_key(name), -1), None)
     return found if isinstance(found, bytes) else None
 
 
@@ -80,7 +80,7 @@ def _after(client: redis.Redis, key: bytes, start: int, seen: Sequence[bytes], p
 
 
 def _range(client: redis.Redis, key: bytes, start: int, count: int) -> list[bytes]:
-    found: Any = client.lrange(key, start, start + count - 1)
+    found: Any = asked(lambda: client.lrange(key, start, start + count - 1), [])
     return list(found)
 
 
@@ -108,8 +108,7 @@ def clear(client: redis.Redis, name: str) -> None:
 
 def paused(client: redis.Redis) -> frozenset[str]:
     """The queues that are paused: nothing is taken from them until they are resumed (WIRE.md §14)."""
-    found: Any = client.smembers(keys.PAUSED)
-    return frozenset(map(text, found))
+    return frozenset(map(text, members(client, keys.PAUSED)))
 
 
 def pause(client: redis.Redis, name: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
 
 from pykiq.config import Config
+from pykiq.store.kinds import asked
 from pykiq.store.scripts import Call, run, script
-from pykiq.wire import keys
+from pykiq.wire import keys, untrusted
 
 PAGE = 500  # entries of one round trip
 
@@ -23,7 +25,7 @@ class Entry(NamedTuple):
 
 def size(client: redis.Redis, key: str) -> int:
     """How many entries there are."""
-    return int(client.zcard(key))
+    return int(asked(lambda: client.zcard(key), 0))
 
 
 def pages(client: redis.Redis, key: str, *, up: bool = False, page: int = PAGE) -> Iterator[list[Entry]]:
@@ -34,8 +36,9 @@ def pages(client: redis.Redis, key: str, *, up: bool = False, page: int = PAGE) 
     """
     last: tuple[Any, ...] = ()
     while True:
-        flat = iter(run(client, Call(script("page"), [key], ["up" if up else "down", page, *last])))
-        found = [Entry(member, float(score)) for member, score in zip(flat, flat, strict=True)]
+        call = Call(script("page"), [key], ["up" if up else "down", page, *last])
+        flat = iter(asked(partial(run, client, call), ()))
+        found = [Entry(member, untrusted.score(score)) for member, score in zip(flat, flat, strict=True)]
         if not found:
             return
         if not up:
@@ -59,11 +62,15 @@ def scan_pages(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE
     """The same, step by step: what the server has found among about `count` entries, which may be nothing."""
     cursor, glob = 0, pattern.encode("utf-8", "surrogateescape")
     while True:
-        answer: Any = client.zscan(key, cursor, match=glob, count=count)
-        cursor, found = int(answer[0]), answer[1]
-        yield [Entry(member, float(score)) for member, score in found]
+        cursor, found = _scanned(client, key, cursor, glob, count)
+        yield [Entry(member, untrusted.score(score)) for member, score in found]
         if cursor == 0:
             return
+
+
+def _scanned(client: redis.Redis, key: str, cursor: int, glob: bytes, count: int) -> tuple[int, Any]:
+    answer: Any = asked(lambda: client.zscan(key, cursor, match=glob, count=count), (0, ()))
+    return int(answer[0]), answer[1]
 
 
 def has(client: redis.Redis, key: str, member: bytes) -> bool:
@@ -74,7 +81,7 @@ def has(client: redis.Redis, key: str, member: bytes) -> bool:
 def with_score(client: redis.Redis, key: str, low: float, high: float) -> list[Entry]:
     """The entries whose score lies between `low` and `high`, both included."""
     found: Any = client.zrangebyscore(key, repr(float(low)), repr(float(high)), withscores=True)
-    return [Entry(member, float(score)) for member, score in found]
+    return [Entry(member, untrusted.score(score)) for member, score in found]
 
 
 def add(client: redis.Redis, key: str, score: float, member: bytes) -> None:

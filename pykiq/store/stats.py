@@ -11,8 +11,14 @@ import redis
 
 from pykiq.errors import Unreadable
 from pykiq.store import inflight
+from pykiq.store.kinds import is_wrong_type, readable
+from pykiq.store.processes import MOST_JOBS
 from pykiq.store.queues import text
-from pykiq.wire import keys, payload
+from pykiq.wire import keys, payload, untrusted
+
+_COUNTERS = (keys.STAT_PROCESSED, keys.STAT_FAILED)
+_ZSETS = (keys.RETRY, keys.SCHEDULE, keys.DEAD)
+_SETS = (keys.PROCESSES, keys.QUEUES, keys.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Stats:
 
     `processes` counts those whose heartbeat is there, `busy` the jobs they run now. `in_flight` counts the jobs that
     pykiq's processes have claimed and not settled, `orphaned` those of them whose process is gone: about to be taken
-    over.
+    over. `unreadable` are the keys among them all that are of another type than they should be; they count as 0.
     """
 
     processed: int
@@ -46,25 +52,29 @@ class Stats:
     in_flight: int
     orphaned: int
     queues: tuple[QueueStats, ...]
+    unreadable: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"unreadable": list(self.unreadable)}
 
 
 def read(client: redis.Redis, now: float) -> Stats:
     """Read everything in a few round trips; `now` is epoch seconds, latencies count up to it."""
     first = client.pipeline(transaction=False)
-    first.get(keys.STAT_PROCESSED)
-    first.get(keys.STAT_FAILED)
-    for name in (keys.RETRY, keys.SCHEDULE, keys.DEAD):
+    for name in _COUNTERS:
+        first.get(name)
+    for name in _ZSETS:
         first.zcard(name)
-    first.smembers(keys.PROCESSES)
-    first.smembers(keys.QUEUES)
-    first.smembers(keys.PAUSED)
-    processed, failed, retries, scheduled, dead, identities, names, paused = first.execute()
+    for name in _SETS:
+        first.smembers(name)
+    told = first.execute(raise_on_error=False)
+    unreadable = [
+        name for name, answer in zip((*_COUNTERS, *_ZSETS, *_SETS), told, strict=True) if is_wrong_type(answer)
+    ]
+    processed, failed, retries, scheduled, dead, identities, names, paused = readable(told)
 
-    identities, names = sorted(identities), sorted(names)
+    identities, names, paused = sorted(identities or ()), sorted(names or ()), paused or ()
     second = client.pipeline(transaction=False)
     for identity in identities:
         second.hget(identity, "busy")
@@ -73,26 +83,28 @@ def read(client: redis.Redis, now: float) -> Stats:
         second.llen(key)
         second.lindex(key, -1)
     # What is no hash or no list under such a name has nothing to say, and keeps nobody from the other numbers.
-    answers = [None if isinstance(one, Exception) else one for one in second.execute(raise_on_error=False)]
-    busy = [_number(answer) for answer in answers[: len(identities)] if answer is not None]
+    answers = readable(second.execute(raise_on_error=False))
+    busy = [untrusted.whole(answer, MOST_JOBS) for answer in answers[: len(identities)] if answer is not None]
     pairs = answers[len(identities) :]
+    unreadable += [keys.queue(text(name)) for name, size in zip(names, pairs[::2], strict=True) if size is None]
     queues = tuple(
         QueueStats(text(name), int(size or 0), latency(oldest, now), name in paused)
         for name, size, oldest in zip(names, pairs[::2], pairs[1::2], strict=True)
     )
     held = inflight.read(client)
     return Stats(
-        processed=_number(processed),
-        failed=_number(failed),
+        processed=untrusted.whole(processed),
+        failed=untrusted.whole(failed),
         enqueued=sum(queue.size for queue in queues),
-        retries=int(retries),
-        scheduled=int(scheduled),
-        dead=int(dead),
+        retries=untrusted.whole(retries),
+        scheduled=untrusted.whole(scheduled),
+        dead=untrusted.whole(dead),
         processes=len(busy),
         busy=sum(busy),
         in_flight=sum(one.jobs for one in held),
         orphaned=sum(one.jobs for one in held if not one.alive),
         queues=queues,
+        unreadable=tuple(unreadable),
     )
 
 
@@ -102,7 +114,7 @@ def history(client: redis.Redis, days: int, last: date) -> list[tuple[date, int,
     if not dates:
         return []
     answers: Any = client.mget([keys.stat_processed(day) for day in dates] + [keys.stat_failed(day) for day in dates])
-    counts = [_number(answer) for answer in answers]
+    counts = [untrusted.whole(answer) for answer in answers]
     return list(zip(dates, counts[:days], counts[days:], strict=True))
 
 
@@ -120,10 +132,3 @@ def latency(oldest: bytes | None, now: float) -> float:
         return payload.latency(payload.parse(oldest), now) or 0.0
     except Unreadable:
         return 0.0
-
-
-def _number(answer: bytes | None) -> int:
-    try:
-        return int(answer or 0)
-    except ValueError:
-        return 0

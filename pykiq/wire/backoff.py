@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from datetime import timedelta
 
-from pykiq.wire.dialect import Dialect
+from pykiq.wire.dialect import Dialect, is_number
 
 _FOREVER = 100_000  # retries: the delay is three million million years, and still a score that Redis takes
 _LEADING_INTEGER = re.compile(r"\s*([+-]?\d{1,18})")
@@ -47,12 +46,8 @@ def _counted(count: float) -> int:
 def _whole_seconds(returned: object) -> int:
     if isinstance(returned, timedelta):
         returned = returned.total_seconds()
-    if isinstance(returned, bool):
-        return 0
-    if isinstance(returned, int):
-        return returned
-    if isinstance(returned, float):
-        return int(returned) if math.isfinite(returned) else 0
+    if is_number(returned):
+        return int(returned)
     if isinstance(returned, str):
         number = _LEADING_INTEGER.match(returned)
         return int(number[1]) if number else 0

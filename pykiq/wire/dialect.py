@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 _UNCOUNTABLE = 10**300  # integers of this size overflow when they meet a float
-_MAJOR = re.compile(r"(\d+)(?:\.|$)")
+_MAJOR = re.compile(r"(\d{1,4})(?:\.|$)")
 
 
 @dataclass(frozen=True, slots=True)

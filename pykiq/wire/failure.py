@@ -22,6 +22,7 @@ from pykiq.wire.exactjson import dumps, loads
 from pykiq.wire.payload import retry_count
 
 MESSAGE_LIMIT = 10_000  # characters
+BACKTRACE_LIMIT = 1_000_000  # bytes that are read of one; a megabyte in Redis may unpack to a gigabyte
 UNSPEAKABLE = "!!! ERROR MESSAGE THREW AN ERROR !!!"  # capture error_message_msgraise
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -131,12 +132,23 @@ def encode_backtrace(lines: Sequence[str], dialect: Dialect) -> str:
 
 
 def decode_backtrace(text: str) -> list[str]:
-    """Return the lines that `encode_backtrace` was given, of any dialect; [] when `text` is nothing of the kind."""
+    """Return the lines that `encode_backtrace` was given, of any dialect; [] when `text` is nothing of the kind.
+
+    Of one that is longer than `BACKTRACE_LIMIT` bytes the whole lines before that, and then one that says so.
+    """
     try:
-        lines = loads(zlib.decompress(base64.b64decode(text)))
+        unpacking = zlib.decompressobj()
+        raw = unpacking.decompress(base64.b64decode(text), BACKTRACE_LIMIT)
+        lines = loads(_closed(raw) if unpacking.unconsumed_tail else raw)
     except (Unreadable, ValueError, binascii.Error, zlib.error):
         return []
-    return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+    found = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+    return [*found, f"(cut here: more than {BACKTRACE_LIMIT:,} bytes)"] if unpacking.unconsumed_tail else found
+
+
+def _closed(raw: bytes) -> bytes:
+    """The beginning of a JSON list of texts, closed behind the last text that is whole."""
+    return raw[: raw.rfind(b'","')] + b'"]' if b'","' in raw else b"[]"
 
 
 def _wanted_lines(option: object, lines: Sequence[str]) -> Sequence[str] | None:

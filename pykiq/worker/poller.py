@@ -21,6 +21,7 @@ from pykiq.observe.observer import Observer
 from pykiq.records import Later, Settled
 from pykiq.store import due
 from pykiq.store.due import Move, Moved
+from pykiq.store.kinds import is_wrong_type
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
@@ -61,7 +62,7 @@ class Poller(Duty, Observer):
 
     def _round(self) -> float:
         """Move what is due, a slice of time for each set: a storm in one keeps the other from nothing."""
-        more = [self._drain(key) for key in due.SETS]
+        more = [self._drained(key) for key in due.SETS]
         if any(more):
             return 0.0
         score = due.next_score(self._client)
@@ -76,6 +77,16 @@ class Poller(Duty, Observer):
         if interval is None:
             interval = self._config.average_scheduled_poll_interval
         return min(interval, self._config.sweep_interval)
+
+    def _drained(self, key: str) -> bool:
+        """The same as `_drain`; a key of another type keeps the other set from nothing."""
+        try:
+            return self._drain(key)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            log.error("not_polled", set=key, error=str(error))
+            return False
 
     def _drain(self, key: str) -> bool:
         """Move what is due in `key`, for a slice of time. Whether there is more."""

@@ -59,7 +59,7 @@ def test_capsules_and_weights_are_told_where_they_are(name: str, client: Client,
     assert process.queues == list(dict.fromkeys(queue for weights in process.weights for queue in weights))
 
 
-def test_odd_processes_are_left_out_and_odd_jobs_too(client: Client, redis: redis_py.Redis) -> None:
+def test_odd_processes_and_jobs_are_shown_as_what_they_are(client: Client, redis: redis_py.Redis) -> None:
     redis.sadd("processes", "gone:1:a", "list", "broken:2:b", "array:3:c", "ok:4:d")
     redis.lpush("list", "x")
     redis.hset("broken:2:b", "info", "{")
@@ -67,9 +67,13 @@ def test_odd_processes_are_left_out_and_odd_jobs_too(client: Client, redis: redi
     redis.hset("ok:4:d", mapping={"info": "{}", "busy": "many", "beat": "then"})
     works = {"1": "{", "2": "[]", "3": '{"queue":"q","payload":{"class":"A"},"run_at":5}', "4": '{"payload":"x"}'}
     redis.hset("ok:4:d:work", mapping=works)
-    (process,) = ProcessSet(client)
-    assert (process.identity, process.busy, process.queues, process.version) == ("ok:4:d", 0, [], None)
-    assert [(work.thread_id, work.job.klass) for work in WorkSet(client)] == [("4", None), ("3", "A")]
+    processes = list(ProcessSet(client))
+    assert [one.identity for one in processes] == ["array:3:c", "broken:2:b", "ok:4:d"]
+    assert {(one.busy, tuple(one.queues), one.version, one.beat) for one in processes} == {(0, (), None, None)}
+    works = list(WorkSet(client))
+    assert [(work.thread_id, work.job.klass) for work in works] == [("1", None), ("2", None), ("4", None), ("3", "A")]
+    assert [work.job.raw for work in works[:2]] == [b"{", b"[]"]
+    assert [(work.run_at, work.elapsed) for work in works[:3]] == [(None, 0.0)] * 3
 
 
 def test_a_process_that_writes_both_work_keys_is_counted_once(client: Client, redis: redis_py.Redis) -> None:

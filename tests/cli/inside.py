@@ -25,10 +25,10 @@ class Command:
     """`command("retries", "--json")` with the test's Redis."""
 
     def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        self._url = url
+        self.url = url
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> Ran:
-        code = main([*arguments, "--redis", self._url])
+        code = main([*arguments, "--redis", self.url])
         printed = self._capsys.readouterr()
         return Ran(code, printed.out, printed.err)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +14,16 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from pykiq.cli import main
 from pykiq.cli.doctor.checks import Finding, Level, findings
 from pykiq.cli.doctor.extensions import EXTENSIONS
 from pykiq.cli.doctor.facts import gather
+from pykiq.cli.output import printable
 from pykiq.cli.table import counted
 from pykiq.config import Config
 from tests.admin.conftest import packed
 from tests.cli.inside import Command
+from tests.cli.test_output import HOSTILE, UNPRINTABLE
 
 CONFIG = Config.of()
 
@@ -242,3 +248,37 @@ def test_handlers_are_loaded_on_demand(healthy: redis_py.Redis, command: Command
     finally:
         registry.clear()
         configure.forget()
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *UNPRINTABLE, "--", "a,3", " padded ", "\x00"])
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_command_that_is_offered_does_what_it_says_whatever_a_queue_is_called(
+    name: str, is_paused: bool, redis: redis_py.Redis, command: Command
+) -> None:
+    raw = name.encode("utf-8", "surrogateescape")
+    redis.sadd("queues", raw)
+    redis.lpush(b"queue:" + raw, packed())
+    if is_paused:
+        redis.sadd("paused", raw)
+    finding = wrong(redis, "queues")
+    ran = command("doctor")
+    assert printable(finding.advice) == finding.advice, "what is printed is what can be pasted"
+    assert f" {printable(finding.text)}\n         → {finding.advice}\n" in ran.out
+    offered = re.findall(r"pykiq .*$", finding.advice)
+    if not name or name != name.strip() or "," in name or "\x00" in name:
+        assert offered == ["pykiq.admin.Queue"] or offered == []
+        return
+    words = _as_a_shell_reads(offered[0])
+    assert [one for one in words if one != b"--"] == (
+        [b"pykiq", b"resume", raw] if is_paused else [b"pykiq", b"queues", raw, b"clear"]
+    ) or name == "--"
+    if not is_paused:
+        assert _as_a_shell_reads(finding.advice.partition(", or")[0].partition("process with ")[2]) == [b"-q", raw]
+        text = [os.fsdecode(one) for one in words[1:]]
+        main([text[0], "--redis", command.url, "--yes", *text[1:]])
+        assert not redis.exists(b"queue:" + raw)
+
+
+def _as_a_shell_reads(text: str) -> list[bytes]:
+    ran = subprocess.run(["bash", "-c", f"printf '%s\\0' {text}"], capture_output=True, check=True)
+    return ran.stdout.split(b"\0")[:-1]

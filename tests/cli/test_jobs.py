@@ -69,7 +69,7 @@ def test_json_has_every_job_with_its_payload_as_it_is(redis: redis_py.Redis, com
     raw = b'{ "class":"A","args":[1e400, 12345678901234567890123, "\xff\xe2\x80\xa8"],\n "jid":"x"}'
     redis.zadd("dead", {raw: 5.5, b"not json": 6.5})
     ran = command("dead", "--json")
-    assert '"job": { "class":"A","args":[1e400, 12345678901234567890123, "\ufffd\u2028"],  "jid":"x"}}' in ran.out
+    assert '"job": { "class":"A","args":[1e400, 12345678901234567890123, "\ufffd\\u2028"],  "jid":"x"}}' in ran.out
     unreadable, odd = ran.out.strip().split("\n")
     assert '"job": null, "raw": "not json"' in unreadable
     assert '"set": "dead", "score": 5.5, "at": "1970-01-01T00:00:05.500000+00:00"' in odd

@@ -68,7 +68,7 @@ def test_odd_bytes_are_no_error(redis: redis_py.Redis) -> None:
     assert [(queue.size, queue.latency) for queue in found.queues] == [(1, 0.0), (0, 0.0), (1, 0.0)]
     assert found.processes == 0
     assert found.processed == 0
-    assert "\\udcff" in shown(found, None)
+    assert "\\xff" in shown(found, None)
 
 
 def test_the_json_has_every_number(filled: redis_py.Redis, command: Command) -> None:
@@ -85,6 +85,6 @@ def test_the_json_has_every_number(filled: redis_py.Redis, command: Command) -> 
 def test_the_table_has_a_line_per_number_and_per_queue() -> None:
     lines = shown(NUMBERS, None).splitlines()
     assert lines[0].split() == ["processed", "1,200"]
-    assert [line.split()[0] for line in lines[:10]] == [name for name in NUMBERS.as_dict() if name != "queues"]
+    assert [line.split()[0] for line in lines[:10]] == list(NUMBERS.as_dict())[:10]
     assert lines[11].split() == ["queue", "size", "latency"]
     assert lines[12].split() == ["default", "2", "1", "m", "40", "s"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pykiq.cli.table import Column, counted, cut, printable, span, table, wide
+from pykiq.cli.output import printable
+from pykiq.cli.table import Column, counted, cut, span, table, wide
 
 COLUMNS = (Column("name", soft=True), Column("size", right=True), Column("note", soft=True))
 
@@ -42,7 +43,7 @@ def test_of_a_name_with_a_namespace_the_end_is_kept() -> None:
 
 
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
-    assert printable("\x1b[31mred\x07\nline\u202e\udcff") == "\\x1b[31mred\\x07 line\\u202e\\udcff"
+    assert printable("\x1b[31mred\x07\nline\u202e\udcff") == "\\x1b[31mred\\x07 line\\u202e\\xff"
     assert "\x1b" not in table((Column("x"),), [["\x1b]0;title\x07"]], None)
 
 

@@ -70,7 +70,24 @@ def test_a_delay_of_ones_own_is_cut_to_seconds(
 
 @pytest.mark.parametrize(
     "returned",
-    [None, 0, -5, 0.9, "", "soon", "0", "-3", True, False, [], object(), float("nan"), float("inf"), timedelta(0)],
+    [
+        None,
+        0,
+        -5,
+        0.9,
+        "",
+        "soon",
+        "0",
+        "-3",
+        True,
+        False,
+        [],
+        object(),
+        float("nan"),
+        float("inf"),
+        timedelta(0),
+        10**400,
+    ],
     ids=lambda value: type(value).__name__ + (repr(value) if type(value) is not object else ""),
 )
 def test_anything_else_means_the_default_formula(returned: object) -> None:

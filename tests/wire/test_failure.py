@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect
 from pykiq.wire.exactjson import dumps, loads
 from pykiq.wire.failure import (
+    BACKTRACE_LIMIT,
     UNSPEAKABLE,
     Failure,
     decode_backtrace,
@@ -327,3 +329,24 @@ def test_an_exception_that_hides_its_class_and_its_traceback_is_described_all_th
     assert failure.message == "still told"
     assert str(failure.error_class).endswith("Hidden")
     assert failure.backtrace
+
+
+def test_a_backtrace_that_unpacks_to_gigabytes_is_cut_at_a_whole_line() -> None:
+    lines = [f"app.rb:{number}:in 'perform'" for number in range(1_000_000)]
+    bomb = b64encode(zlib.compress(dumps(lines))).decode()
+    tracemalloc.start()
+    try:
+        found = decode_backtrace(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 20 * BACKTRACE_LIMIT
+    finally:
+        tracemalloc.stop()
+    assert found[:-1] == lines[: len(found) - 1]
+    assert len("".join(found)) > 0.7 * BACKTRACE_LIMIT
+    assert found[-1] == f"(cut here: more than {BACKTRACE_LIMIT:,} bytes)"
+
+
+@pytest.mark.parametrize(
+    "inside", [b'["' + b"a" * 3_000_000 + b'"]', b"[" * 3_000_000, b"5" * 3_000_000, b'["\\",' * 500_000]
+)
+def test_a_bomb_without_lines_costs_no_more(inside: bytes) -> None:
+    assert len(decode_backtrace(b64encode(zlib.compress(inside)).decode())) <= 1

@@ -9,7 +9,6 @@ Exit codes: 0 nothing is wrong (there may be remarks); 1 something is, or Redis 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pykiq.cli.connected import connected
 from pykiq.cli.doctor.checks import Finding, Level, findings
 from pykiq.cli.doctor.facts import gather
 from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.output import printable, say, strict_json
 from pykiq.cli.require import load_all
 from pykiq.cli.table import counted
 from pykiq.client.configure import configure
@@ -43,15 +43,17 @@ def doctor(as_json: bool, require: tuple[str, ...], **parameters: Any) -> int:
         facts = gather(connection, config, handled=frozenset(registry.names()) if require else None)
     found = findings(facts)
     for one in found:
-        click.echo(json.dumps(one.as_dict()) if as_json else shown(one))
+        if as_json:
+            say(strict_json(one.as_dict()))
+        else:
+            say(shown(one), mark=click.style(f"{one.level.value:<8}", fg=_COLOURS[one.level]))
     wrong = sum(one.level in (Level.WARNING, Level.ERROR) for one in found)
     if not as_json:
-        click.echo(f"\n{wrong} of {counted(len(found), 'finding')} to be dealt with" if wrong else "\nnothing is wrong")
+        say(f"\n{wrong} of {counted(len(found), 'finding')} to be dealt with" if wrong else "\nnothing is wrong")
     return 1 if wrong else 0
 
 
 def shown(finding: Finding) -> str:
-    """A finding in one line, and in a second one what to do about it."""
-    mark = click.style(f"{finding.level.value:<8}", fg=_COLOURS[finding.level])
-    advice = f"\n{'':8} → {finding.advice}" if finding.advice else ""
-    return f"{mark} {finding.text}{advice}"
+    """A finding behind its mark in one line, and in a second one what to do about it."""
+    advice = f"\n{'':8} → {printable(finding.advice)}" if finding.advice else ""
+    return f" {printable(finding.text)}{advice}"

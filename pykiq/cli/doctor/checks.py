@@ -7,8 +7,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from pykiq.cli.doctor.facts import Beating, Facts, is_python, served
+from pykiq.cli.output import argument, word
 from pykiq.cli.table import counted, span
 from pykiq.store.server import OLDEST_REDIS
+from pykiq.wire import keys, untrusted
 
 CLOCK = 1.0  # seconds that two clocks may differ
 ROUND_TRIP = 0.02  # seconds
@@ -16,6 +18,7 @@ SILENT = 30.0  # seconds without a beat: three times the longest rhythm
 OVERDUE = 60.0  # seconds that a due job may wait for a poller
 STALE = 30.0  # seconds that a job may wait in a queue that has free slots
 FULL = 0.9  # of maxmemory
+COMMANDS = {keys.RETRY: "retries", keys.SCHEDULE: "scheduled"}
 
 
 class Level(Enum):
@@ -70,7 +73,7 @@ def _eviction(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield Finding("eviction", Level.OK, "maxmemory-policy is noeviction")
-    most, used = int(facts.info.get("maxmemory") or 0), int(facts.info.get("used_memory") or 0)
+    most, used = untrusted.whole(facts.info.get("maxmemory")), untrusted.whole(facts.info.get("used_memory"))
     if most and used > FULL * most:
         yield Finding(
             *("memory", Level.WARNING, f"{used / most:.0%} of maxmemory is used; pushes are refused when it is full"),
@@ -123,7 +126,7 @@ def _round_trip(facts: Facts) -> Iterator[Finding]:
 def _versions(facts: Facts) -> Iterator[Finding]:
     dialect = f"new jobs are written in the dialect of Sidekiq {facts.fleet.dialect.name}"
     versions = sorted(version or "6.x" for version in facts.fleet.versions)
-    python = sorted({str(one.seen.info.get("version")) for one in facts.processes if is_python(one.seen)})
+    python = sorted({untrusted.name(one.seen.info.get("version")) for one in facts.processes if is_python(one.seen)})
     if not versions:
         yield Finding("versions", Level.OK, f"no Ruby process is seen; {dialect}")
     elif len({version.split(".")[0] for version in versions}) > 1:
@@ -158,14 +161,18 @@ def _queues(facts: Facts) -> Iterator[Finding]:
         if queue.paused:
             yield Finding(
                 *("queues", Level.REMARK, f"{queue.name} is paused, with {counted(queue.size, 'job')}"),
-                advice=f"pykiq resume {queue.name}",
+                advice=_offered(queue.name, f"pykiq resume {argument(queue.name)}"),
             )
         elif not queue.size:
             continue
         elif not serving:
             yield Finding(
                 *("queues", Level.ERROR, f"nobody serves {queue.name}, with {counted(queue.size, 'job')}"),
-                advice=f"start a process with -q {queue.name}, or remove them: pykiq queues {queue.name} clear",
+                advice=_offered(
+                    queue.name,
+                    f"start a process with -q {word(queue.name)}, or remove them: pykiq queues"
+                    f" {argument(queue.name)} clear",
+                ),
             )
         elif all(one.seen.quiet for one in serving):
             yield Finding(
@@ -176,6 +183,13 @@ def _queues(facts: Facts) -> Iterator[Finding]:
                 ),
                 advice="quiet processes take nothing any more: start new ones",
             )
+
+
+def _offered(queue: str, advice: str) -> str:
+    """Advice with commands for a queue, unless its name is one that no command can be given."""
+    if not queue or "\0" in queue or "," in queue or queue != queue.strip():
+        return "the name cannot be written on a command line: see pykiq.admin.Queue"
+    return advice
 
 
 def _handlers(facts: Facts) -> Iterator[Finding]:
@@ -213,6 +227,24 @@ def _sets(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield Finding("schedule", Level.OK, "no due job waits")
+    for key, count in facts.never_due:
+        yield Finding(
+            *(
+                "schedule",
+                Level.WARNING,
+                f"{counted(count, 'job')} in {key} will never be due",
+            ),
+            advice=f"give them a time: pykiq {COMMANDS[key]} reschedule JID --in 0",
+        )
+    for key in facts.stats.unreadable:
+        yield Finding(
+            *(
+                "keys",
+                Level.ERROR,
+                f"the key {key} is of another type: nothing can be read from it",
+            ),
+            advice="some other program has written it: rename it away, and find out which",
+        )
 
 
 def _in_flight(facts: Facts) -> Iterator[Finding]:

@@ -16,11 +16,12 @@ from pykiq.config import Config
 from pykiq.store import due, fleet, inflight, processes, stats
 from pykiq.store.fleet import Fleet
 from pykiq.store.inflight import Held
+from pykiq.store.kinds import readable
 from pykiq.store.processes import Seen
 from pykiq.store.queues import text
 from pykiq.store.server import Server, described
 from pykiq.store.stats import Stats
-from pykiq.wire import keys
+from pykiq.wire import keys, untrusted
 
 PINGS = 11
 SCANNED = 200_000  # keys looked at for what other gems left
@@ -35,7 +36,10 @@ class Beating(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All of it. Times are in seconds; `clock_ahead` is how far this machine's clock is ahead of Redis's."""
+    """All of it. Times are in seconds; `clock_ahead` is how far this machine's clock is ahead of Redis's.
+
+    `never_due` are the sets with entries that wait for a moment which no calendar has, and how many.
+    """
 
     redis: str
     server: Server
@@ -47,6 +51,7 @@ class Facts(NamedTuple):
     fleet: Fleet
     stats: Stats
     overdue: float
+    never_due: tuple[tuple[str, int], ...]
     in_flight: tuple[Held, ...]
     waiting: tuple[Waiting, ...]
     handlers_known: bool
@@ -79,12 +84,21 @@ def gather(client: redis.Redis, config: Config, *, handled: frozenset[str] | Non
         fleet=fleet.read(client),
         stats=numbers,
         overdue=max(0.0, now - score) if score is not None else 0.0,
+        never_due=_never_due(client),
         in_flight=tuple(inflight.read(client, _named(found))),
         waiting=tuple(waiting.without_handler(client, looked_at, lambda name: name.removeprefix("::") in known)),
         handlers_known=handled is not None,
         extensions=tuple(seen(found)),
         scanned_all=scanned_all,
     )
+
+
+def _never_due(client: redis.Redis) -> tuple[tuple[str, int], ...]:
+    with client.pipeline(transaction=False) as pipeline:
+        for key in due.SETS:
+            pipeline.zcount(key, untrusted.LAST_MOMENT, "+inf")
+        counts = readable(pipeline.execute(raise_on_error=False))
+    return tuple((key, count) for key, count in zip(due.SETS, counts, strict=True) if count)
 
 
 def _clock(client: redis.Redis) -> tuple[float, float]:
@@ -102,7 +116,7 @@ def _beating(client: redis.Redis, now: float) -> tuple[Beating, ...]:
     found = processes.read(client)
     with client.pipeline(transaction=False) as pipeline:
         for one in found:
-            pipeline.pttl(one.identity)
+            pipeline.pttl(keys.raw(one.identity))
         left = pipeline.execute()
     beating = []
     for one, remaining in zip(found, left, strict=True):
@@ -120,12 +134,11 @@ def _is_python_s(queue: str, beating: tuple[Beating, ...]) -> bool:
 
 def served(process: Seen) -> list[str]:
     """The queues that a process says it serves."""
-    queues = process.info.get("queues")
-    return [one for one in queues if isinstance(one, str)] if isinstance(queues, list) else []
+    return untrusted.names(process.info.get("queues"))
 
 
 def is_python(process: Seen) -> bool:
-    return str(process.info.get("version") or "").startswith("pykiq")
+    return untrusted.name(process.info.get("version")).startswith("pykiq")
 
 
 def _scan(client: redis.Redis) -> tuple[list[str], bool]:
