@@ -27,7 +27,8 @@ def embed(config: Config | None = None, /) -> Embedded:
     have `config.timeout` seconds, what still runs then goes back to its queue. No signal handler is installed and the
     program's logging is used. `async def` handlers run on the worker's own event loop, also in an asyncio program.
 
-    Raises ConfigError when no handler is declared, StoreError when Redis cannot be used; when the block is entered.
+    Raises ConfigError when no handler is declared, StoreError when Redis cannot be used, AddressTaken when another
+    process has the metrics port; when the block is entered.
     """
     return Embedded(current() if config is None else config)
 

@@ -2,6 +2,7 @@
 
 PykiqError
 ├── ConfigError            bad flags, files or keywords; the command line exits with 2
+├── AddressTaken           another process has the metrics port
 ├── RegistrationError      a handler declared with a name or option that Ruby could not take
 ├── PayloadError           (ValueError) a job refused at push: nothing was written
 │   └── ArgumentsError     its arguments would not survive JSON; names the culprit's path
@@ -32,6 +33,10 @@ class PykiqError(Exception):
 
 class ConfigError(PykiqError):
     """A setting that cannot be used: what was given, what was expected, the nearest valid name."""
+
+
+class AddressTaken(PykiqError):
+    """Another process has the metrics port, an older worker maybe. Nothing is wrong with the settings as such."""
 
 
 class RegistrationError(PykiqError):

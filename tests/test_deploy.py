@@ -21,7 +21,8 @@ from pykiq.worker.exchange import CLEANUP
 from tests.servers import missing
 from tests.test_docs import table
 
-FOLDER = Path(__file__).parent.parent / "examples" / "deploy"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "examples" / "deploy"
 CLEAN_UP, OF_A_SWARM = 15, 45  # seconds that docs/running.md says a supervisor should wait beyond --timeout
 
 
@@ -90,15 +91,25 @@ def test_systemd_is_told_what_the_worker_says() -> None:
     assert float(unit()["WatchdogSec"]) >= 60
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+def per_port(text: str) -> str:
+    """The unit as docs/deploy.md makes one out of it that has a port of its own."""
+    [edit] = re.findall(r"^    (sed '[^']+') pykiq.service > ", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    return subprocess.run(shlex.split(edit), input=text, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", ["pykiq.service", "pykiq@9395.service"])
+def test_systemd_understands_the_unit(name: str, tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         missing("systemd-analyze is not here; Debian has it in the package systemd")
     text = (FOLDER / "pykiq.service").read_text()
+    if "@" in name:
+        text = per_port(text)
+        assert "--metrics-port %i " in text
     here = text.replace(shlex.split(unit()["ExecStart"])[0], "/bin/true").replace("User=app", "")
-    (tmp_path / "pykiq.service").write_text(here)
-    command = ["systemd-analyze", "verify", str(tmp_path / "pykiq.service")]
+    (tmp_path / name).write_text(here)
+    command = ["systemd-analyze", "verify", str(tmp_path / name)]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    remarks = [line for line in checked.stderr.splitlines() if "pykiq.service" in line]
+    remarks = [line for line in checked.stderr.splitlines() if "pykiq" in line]
     assert (checked.returncode, remarks) == (0, [])
 
 

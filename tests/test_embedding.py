@@ -13,7 +13,7 @@ import redis as redis_py
 
 import pykiq
 from pykiq.client import configure
-from pykiq.errors import ConfigError, StoreError
+from pykiq.errors import AddressTaken, ConfigError, StoreError
 from pykiq.jobs.lifecycle import lifecycle
 from tests.jobs.conftest import own_registry
 from tests.servers import free_port, wait_until
@@ -129,5 +129,5 @@ def test_what_its_start_raises_is_raised_here(config: pykiq.Config) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         busy = pykiq.Config.of(redis=config.redis, metrics_host="127.0.0.1", metrics_port=taken.getsockname()[1])
-        with pytest.raises(ConfigError, match="metrics port"), pykiq.embed(busy):
+        with pytest.raises(AddressTaken, match="metrics port"), pykiq.embed(busy):
             pytest.fail("entered")

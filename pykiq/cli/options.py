@@ -34,6 +34,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "processes": ("processes", "--processes"),
     "max_rss": ("max_rss", "--max-rss"),
     "metrics_port": ("metrics_port", "--metrics-port"),
+    "metrics_host": ("metrics_host", "--metrics-host"),
     "metrics_max_classes": ("metrics_max_classes", "--metrics-max-classes"),
     "log_format": ("log_format", "--log-format"),
     "require": ("require", "--require"),

@@ -45,6 +45,7 @@ FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with
 @click.option("--wire", metavar="auto|8|7|6", help="Whose dialect is written; auto by default.")
 @click.option("--rails", metavar="auto|7.2|6.1", help="Whose ActiveJobs are pushed; auto by default.")
 @click.option("--metrics-port", metavar="PORT", help="Serve /metrics, /live and /ready there.")
+@click.option("--metrics-host", metavar="ADDRESS", help="At this address only; all interfaces by default.")
 @click.option(
     "--metrics-max-classes", metavar="N", help="Classes and queues with a label of their own; 200 by default."
 )

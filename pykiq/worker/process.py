@@ -207,7 +207,7 @@ class Process:
                 alive=self._alive,
                 ready=self._ready,
             ).start()
-            log.info("metrics", port=self._endpoint.port)
+            self._endpoint.announce()
         self._hooks.fire("startup")
         self._reporter.start()
         try:

@@ -138,7 +138,7 @@ class Swarm:
         limit = self._config.max_rss
         log.info("swarm", pid=os.getpid(), processes=len(self._places), max_rss=limit and f"{limit} MB")
         if self._endpoint:
-            log.info("metrics", port=self._endpoint.port)
+            self._endpoint.announce()
         others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
         if others:
             log.warning("threads_before_fork", threads=others, next="no child has them; start them in a `startup` hook")

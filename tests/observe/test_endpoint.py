@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import resource
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import redis as redis_py
@@ -12,9 +16,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from pykiq.config import Config
-from pykiq.errors import ConfigError
+from pykiq.errors import AddressTaken, ConfigError
+from pykiq.observe import endpoint as module
 from pykiq.observe.backlog import Backlog
-from pykiq.observe.endpoint import Endpoint
+from pykiq.observe.endpoint import LONGEST, MOST, Endpoint
 from pykiq.observe.observer import by_kind
 from pykiq.observe.prometheus import Metrics
 from pykiq.store.connection import connect
@@ -184,7 +189,7 @@ def test_a_client_that_says_nothing_does_not_block_the_others_or_the_stop() -> N
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
-    with serving() as endpoint, pytest.raises(ConfigError) as caught:
+    with serving() as endpoint, pytest.raises(AddressTaken) as caught:
         Endpoint("127.0.0.1", endpoint.port, registry=CollectorRegistry, alive=yes, ready=yes)
     assert str(caught.value) == (
         f"the metrics port 127.0.0.1:{endpoint.port} cannot be opened: Address already in use; "
@@ -214,3 +219,193 @@ def test_after_the_stop_the_port_is_closed() -> None:
 
 def test_an_endpoint_that_was_never_started_can_be_stopped() -> None:
     Endpoint("127.0.0.1", 0, registry=CollectorRegistry, alive=yes, ready=yes).stop()
+
+
+# Clients that mean no good, or are broken.
+
+
+def threads() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def connected(endpoint: Endpoint) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", endpoint.port), timeout=10)
+
+
+def is_hung_up(client: socket.socket) -> bool:
+    try:
+        while client.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def drip(client: socket.socket) -> None:
+    """A byte now and then, for as long as somebody listens."""
+    client.settimeout(0.05)
+    while True:
+        try:
+            client.sendall(b"x")
+            if not client.recv(100):
+                return
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+
+
+def never_read(client: socket.socket) -> None:
+    """Ask for more than the system keeps for a client, and do not take it."""
+    client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    time.sleep(0.7)
+    client.settimeout(5)
+    is_hung_up(client)
+
+
+@pytest.mark.parametrize("client", [is_hung_up, drip, never_read], ids=["says nothing", "drips", "does not read"])
+def test_a_connection_has_a_deadline_as_a_whole(
+    client: Callable[[socket.socket], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEADLINE", 0.3)
+
+    class Long:
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            for number in range(20):
+                yield GaugeMetricFamily(f"long_{number}", "x" * 1_000_000, value=1)
+
+        def describe(self) -> list[GaugeMetricFamily]:
+            return []
+
+    registry = CollectorRegistry()
+    registry.register(Long())  # type: ignore[arg-type]
+    with serving(registry) as endpoint, connected(endpoint) as rude:
+        client(rude)
+        wait_until(lambda: threads() == 0, 10, "the end of its thread")
+
+
+def test_many_silent_clients_keep_nobody_from_an_answer() -> None:
+    rude: list[socket.socket] = []
+    with serving() as endpoint:
+        try:
+            for _ in range(5 * MOST):
+                rude.append(connected(endpoint))
+                if len(rude) % MOST == 0:
+                    assert ask(endpoint, "/live")[0] == 200
+                    assert threads() <= 2 * MOST
+            wait_until(lambda: threads() <= MOST, 10, "the first of them being let go")
+            assert is_hung_up(rude[0]), "the oldest"
+        finally:
+            for one in rude:
+                one.close()
+
+
+def test_what_collects_for_long_is_not_joined_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    clients: list[socket.socket] = []
+
+    def slow() -> bool:
+        return go_on.wait(20)
+
+    with serving(ready=slow) as endpoint:
+        try:
+            for _ in range(4 * MOST):
+                clients.append(connected(endpoint))
+                clients[-1].sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+            wait_until(lambda: threads() == 2 * MOST, 10, "the threads")
+            assert is_hung_up(clients[-1])
+            assert threads() == 2 * MOST
+            go_on.set()
+            wait_until(lambda: threads() == 0, 10, "their end")
+            assert ask(endpoint, "/ready")[0] == 200
+        finally:
+            go_on.set()
+            for one in clients:
+                one.close()
+
+
+@pytest.mark.parametrize("part", [b"GET /" + b"x" * 4 * LONGEST, b"GET /live HTTP/1.0\r\n" + b"X: y\r\n" * LONGEST])
+def test_a_request_is_read_up_to_a_bound(part: bytes) -> None:
+    with serving() as endpoint, connected(endpoint) as rude:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "DEADLINE", 60.0)
+            rude.sendall(part)  # and no end of it
+            assert is_hung_up(rude)
+        assert ask(endpoint, "/live")[0] == 200
+
+
+def test_two_scrapes_are_answered_at_a_time() -> None:
+    at_once: list[int] = []
+    inside = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    class Slow:
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            at_once.append(1)
+            inside.release()
+            go_on.wait(20)
+            at_once.pop()
+            yield GaugeMetricFamily("slow", "x", value=1)
+
+        def describe(self) -> list[GaugeMetricFamily]:
+            return []
+
+    registry = CollectorRegistry()
+    registry.register(Slow())  # type: ignore[arg-type]
+    with serving(registry) as endpoint:
+        clients = [connected(endpoint) for _ in range(6)]
+        for client in clients:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=10)
+        assert ask(endpoint, "/live")[0] == 200
+        assert len(at_once) == module.SCRAPES
+        go_on.set()
+        for client in clients:
+            assert client.recv(100).startswith(b"HTTP/1.0 200")
+            client.close()
+
+
+def test_without_a_descriptor_the_loop_rests_and_answers_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[float] = []
+    real = socket.socket.accept
+
+    def accept(self: socket.socket) -> object:
+        attempts.append(time.monotonic())
+        return real(self)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    with serving() as endpoint, socket.socket() as client:
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+            with suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            client.connect(("127.0.0.1", endpoint.port))
+            client.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+            wait_until(lambda: len(attempts) >= 3, 10, "attempts")
+            assert attempts[2] - attempts[0] >= module.REST
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for one in held:
+                os.close(one)
+        client.settimeout(10)
+        assert client.recv(100).startswith(b"HTTP/1.0 200")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1"])
+def test_where_it_can_be_asked_is_announced(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    from structlog.testing import capture_logs
+
+    with Endpoint(host, 0, registry=CollectorRegistry, alive=yes, ready=yes) as endpoint:
+        assert ask(endpoint, "/live")[0] == 200  # over IPv4
+        with capture_logs() as lines:
+            endpoint.announce()
+    [line] = lines
+    shown = f"[{host}]" if ":" in host else host
+    assert (line["port"], line["url"]) == (endpoint.port, f"http://{shown}:{endpoint.port}/metrics")
+    assert ("open_to" in line) == (host in module.EVERYWHERE)
