@@ -226,6 +226,7 @@ FIRES = {
     },
     "PykiqDeadJobs": {'pykiq_jobs_total{class="A",outcome="dead"}': "_x340 1x20"},
     "PykiqPoisonPill": {"pykiq_poison_pills_total": "0x340 1x20"},
+    "PykiqEntriesRefused": {'pykiq_entries_refused_total{step="settle"}': "_x340 1x20"},
     "PykiqTakeovers": {"pykiq_takeovers_total": "0x340 5x20"},
     "PykiqSaturated": {"pykiq_busy": "10x360", "pykiq_concurrency": "10x360"},
 }
@@ -246,6 +247,7 @@ DOES_NOT_FIRE = {
     },
     "PykiqDeadJobs": {'pykiq_jobs_total{class="A",outcome="dead"}': "1x360"},
     "PykiqPoisonPill": {"pykiq_poison_pills_total": "3x360"},
+    "PykiqEntriesRefused": {'pykiq_entries_refused_total{step="settle"}': "1x360"},
     "PykiqTakeovers": {"pykiq_takeovers_total": "5x360"},
     "PykiqSaturated": {"pykiq_busy": "9x360", "pykiq_concurrency": "10x360"},
 }

@@ -37,8 +37,9 @@ WAIT = Family("pykiq_job_wait_seconds", "From enqueued to claimed.", ("queue",),
 FOREIGN = Family("pykiq_foreign_jobs", "Jobs met that have no handler in this process.", ("class",))
 TAKEOVERS = Family("pykiq_takeovers", "Jobs taken over from processes that died.", ())
 POISON_PILLS = Family("pykiq_poison_pills", "Of those, jobs that went to the dead set: once too often.", ())
+REFUSED = Family("pykiq_entries_refused", "Entries that Redis would not take or would not send.", ("step",))
 
-FAMILIES = {family.name: family for family in (JOBS, DURATION, WAIT, FOREIGN, TAKEOVERS, POISON_PILLS)}
+FAMILIES = {family.name: family for family in (JOBS, DURATION, WAIT, FOREIGN, TAKEOVERS, POISON_PILLS, REFUSED)}
 BOUNDED = frozenset({"class", "queue"})  # labels whose values come from payloads
 
 

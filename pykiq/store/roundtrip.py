@@ -77,11 +77,21 @@ def _answer(connection: Any) -> Any:
     try:
         return connection.read_response(disconnect_on_error=False)
     except (redis.ResponseError, BusyLoadingError) as refused:  # to redis-py the latter is a ConnectionError
-        return refused
+        return _unless_last(refused)
 
 
 async def _aanswer(connection: Any) -> Any:
     try:
         return await connection.read_response(disconnect_on_error=False)
     except (redis.ResponseError, BusyLoadingError) as refused:
-        return refused
+        return _unless_last(refused)
+
+
+def _unless_last(refused: redis.RedisError) -> redis.RedisError:
+    """The answer, unless Redis has hung up with it: what it could not read (too large a bulk), it has not carried out.
+
+    The commands before that one ran, and those behind it did not.
+    """
+    if str(refused).startswith("Protocol error"):
+        raise redis.ConnectionError(f"Redis hung up: {refused}") from refused
+    return refused

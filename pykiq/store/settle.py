@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha1
 from itertools import chain
 from typing import Any
 
@@ -79,6 +80,37 @@ def settle_call(berth: Berth, batch: Batch, now: float, config: Config) -> Call:
         args += (queues.setdefault(queue, len(queues) + 1), *_operation(outcome.write), raw, queue)
     pairs = [key for queue in queues for key in (berth.inflight(queue), keys.queue(queue))]
     return Call(script("settle"), [keys.RETRY, keys.SCHEDULE, keys.DEAD, keys.QUEUES, *pairs], args, before)
+
+
+def settle_unsent_call(berth: Berth, outcome: Outcome, now: float, config: Config) -> Call:
+    """One call that settles a job whose bytes Redis will not take from us: what is written is the job as it is.
+
+    Done is done and back is back; what was snoozed waits as it was; what failed goes to the dead set.
+    """
+    queue, raw, _ = outcome.claimed
+    match outcome.write:
+        case Acknowledge():
+            operation = "done"
+        case PutBack():
+            operation = "back"
+        case Later(key=keys.SCHEDULE):
+            operation = "schedule"
+        case _:
+            operation = "dead"
+    at = outcome.write.at if isinstance(outcome.write, Later) else 0
+    size, digest = len(raw), sha1(raw, usedforsecurity=False).hexdigest()
+    return unsent_call(berth, queue, size, digest, operation, now, config, at)
+
+
+def unsent_call(
+    berth: Berth, queue: str, size: int, digest: str, operation: str, now: float, config: Config, at: float = 0
+) -> Call:
+    """The same for a job of which only its size and its SHA-1 are known. `operation` is one of the script's."""
+    return Call(
+        script("settle_unsent"),
+        [berth.inflight(queue), keys.queue(queue), keys.QUEUES, keys.DEAD, keys.SCHEDULE],
+        [size, digest, operation, queue, now, now - config.dead_timeout, config.dead_max_jobs, at],
+    )
 
 
 def read_settled(batch: Batch, answer: Sequence[int], doubtful: Container[int] = ()) -> list[Settled]:

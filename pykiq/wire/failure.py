@@ -11,7 +11,7 @@ import binascii
 import re
 import textwrap
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 from pykiq.errors import Unreadable
 from pykiq.wire.dialect import Dialect, is_number, seconds
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.wire.payload import retry_count
+from pykiq.wire.payload import parse, retry_count
 
 MESSAGE_LIMIT = 10_000  # characters
 BACKTRACE_LIMIT = 1_000_000  # bytes that are read of one; a megabyte in Redis may unpack to a gigabyte
+CUT_MESSAGE = 200  # characters that are left where the whole cannot be written
 UNSPEAKABLE = "!!! ERROR MESSAGE THREW AN ERROR !!!"  # capture error_message_msgraise
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -161,6 +162,20 @@ def _wanted_lines(option: object, lines: Sequence[str]) -> Sequence[str] | None:
     if option is not True and is_number(option):
         return lines[: int(option)]
     return lines
+
+
+def cut(entry: bytes, dialect: Callable[[dict[str, Any]], Dialect]) -> bytes:
+    """A retry or dead entry without what may be cut: most of its message, and its backtrace. Itself if there is none.
+
+    Raises Unreadable for what is no job.
+    """
+    job = parse(entry)
+    message = job.get("error_message")
+    if isinstance(message, str):
+        job["error_message"] = message[:CUT_MESSAGE]
+    if job.pop("error_backtrace", None) is None and job.get("error_message") == message:
+        return entry
+    return dumps(job, dialect(job))
 
 
 def class_name_of(kind: type[BaseException]) -> str:

@@ -28,13 +28,15 @@ from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
-from pykiq.worker.flight import Flight
+from pykiq.worker.flight import TWICE, Flight
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Claim, Intake
 from pykiq.worker.line import Line
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.pool import Pool
+from pykiq.worker.refused import Refused
 from pykiq.worker.selective import Selective
+from pykiq.worker.singly import Singly
 from pykiq.worker.slots import Running
 
 IDLE = 1.0  # seconds an idle loop sleeps at most
@@ -68,6 +70,7 @@ class Exchange:
         executor: Executor,
         loop: LoopThread,
         report: Callable[[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]], None],
+        refused: Refused | None = None,
     ) -> None:
         self._config = config
         self._berth = berth
@@ -76,7 +79,9 @@ class Exchange:
         self._report = report
         self._rng = random.Random()
         self._inbox: Inbox[Outcome | _Wake | _Pause] = Inbox()
-        self._flight = Flight()
+        self._refused = refused or Refused()
+        self._flight = Flight(self._refused.settlement)
+        self._singly = Singly(berth, self._line, self._flight, config, self._refused)
         self._doubt = Doubt(berth, self._line, self._flight)
         self._quiet = self._stop = False
         self._deadline = 0.0
@@ -179,6 +184,12 @@ class Exchange:
         self._doubt.audit()
         self._recall()
         self._tell([])
+        self._flight.wake(all_of_them=self._stop)
+        if self._flight.breaks >= TWICE and self._flight.unsettled:
+            settled = self._singly.settle()
+            if settled is None:
+                return self._line.backoff
+            self._tell(settled)
         certain = not self._doubt.here or self._reconcile()
         claims = self._claims() if certain and not self._quiet else []
         batches = self._flight.batches()
@@ -198,8 +209,9 @@ class Exchange:
         for (pool, claim), answer in zip(claims, answers[len(batches) :], strict=True):
             if isinstance(answer, list):
                 self._accept(pool, pool.intake.read(claim, answer))
-            else:
+            elif isinstance(answer, Exception):
                 pool.intake.refused(claim)
+                self._line.failed(answer)
                 self._doubt.raised()  # a script that fails half-way keeps what it had moved by then
         ended = time.monotonic()
         for pool in self._pools.values():
@@ -260,7 +272,7 @@ class Exchange:
             pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
         if self._flight.unsettled:
             return 0.0
-        if self._doubt.here or (self._quiet and not self.parked):
+        if self._doubt.here or (self._quiet and not self.parked) or (self._stop and self._flight.resting):
             return PARKING
         if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
@@ -291,13 +303,13 @@ class Exchange:
         abandoned = self._flight.abandon(time.time())
         self._doubt.raised()  # doorbells may have brought something in the last moment
         wait = 0.0
-        while (self._doubt.here or self._flight.unsettled) and time.monotonic() < until:
+        while (self._doubt.here or len(self._flight)) and time.monotonic() < until:
             self._collect(wait)
             wait = self._turn()
             self.turned_at = time.monotonic()
         if abandoned:
             self._interrupt()
-        clean = not self._flight.unsettled and not self._doubt.here
+        clean = not len(self._flight) and not self._doubt.here
         if not clean:
             log.error("stopped_unsettled", jobs=len(self._flight), next="another process takes them over")
         return clean

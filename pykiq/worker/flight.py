@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
+from pykiq.store.refusals import concerns_all
 from pykiq.store.settle import Batch, in_order, read_settled
 from pykiq.worker.pool import Pool
+
+REST = 5.0  # seconds until a settlement that was refused for its own sake (its key is no sorted set) is tried again
+TWICE = 2  # settlements in a row that were not answered: perhaps it is one of them that breaks the connection
 
 
 class Flight:
     """The exchange's book-keeping. It changes only with what Redis has answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[Outcome, Exception], None] = lambda outcome, error: None) -> None:
+        """`refused` is told of a settlement that Redis refuses for its own sake, each time."""
         self.unsettled: list[Outcome] = []
+        self.breaks = 0  # settlements in a row that were not answered
+        self._refused = refused
+        self._resting: list[tuple[float, Outcome]] = []  # until when (monotonic), in this order
         self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
         self._doubtful: set[int] = set()  # ids of outcomes sent and not answered: Redis may have taken them
         self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
 
     def __len__(self) -> int:
-        return len(self._running) + len(self.unsettled)
+        return len(self._running) + len(self.unsettled) + len(self._resting)
 
     @property
     def running(self) -> int:
         """How many jobs are claimed and not ended."""
         return len(self._running)
+
+    @property
+    def resting(self) -> int:
+        """How many settlements were refused, and are tried again in a while."""
+        return len(self._resting)
 
     def begin(self, pool: Pool, jobs: Iterable[Assigned]) -> None:
         """Claimed jobs go to the slots of `pool`."""
@@ -60,17 +74,29 @@ class Flight:
             return [in_order([outcome]) for outcome in self.unsettled]
         return [in_order(self.unsettled)] if self.unsettled else []
 
+    def wake(self, *, all_of_them: bool = False) -> None:
+        """Those that have rested long enough are to be settled again; at a stop, all of them."""
+        now = time.monotonic()
+        while self._resting and (all_of_them or self._resting[0][0] <= now):
+            self.unsettled.append(self._resting.pop(0)[1])
+
     def unanswered(self, batches: Sequence[Batch]) -> None:
         """`batches` were sent, and whether Redis has taken them is unknown."""
+        if batches:
+            self.breaks += 1
         self._doubtful.update(id(outcome) for batch in batches for outcome in batch)
 
     def answered(self, batches: Sequence[Batch], answers: Sequence[object]) -> list[Settled]:
-        """Drop what is settled; what Redis refused stays and is tried again."""
+        """Drop what is settled; what Redis refused stays and is tried again: at once job by job, and then at times."""
+        self.breaks = 0
         kept: list[Outcome] = []
         settled: list[Settled] = []
         for batch, answer in zip(batches, answers, strict=False):
             if isinstance(answer, list):
                 settled += read_settled(batch, answer, self._doubtful)
+            elif self._one_by_one and isinstance(answer, Exception) and not concerns_all(answer):
+                for outcome in batch:
+                    self.rest(outcome, answer)
             else:
                 kept += batch
         self.unsettled = kept
@@ -79,10 +105,27 @@ class Flight:
         self._one_by_one = bool(kept)
         return settled
 
+    def rest(self, outcome: Outcome, error: Exception) -> None:
+        """Redis refuses to settle this one: it keeps no other waiting, and is tried again in a while."""
+        self._resting.append((time.monotonic() + REST, outcome))
+        self._refused(outcome, error)
+
+    def parted(self, batch: Batch, answer: Sequence[int]) -> list[Settled]:
+        """A part of what was to be settled has been, on its own."""
+        settled = read_settled(batch, answer, self._doubtful)
+        self.drop({id(outcome) for outcome in batch})
+        return settled
+
+    def drop(self, ids: Container[int]) -> None:
+        """Outcomes with these ids are not to be settled any more."""
+        self.unsettled = [outcome for outcome in self.unsettled if id(outcome) not in ids]
+        self._doubtful = {one for one in self._doubtful if one not in ids}
+
     def unknown(self, held: Iterable[Claimed]) -> list[Claimed]:
         """Those of `held`, which Redis has in flight, that this process does not know of."""
         known = Counter((one.claimed.queue, one.claimed.raw) for _, one in self._running.values())
-        known.update((one.claimed.queue, one.claimed.raw) for one in self.unsettled)
+        ended = [*self.unsettled, *(one for _, one in self._resting)]
+        known.update((one.claimed.queue, one.claimed.raw) for one in ended)
         unknown = []
         for one in held:
             if known[one.queue, one.raw] > 0:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import redis
 import structlog
 
+from pykiq.store.refusals import concerns_all
 from pykiq.store.scripts import Call, send
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
@@ -35,13 +36,16 @@ class Line:
         return float(min(FIRST_WAIT * 2 ** min(self._failures - 1, 8), LONGEST_WAIT))
 
     def send(self, calls: Sequence[Call]) -> list[object] | None:
-        """The answers of one round trip, a refusal as its error; None when none came: what ran is then unknown."""
+        """The answers of one round trip, a refusal as its error; None when none came: what ran is then unknown.
+
+        A refusal of one call alone is no failure of the line.
+        """
         answers = self.ask(lambda client: send(client, calls))
         if answers is None:
             return None
-        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        refused = next((one for one in answers if isinstance(one, Exception) and concerns_all(one)), None)
         if refused is not None:
-            self._failed(refused)
+            self.failed(refused)
         else:
             self._recovered()
         return answers
@@ -51,7 +55,7 @@ class Line:
         try:
             return question(self.client)
         except (redis.RedisError, OSError) as error:
-            self._failed(error)
+            self.failed(error)
             return None
 
     def look(self) -> None:
@@ -64,7 +68,8 @@ class Line:
             log.info("redis_answers_again", failures=self._failures)
         self._failures = 0
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
+        """Redis did not answer, or refused what must not be refused: leave it alone for a while."""
         self._failures += 1
         if self._failures % REMIND == 1:
             reason = str(error).strip() or type(error).__name__

@@ -54,6 +54,7 @@ from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.poller import Poller
 from pykiq.worker.pulse import Pulse
+from pykiq.worker.refused import Refused
 from pykiq.worker.reporter import Reporter
 from pykiq.worker.sweeper import Sweeper
 
@@ -114,7 +115,8 @@ class Process:
         observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
-            config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter
+            *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),
+            refused=Refused(self.metrics.tally),
         )
         info = heartbeat.process_info(
             config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded

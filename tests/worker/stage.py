@@ -102,6 +102,7 @@ class Stage:
         middleware: Sequence[ServerMiddleware] = keys.pop("middleware", ())
         report = keys.pop("report", None)
         hooks = keys.pop("hooks", None)
+        refused = keys.pop("refused", None)
         self.config = Config.of(redis=url, **keys)
         self.berth = Berth(ME, self.config.queues, self.config.lease_ttl)
         self.reports = Reports()
@@ -122,6 +123,7 @@ class Stage:
             self.executor,
             self.loop,
             report or self.reports,
+            refused,
         )
         self.clean: bool | None = None
         self.error: BaseException | None = None

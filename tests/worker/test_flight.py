@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
+from redis.exceptions import ReadOnlyError
+
 from pykiq.records import Acknowledge, Assigned, Claimed, Outcome, PutBack, Word
-from pykiq.worker.flight import Flight
+from pykiq.worker.flight import REST, Flight
 from tests.worker.stage import claimed, raw
 
 
@@ -27,8 +31,8 @@ def done(one: Assigned) -> Outcome:
     return Outcome(one.claimed, Word.DONE, Acknowledge(), "Job", one.jid)
 
 
-def begun(*jobs: Assigned) -> tuple[Flight, Any]:
-    flight, pool = Flight(), FakePool()
+def begun(*jobs: Assigned, **keys: Any) -> tuple[Flight, Any]:
+    flight, pool = Flight(**keys), FakePool()
     flight.begin(pool, jobs)  # type: ignore[arg-type]
     return flight, pool
 
@@ -68,7 +72,8 @@ def test_a_refused_job_is_put_back_unstarted() -> None:
 
 def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_job() -> None:
     jobs = [assigned(number) for number in range(3)]
-    flight, _ = begun(*jobs)
+    refused: list[str] = []
+    flight, _ = begun(*jobs, refused=lambda outcome, error: refused.append(f"{outcome.jid}: {error}"))
     for one in jobs:
         flight.end(done(one))
     [batch] = flight.batches()
@@ -76,13 +81,42 @@ def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_
     assert flight.answered([batch], [ValueError("refused")]) == []
     assert [len(list(one)) for one in flight.batches()] == [1, 1, 1]
     flight.answered(flight.batches(), [[1], ValueError("refused"), [1]])
-    assert [ended.jid for ended in flight.unsettled] == ["1"]
-    flight.answered(flight.batches(), [[1]])
-    assert flight.batches() == []
+    assert refused == ["1: refused"]
+    assert (flight.batches(), flight.resting, len(flight)) == ([], 1, 1)
     last = assigned(9)
     flight.begin(FakePool(), [last])  # type: ignore[arg-type]
     flight.end(done(last))
-    assert [len(list(one)) for one in flight.batches()] == [1]
+    assert [[one.jid for one in batch] for batch in flight.batches()] == [["9"]], "the one at rest keeps none waiting"
+    assert flight.unknown([jobs[1].claimed]) == [], "it is held here"
+
+
+def test_a_refused_one_is_tried_again_after_its_rest_or_at_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = assigned(1)
+    flight, _ = begun(one)
+    flight.end(done(one))
+    for _ in range(2):
+        flight.answered(flight.batches(), [ValueError("refused")])
+    flight.wake()
+    assert flight.batches() == []
+    flight.wake(all_of_them=True)
+    assert len(flight.batches()) == 1
+    flight.answered(flight.batches(), [ValueError("refused")])
+    flight.answered(flight.batches(), [ValueError("refused")])
+    assert flight.resting == 1
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + REST + 1)
+    flight.wake()
+    [settled] = flight.answered(flight.batches(), [[1]])
+    assert (str(settled.fate), len(flight)) == ("done", 0)
+
+
+def test_what_a_server_refuses_to_everybody_does_not_rest_but_waits_for_better_times() -> None:
+    one = assigned(1)
+    flight, _ = begun(one)
+    flight.end(done(one))
+    for _ in range(3):
+        flight.answered(flight.batches(), [ReadOnlyError("You can't write against a read only replica.")])
+    assert (len(flight.batches()), flight.resting) == (1, 0)
 
 
 def test_gone_from_in_flight_is_taken_over_unless_an_answer_was_lost() -> None:

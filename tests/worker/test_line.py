@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import redis as redis_py
 from structlog.testing import capture_logs
 
@@ -39,8 +40,18 @@ def test_a_lost_answer_is_none_and_a_refusal_is_an_error(redis: redis_py.Redis) 
     assert answers is not None
     assert isinstance(answers[0], redis_py.ResponseError)
     assert answers[1] == []
+    assert line.answering, "a refusal of one call is none of the line's"
+
+
+def test_what_is_refused_to_everybody_is_a_failure_of_the_line(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(redis)
+    error = redis_py.ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to")
+    with monkeypatch.context() as patch:
+        patch.setattr("pykiq.worker.line.send", lambda client, calls: [error])
+        assert line.send([call()]) == [error]
     assert not line.answering
-    redis.delete("queue:default")
     line.send([call()])
     assert line.answering
 
