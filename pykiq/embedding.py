@@ -27,6 +27,9 @@ def embed(config: Config | None = None, /) -> Embedded:
     have `config.timeout` seconds, what still runs then goes back to its queue. No signal handler is installed and the
     program's logging is used. `async def` handlers run on the worker's own event loop, also in an asyncio program.
 
+    What `pykiq run` warns of at its start is warned of here, too: handlers whose queue this worker does not serve, jobs
+    that wait without a handler, a server that may evict jobs.
+
     Raises ConfigError when no handler is declared, StoreError when Redis cannot be used, AddressTaken when another
     process has the metrics port; when the block is entered.
     """
@@ -63,20 +66,20 @@ class Embedded:
     def start(self) -> None:
         """Start, and wait until jobs are taken. Raises as `embed` says."""
         # Imported here: a program that only pushes jobs does not load what runs them.
-        from pykiq.store.connection import close, connect, probe
+        from pykiq.store.connected import connected
         from pykiq.store.server import examine
+        from pykiq.worker import checks
         from pykiq.worker.process import Process
 
         if self._thread is not None:
             raise ConfigError("this worker has been started before; make another with pykiq.embed()")
         if not len(registry):
             raise ConfigError("embed() has no handlers; import the modules with @pykiq.job or pykiq.Job before it")
-        client = connect(self.config)
-        try:
-            probe(client, self.config)
-            examine(client, self.config)
-        finally:
-            close(client)
+        handlers = checks.handled()
+        with connected(self.config) as client:
+            server = examine(client, self.config)
+            checks.warn(client, self.config, server, handlers)
+        checks.warn_of_settings_of_run(self.config)
         self._process = process = Process(self.config, embedded=True)
         self._thread = threading.Thread(target=self._run, args=(process,), name="pykiq-main", daemon=True)
         self._thread.start()

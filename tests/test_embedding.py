@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from structlog.testing import capture_logs
 
 import pykiq
 from pykiq.client import configure
@@ -131,3 +132,22 @@ def test_what_its_start_raises_is_raised_here(config: pykiq.Config) -> None:
         busy = pykiq.Config.of(redis=config.redis, metrics_host="127.0.0.1", metrics_port=taken.getsockname()[1])
         with pytest.raises(AddressTaken, match="metrics port"), pykiq.embed(busy):
             pytest.fail("entered")
+
+
+def test_it_is_warned_of_what_run_warns_of(redis: redis_py.Redis, config: pykiq.Config) -> None:
+    pykiq.job("Mine", queue="mine")(lambda: None)
+    redis.lpush("queue:default", b'{"class":"Ruby","args":[],"jid":"a"}')
+    with capture_logs() as lines, pykiq.embed(pykiq.Config.of(redis=config.redis, processes=3, timeout=1)):
+        pass
+    told = [(line["event"], line.get("queue")) for line in lines if line["log_level"] == "warning"]
+    assert told == [
+        ("queue_not_served", "mine"),
+        ("waiting_without_handler", "default"),
+        ("setting_without_meaning", None),
+    ]
+
+
+@pytest.mark.parametrize("query", ["bogus=1", "connection_pool=x"])
+def test_a_url_with_an_option_that_cannot_be_used_is_one_line(config: pykiq.Config, query: str) -> None:
+    with pytest.raises((ConfigError, StoreError)), pykiq.embed(pykiq.Config.of(redis=f"{config.redis}?{query}")):
+        pytest.fail("entered")

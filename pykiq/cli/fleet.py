@@ -10,13 +10,13 @@ import click
 
 from pykiq.admin import Process, ProcessSet, Work, WorkSet
 from pykiq.cli import showing
-from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.table import Column, counted, span, table, terminal_width
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
+from pykiq.store.connected import connected
 from pykiq.store.kinds import require
 from pykiq.wire import keys
 

@@ -10,13 +10,13 @@ import click
 from pykiq.admin import SortedEntry
 from pykiq.admin.lookup import FoundJob, Lookup
 from pykiq.cli import frames, showing
-from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.progress import progress
 from pykiq.cli.table import span
 from pykiq.client.sync import Client
 from pykiq.config import Config
+from pykiq.store.connected import connected
 from pykiq.wire import payload
 from pykiq.wire.failure import retry_limit
 

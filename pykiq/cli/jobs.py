@@ -14,7 +14,6 @@ from pykiq.admin import DeadSet, JobRecord, JobSet, RetrySet, ScheduledSet, Sort
 from pykiq.admin.changes import Change, once
 from pykiq.cli import showing
 from pykiq.cli.bulk import Tally, confirm, report, tally
-from pykiq.cli.connected import connected
 from pykiq.cli.filters import Command, Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.output import say
@@ -24,6 +23,7 @@ from pykiq.cli.times import when
 from pykiq.cli.words import VERBS, Place, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
+from pykiq.store.connected import connected
 from pykiq.store.kinds import require
 
 

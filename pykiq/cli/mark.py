@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
 from pykiq.errors import ConfigError
 from pykiq.store import marks
+from pykiq.store.connected import connected
 from pykiq.wire import metrics
 
 GIT = ("git", "log", "-1", "--format=%h %s")  # what Ruby's Sidekiq::Deploy asks, too

@@ -7,7 +7,6 @@ from typing import Any, BinaryIO
 
 import click
 
-from pykiq.cli.connected import connected
 from pykiq.cli.each import push_each
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
@@ -16,6 +15,7 @@ from pykiq.cli.times import when
 from pykiq.client.sync import Client
 from pykiq.config.settings import shown
 from pykiq.errors import ConfigError, Unreadable
+from pykiq.store.connected import connected
 from pykiq.wire.exactjson import loads
 
 

@@ -12,7 +12,6 @@ import click
 from pykiq.admin import JobRecord, ProcessSet, Queue, Stats
 from pykiq.cli import showing
 from pykiq.cli.bulk import End, Tally, confirm, report, tally
-from pykiq.cli.connected import connected
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.output import say, strict_json
@@ -23,6 +22,7 @@ from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 from pykiq.store import queues as store
+from pykiq.store.connected import connected
 from pykiq.store.kinds import require
 from pykiq.store.stats import QueueStats
 

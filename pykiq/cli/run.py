@@ -13,7 +13,6 @@ import click
 import structlog
 
 from pykiq.cli import startup
-from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
 from pykiq.cli.require import HandlersFailed, load_all
@@ -23,8 +22,9 @@ from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.observe import log
 from pykiq.observe.systemd import Systemd
+from pykiq.store.connected import connected
 from pykiq.store.server import examine
-from pykiq.worker import signals
+from pykiq.worker import checks, signals
 from pykiq.worker.process import Process
 
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
@@ -62,12 +62,11 @@ def serve(settings: Loaded) -> int:
     signals.install(_stop_while_starting)
     settings = load_handlers(settings, Path.cwd())
     config = settings.config
-    handlers = {handler.name: handler.options for name in registry.names() if (handler := registry.get(name))}
-    queues = {name: str(options.get("queue", "default")) for name, options in handlers.items()}
+    handlers = checks.handled()
     with connected(config) as client:
         server = examine(client, config)
-        startup.announce(config, server, queues, file=settings.file, notes=settings.notes)
-        startup.announce_waiting(client, config, queues)
+        startup.announce(config, server, handlers, file=settings.file, notes=settings.notes)
+        checks.warn(client, config, server, handlers)
     swarming = config.processes is not None or config.max_rss is not None
     systemd = Systemd(os.environ)
     if not swarming:

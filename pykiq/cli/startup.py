@@ -1,4 +1,4 @@
-"""What is checked and said before the first job: the server, the queues, the handlers, and who waits without one."""
+"""What `pykiq run` says first: versions, where Redis is, the queues, the handlers. What it warns of: worker.checks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 
-import redis
 import structlog
 
-from pykiq.cli import waiting
 from pykiq.cli.output import say
 from pykiq.config import Capsule, Config
 from pykiq.store.server import Server
@@ -23,7 +21,7 @@ def announce(
 ) -> None:
     """Say what starts: versions, where Redis is, the queues, the handlers (class → queue); a banner on a terminal.
 
-    Warns of what is worth it, handlers whose queue is not served here among that.
+    `notes` are remarks on the configuration.
     """
     log = structlog.get_logger("pykiq")
     if config.log_format != "json" and sys.stderr.isatty():
@@ -32,19 +30,6 @@ def announce(
         _log_start(config, server, handlers, file)
     for note in notes:
         log.warning("configuration", note=note)
-    if server.policy not in {None, "noeviction"}:
-        log.warning(
-            "jobs_may_be_evicted",
-            maxmemory_policy=server.policy,
-            next="set maxmemory-policy to noeviction, or jobs are lost when the server's memory is full",
-        )
-    for queue in sorted(set(handlers.values()) - set(config.queues)):
-        log.warning(
-            "queue_not_served",
-            queue=queue,
-            handlers=sorted(name for name in handlers if handlers[name] == queue),
-            next="their pushes go there; serve it here with -q, or in another process",
-        )
 
 
 def banner(config: Config, server: Server, handlers: Mapping[str, str], file: str | None) -> list[str]:
@@ -92,20 +77,3 @@ def weighted_names(capsule: Capsule) -> list[str]:
     """The capsule's queues, each once, as `name` or `name,weight`."""
     weights = dict(capsule.queues)
     return [f"{name},{weights[name]}" if weights[name] else name for name in capsule.names]
-
-
-def announce_waiting(client: redis.Redis, config: Config, handlers: Mapping[str, str]) -> None:
-    """Warn about classes that wait in our queues and have no handler here."""
-    fate = {
-        "leave": "left in the queue for a process that has one",
-        "retry": "put into the retry set when claimed",
-        "dead": "put into the dead set when claimed",
-    }[config.foreign]
-    known = {name.removeprefix("::") for name in handlers}
-    for found in waiting.without_handler(client, config.queues, lambda name: name.removeprefix("::") in known):
-        structlog.get_logger("pykiq").warning(
-            "waiting_without_handler",
-            queue=found.queue,
-            classes=dict(found.classes),
-            next=fate,
-        )

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from pykiq.cli.connected import connected
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.queues import queue_table
 from pykiq.cli.table import terminal_width
 from pykiq.store import stats as store
+from pykiq.store.connected import connected
 
 
 @click.command(context_settings=HELP)

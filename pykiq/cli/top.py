@@ -15,7 +15,6 @@ import click
 import redis
 
 from pykiq.admin import ProcessSet, WorkSet
-from pykiq.cli.connected import connected
 from pykiq.cli.frame import Look, frame, rates
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
@@ -24,6 +23,7 @@ from pykiq.cli.table import span
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
 from pykiq.store import stats
+from pykiq.store.connected import connected
 
 WINDOW = 10.0  # seconds that rates are measured over: the rhythm of heartbeats, which bring the counters
 

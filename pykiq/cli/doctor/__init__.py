@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 
-from pykiq.cli.connected import connected
 from pykiq.cli.doctor.checks import Finding, Level, findings
 from pykiq.cli.doctor.facts import gather
 from pykiq.cli.options import HELP, connection_options, loaded
@@ -23,6 +22,7 @@ from pykiq.cli.require import load_all
 from pykiq.cli.table import counted
 from pykiq.client.configure import configure
 from pykiq.jobs.registry import registry
+from pykiq.store.connected import connected
 
 _COLOURS = {Level.OK: "green", Level.REMARK: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
 

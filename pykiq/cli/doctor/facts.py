@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 import redis
 
-from pykiq.cli import waiting
 from pykiq.cli.doctor.extensions import Extension, seen
-from pykiq.cli.waiting import Waiting
 from pykiq.config import Config
-from pykiq.store import due, fleet, inflight, processes, stats
+from pykiq.store import due, fleet, inflight, processes, stats, waiting
 from pykiq.store.fleet import Fleet
 from pykiq.store.inflight import Held
 from pykiq.store.kinds import readable
@@ -21,6 +19,7 @@ from pykiq.store.processes import Seen
 from pykiq.store.queues import text
 from pykiq.store.server import Server, described
 from pykiq.store.stats import Stats
+from pykiq.store.waiting import Waiting
 from pykiq.wire import keys, untrusted
 
 PINGS = 11

@@ -37,4 +37,4 @@ def connected(config: Config) -> Iterator[redis.Redis]:
                 f"Redis at {config.redis_shown}: {reason[0] if reason else type(error).__name__}"
             ) from error
     finally:
-        client.close()
+        connection.close(client)
