@@ -12,7 +12,7 @@ Exit codes, of every subcommand:
     options.py   flags shared by the subcommands, and how they become settings
     connected.py a connection for the length of one command
     run.py       `run`; require.py loads handlers, startup.py says what starts, waiting.py which classes wait
-    push.py      `push`; each.py a job per line of a file
+    push.py      `push`; chosen.py with which options, each.py a job per line of a file
     job.py       `job`: one job, wherever it is; frames.py makes its backtrace short
     jobs.py      `retries`, `scheduled`, `dead`
     queues.py    `queues`, `pause`, `resume`

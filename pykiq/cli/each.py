@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,17 +15,24 @@ from pykiq.wire.exactjson import loads
 BATCH = 1000  # lines read, checked and pushed in one go
 
 
-def push_each(client: Client, item: Mapping[str, Any], lines: Iterable[bytes]) -> Iterator[int]:
+def push_each(
+    client: Client,
+    item: Mapping[str, Any],
+    lines: Iterable[bytes],
+    check: Callable[[Sequence[Any]], None] = lambda args: None,
+) -> Iterator[int]:
     """Push a job like `item` for every line, whose JSON array is its arguments; yields how many of each batch.
 
-    Empty lines are passed over. Raises ConfigError for a line that cannot be a job: it says which, and how many jobs
-    before it are pushed.
+    Empty lines are passed over. `check` raises PayloadError for arguments that the handler cannot take. Raises
+    ConfigError for a line that cannot be a job: it says which, and how many jobs before it are pushed.
     """
     numbered = ((number, line) for number, line in enumerate(_without_mark(lines), 1) if line.strip())
     pushed = 0
     while batch := list(islice(numbered, BATCH)):
         arguments = [_arguments(number, line, pushed) for number, line in batch]
         try:
+            for args in arguments:
+                check(args)
             jids = client.push_bulk({**item, "args": arguments})
         except PayloadError as error:
             raise type(error)(f"in lines {batch[0][0]} to {batch[-1][0]}: {error}; {_so_far(pushed)}") from None

@@ -82,7 +82,7 @@ def _times(kind: Kind) -> Callable[[Command], Command]:
         if "reschedule" in kind.actions:
             for name, parameter, metavar, help_text in (
                 ("--at", "moment", "TIME", "For reschedule: due then; epoch seconds or ISO 8601."),
-                ("--in", "delay", "SECONDS", "For reschedule: due that many seconds from now."),
+                ("--in", "delay", "LENGTH", "For reschedule: due so many seconds from now, or 15m, 2h, 3d."),
             ):
                 command = click.option(name, parameter, metavar=metavar, help=help_text)(command)
         return command
@@ -152,7 +152,7 @@ def _moment(action: str, parameters: Mapping[str, Any]) -> float:
             raise ConfigError(f"--in and --at are for reschedule; {action} happens now")
         return 0.0
     if at is None:
-        raise ConfigError("reschedule to when? Give --in SECONDS or --at TIME")
+        raise ConfigError("reschedule to when? Give --in LENGTH, such as 15m, or --at TIME")
     return at
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
+from pykiq.cli.chosen import class_of, options_of
 from pykiq.cli.each import push_each
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
@@ -25,8 +27,13 @@ from pykiq.wire.exactjson import loads
 @click.option(
     "--each", "lines", type=click.File("rb"), metavar="FILE", help="A job for each line, its JSON-ARGS; - reads them."
 )
-@click.option("-q", "--queue", "push_queue", metavar="QUEUE", help="Into this queue; `default` otherwise.")
-@click.option("--in", "delay", metavar="SECONDS", help="Not before that many seconds from now.")
+@click.option(
+    "-r", "--require", multiple=True, metavar="MODULE", help="Load handlers, to push with their options; repeatable."
+)
+@click.option("-q", "--queue", "push_queue", metavar="QUEUE", help="Into this queue; the handler's, or default.")
+@click.option("--retry", metavar="N", help="How often to retry: true, false or a number.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option, as JSON or text; repeatable.")
+@click.option("--in", "delay", metavar="LENGTH", help="Not before then: seconds from now, or 15m, 2h, 3d.")
 @click.option(
     "--at", "moment", metavar="TIME", help="Not before then: epoch seconds, or ISO 8601 (UTC without an offset)."
 )
@@ -36,23 +43,34 @@ def push(
     arguments: str | None,
     lines: BinaryIO | None,
     push_queue: str | None,
+    retry: str | None,
+    pairs: tuple[str, ...],
     delay: str | None,
     moment: str | None,
     **parameters: Any,
 ) -> None:
-    """Push one job and print its jid. JSON-ARGS is an array: pykiq push HardJob '[42, "x"]'."""
+    """Push one job and print its jid. JSON-ARGS is an array: pykiq push HardJob '[42, "x"]'.
+
+    With --require, or `require` in the configuration, a class that has a handler there is pushed with its options.
+    """
     if lines is not None and arguments is not None:
         raise ConfigError("JSON-ARGS and --each are both given; expected one of them")
-    item: dict[str, Any] = {"class": job_class, "args": parsed_arguments(arguments or "[]")}
-    if push_queue is not None:
-        item["queue"] = push_queue
+    args = parsed_arguments(arguments or "[]")
+    options = options_of(push_queue, retry, pairs)
     due = when(delay, moment, time.time())
-    if due is not None:
-        item["at"] = due
-    config = loaded(parameters).config
+    settings = loaded(parameters)
+    if settings.config.require:
+        from pykiq.cli.run import load_handlers  # with all that runs them
+
+        settings = load_handlers(settings, Path.cwd())
+    known, check = class_of(job_class)
+    if lines is None:
+        check(args)
+    item: dict[str, Any] = {**options, "class": known, "args": args, **({} if due is None else {"at": due})}
+    config = settings.config
     with connected(config) as connection, Client(config, redis=connection) as client:
         if lines is not None:
-            say(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'))):,}")
+            say(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'), check)):,}")
             return
         jid = client.push(item)
     if jid is None:

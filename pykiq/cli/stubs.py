@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pykiq.cli import stubs_python, stubs_ruby
+from pykiq.cli.chosen import retry_of
 from pykiq.cli.options import HELP, loaded
 from pykiq.cli.run import load_handlers
 from pykiq.cli.stubs_source import RubyJob, files_of, jobs_in
@@ -47,7 +48,7 @@ def ruby(out: str | None, route_to: str, **parameters: Any) -> None:
 @click.option("--retry", metavar="N", help="How often those are retried: true, false or a number.")
 def python(sources: tuple[str, ...], out: str | None, queue: str | None, retry: str | None) -> None:
     """Python declarations for Ruby job classes: of their source (files or folders), or of their names."""
-    named = {**({} if queue is None else {"queue": queue}), **({} if retry is None else {"retry": _retry(retry)})}
+    named = {**({} if queue is None else {"queue": queue}), **({} if retry is None else {"retry": retry_of(retry)})}
     jobs = {job.name: job for source in sources for job in _jobs(source, named)}
     path = None if out is None else Path(out)
     _write(stubs_python.python_file(list(jobs.values())), path, stubs_python.HEADER)
@@ -71,14 +72,6 @@ def _jobs(source: str, named: dict[str, Any]) -> list[RubyJob]:
     if refused:
         raise ConfigError(refused)
     return [RubyJob(source.removeprefix("::"), options=dict(named))]
-
-
-def _retry(text: str) -> bool | int:
-    if text in ("true", "false"):
-        return text == "true"
-    if text.isdecimal():
-        return int(text)
-    raise ConfigError(f"--retry is {text}; expected true, false or how many times to retry")
 
 
 def _write(text: str, path: Path | None, header: str) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import UTC, datetime
 
+from pykiq.client.times import length
 from pykiq.config.settings import shown
 from pykiq.errors import ConfigError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 OLDEST = 1e9  # epoch seconds, of 2001: a smaller number is one that lacks its unit, such as `--since 15`
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 def when(delay: str | None, moment: str | None, now: float) -> float | None:
@@ -19,25 +17,28 @@ def when(delay: str | None, moment: str | None, now: float) -> float | None:
     if delay is not None and moment is not None:
         raise ConfigError("--in and --at are both given; expected one of them")
     if delay is not None:
-        seconds = _number(delay)
+        seconds = _seconds(delay)
         if seconds is None or seconds < 0:
-            raise ConfigError(f"--in is {shown(delay)}; expected a number of seconds, 0 or more")
+            raise ConfigError(
+                f"--in is {shown(delay)}; expected a number of seconds, 0 or more, or a length of time such as 15m"
+            )
         return now + seconds
     if moment is None:
         return None
     at = _moment(moment)
     if at is None:
+        near = f"; did you mean --in {moment.strip()}?" if (_seconds(moment) or -1) >= 0 else ""
         raise ConfigError(
-            f"--at is {shown(moment)}; expected epoch seconds or a time such as 2031-05-01T12:00:00+02:00"
+            f"--at is {shown(moment)}; expected epoch seconds or a time such as 2031-05-01T12:00:00+02:00{near}"
         )
     return at
 
 
 def since(text: str, now: float) -> float:
     """The time of `--since` in epoch seconds: a moment, or how long ago (`90s`, `15m`, `2h`). Raises ConfigError."""
-    length = _LENGTH.fullmatch(text.strip())
-    if length:
-        return now - float(length[1]) * _UNITS[length[2]]
+    ago = length(text)
+    if ago is not None:
+        return now - ago
     at = _moment(text)
     if at is None:
         raise ConfigError(
@@ -55,6 +56,12 @@ def _moment(text: str) -> float | None:
     except ValueError:
         return None
     return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _seconds(text: str) -> float | None:
+    """A length of time: seconds, or `15m`."""
+    found = length(text)
+    return _number(text) if found is None or not math.isfinite(found) else found
 
 
 def _number(text: str) -> float | None:

@@ -1,7 +1,9 @@
-"""When a job shall run: numbers, timedeltas and datetimes, to seconds."""
+"""When a job shall run: numbers, timedeltas, datetimes and texts such as `5m`, to seconds."""
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import datetime, timedelta
 
 from pykiq.errors import PayloadError
@@ -15,6 +17,18 @@ Moment = int | float | datetime
 
 INTERVAL_BELOW = 1_000_000_000
 """`perform_in` and `perform_at` take a smaller number for an interval, any other for a moment (WIRE.md §4.3)."""
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PART = r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw])"
+_LENGTH = re.compile(rf"\s*(?:{_PART}\s*)+")
+
+
+def length(text: str) -> float | None:
+    """A length of time as people write it, in seconds: `90s`, `15m`, `1h30m`, `3d`; None for any other text."""
+    if not _LENGTH.fullmatch(text):
+        return None
+    return sum(float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text))
 
 
 def number(value: object, name: str = "at") -> int | float:
@@ -34,7 +48,7 @@ def number(value: object, name: str = "at") -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PayloadError(
             f"`{name}` is {value!r:.80} ({type(value).__name__}); expected seconds as a number, a timedelta,"
-            " or a datetime with a time zone"
+            f" or a datetime with a time zone{_meant(value)}"
         )
     if not is_number(value):
         given = repr(value) if isinstance(value, float) else "an integer of more than 300 digits"
@@ -45,10 +59,41 @@ def number(value: object, name: str = "at") -> int | float:
 def due(value: object, now: float, name: str = "at") -> float | None:
     """The moment `value` means for `perform_in` and `perform_at`; None when it is not in the future: push at once.
 
-    A timedelta is always an interval, a datetime always a moment; a number is decided by its size (WIRE.md §4.3,
-    captures perform_in, perform_at_past).
+    A timedelta and a text such as `5m` are always an interval, a datetime and a text in ISO 8601 with a time zone
+    always a moment; a number is decided by its size (WIRE.md §4.3, captures perform_in, perform_at_past).
     """
+    if isinstance(value, str):
+        value = _read(value, name)
     given = float(number(value, name))
     is_interval = isinstance(value, timedelta) or (not isinstance(value, datetime) and given < INTERVAL_BELOW)
     moment = now + given if is_interval else given
     return moment if moment > now else None
+
+
+def _read(text: str, name: str) -> timedelta | datetime:
+    seconds = length(text)
+    try:
+        return datetime.fromisoformat(text) if seconds is None else timedelta(seconds=seconds)
+    except OverflowError:
+        raise PayloadError(f"`{name}` is {text!r:.80}, a length of time beyond all calendars") from None
+    except ValueError:
+        raise PayloadError(
+            f"`{name}` is {text!r:.80} (str); expected seconds as a number, a length of time such as '5m' or '1h30m',"
+            f" or a time such as '2031-05-01T12:00:00+02:00'{_meant(text)}"
+        ) from None
+
+
+def _meant(value: object) -> str:
+    """What a text was probably meant to be, as the end of a sentence."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        seconds = float(value)
+    except ValueError:
+        found = length(value)
+        if found is None:
+            return ""
+        seconds = found
+    if not math.isfinite(seconds):
+        return ""
+    return f"; did you mean {int(seconds) if seconds == int(seconds) else seconds}?"

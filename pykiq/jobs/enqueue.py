@@ -26,8 +26,9 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-When = Moment | timedelta
-"""For perform_in and perform_at: a number below 1e9 or a timedelta is an interval, everything else a moment."""
+When = Moment | timedelta | str
+"""For perform_in and perform_at: a number below 1e9, a timedelta and a text such as `5m` are intervals, everything else
+is a moment; as text that is ISO 8601 with a time zone."""
 
 
 class Verbs(Generic[P]):
@@ -63,7 +64,7 @@ class Verbs(Generic[P]):
         return default.client().push(self._item(args, kwargs))
 
     def perform_in(self, interval: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
-        """Push a job to run `interval` (seconds or a timedelta) from now; at once when that is not in the future."""
+        """Push a job to run `interval` (seconds, timedelta, `"5m"`) from now; at once if that is not in the future."""
         return default.client().push(self._later(interval, args, kwargs))
 
     def perform_at(self, moment: When, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
@@ -157,7 +158,7 @@ class Verbs(Generic[P]):
         item: dict[str, Any] = {**self._without_waits(), "class": self, "args": self._fitting(args)}
         if at is not None:
             now = time.time()
-            if isinstance(at, Iterable):
+            if isinstance(at, Iterable) and not isinstance(at, str):
                 moments = (due(each, now) for each in at)
                 # A length lets the client compare it with the jobs before it writes.
                 item["at"] = list(moments) if isinstance(at, (list, tuple)) else moments

@@ -206,7 +206,10 @@ def test_a_yes_is_enough(filled: redis_py.Redis, command: Command, answer: list[
             ["retries", "delete", "--all"],
             "this asks before it changes anything, and standard input is no terminal; add",
         ),
-        (["retries", "reschedule", "--all", "--yes"], "reschedule to when? Give --in SECONDS or --at TIME"),
+        (
+            ["retries", "reschedule", "--all", "--yes"],
+            "reschedule to when? Give --in LENGTH, such as 15m, or --at TIME",
+        ),
         (["retries", "kill", "--all", "--in", "5"], "--in and --at are for reschedule; kill happens now"),
         (["retries", "--since", "soon"], '--since is "soon"; expected how long ago'),
         (["retries", "--limit", "0"], '--limit is "0"; expected a whole number, 1 or more'),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
 
+from pykiq import Client
+from pykiq.cli import chosen
 from pykiq.cli.push import parsed_arguments
 from pykiq.cli.times import when
+from pykiq.client import configure
 from pykiq.errors import ConfigError
+from pykiq.jobs.registry import registry
 from tests.cli.command import pykiq_command
 from tests.cli.inside import Command
 
@@ -72,6 +79,9 @@ def test_arguments_that_are_no_json_array_are_refused(text: str, given: str) -> 
         (None, None, None),
         ("60", None, 1060.0),
         ("0.5", None, 1000.5),
+        ("5m", None, 1300.0),
+        ("1h30m", None, 6400.0),
+        ("1.5 d", None, 130600.0),
         (None, "1795627245.5", 1795627245.5),
         (None, "1970-01-01T00:33:20", 2000.0),
         (None, "1970-01-01T02:33:20+02:00", 2000.0),
@@ -88,8 +98,15 @@ def test_a_time_is_seconds_from_now_or_a_moment(delay: str | None, moment: str |
         ("1", "2", "--in and --at are both given"),
         ("soon", None, '--in is "soon"; expected a number of seconds, 0 or more'),
         ("-1", None, '--in is "-1"; expected'),
+        ("5 minutes", None, '--in is "5 minutes"; expected a number of seconds, 0 or more, or a length of time'),
+        ("9" * 400 + "d", None, '--in is "999'),
         ("nan", None, '--in is "nan"; expected'),
         (None, "15", '--at is "15"; expected epoch seconds or a time'),
+        (
+            None,
+            "15m",
+            '--at is "15m"; expected epoch seconds or a time such as 2031-05-01T12:00:00+02:00; did you mean',
+        ),
         (None, "tomorrow", '--at is "tomorrow"; expected epoch seconds or a time'),
         (None, "inf", '--at is "inf"; expected'),
     ],
@@ -128,3 +145,167 @@ def test_arguments_and_a_file_are_not_given_together(command: Command, tmp_path:
     (tmp_path / "jobs").write_text("[1]\n")
     ran = command("push", "HardJob", "[1]", "--each", "jobs")
     assert ran.err == "pykiq: JSON-ARGS and --each are both given; expected one of them\n"
+
+
+@pytest.fixture
+def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The path of a module with handlers; what it declares is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "push_handlers.py").write_text(
+        "import pykiq\n"
+        "@pykiq.job('Billing::ChargeJob', queue='critical', retry=5, tags=['vip'], timeout=30)\n"
+        "def charge(order, note=''): ...\n"
+        "@pykiq.job('ReportJob', active_job=True, queue='reports')\n"
+        "def report(number): ...\n"
+    )
+    yield "push_handlers.py"
+    registry.clear()
+    configure.forget()
+    sys.modules.pop("push_handlers", None)
+
+
+def pushed(redis: redis_py.Redis, queue: str) -> dict[str, Any]:
+    job: dict[str, Any] = json.loads(redis.lindex(f"queue:{queue}", 0))
+    return job
+
+
+@pytest.mark.parametrize("where", ["flag", "file", "variable"])
+def test_a_class_whose_handler_is_loaded_is_pushed_with_its_options(
+    where: str, handlers: str, redis: redis_py.Redis, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "file":
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "sidekiq.yml").write_text(f"pykiq:\n  require: {handlers}\n")
+    elif where == "variable":
+        monkeypatch.setenv("PYKIQ_REQUIRE", handlers)
+    flags = ("-r", handlers) if where == "flag" else ()
+    ran = command("push", "Billing::ChargeJob", "[7]", *flags)
+    assert (ran.code, ran.err) == (0, "")
+    job = pushed(redis, "critical")
+    assert (job["class"], job["args"], job["retry"], job["tags"], job["timeout"]) == (
+        *("Billing::ChargeJob", [7], 5, ["vip"], 30),
+    )
+    assert list(job) == list(json.loads(_by_hand(redis)))
+
+
+def _by_hand(redis: redis_py.Redis) -> bytes:
+    """What the program itself would have pushed."""
+    handler = registry.get("Billing::ChargeJob")
+    assert handler is not None
+    redis.delete("queue:critical")
+    class_, _ = chosen.class_of("Billing::ChargeJob")
+    Client(redis=redis).push({"class": class_, "args": [7]})
+    return redis.lindex("queue:critical", 0)  # type: ignore[return-value]
+
+
+def test_flags_go_before_the_handler_s_options(handlers: str, redis: redis_py.Redis, command: Command) -> None:
+    flags = ("-q", "low", "--retry", "false", "--set", "timeout=90", "--set", "note=hello", "--set", 'tags=["a", "b"]')
+    assert command("push", "Billing::ChargeJob", "[7]", "-r", handlers, *flags).code == 0
+    job = pushed(redis, "low")
+    assert (job["queue"], job["retry"], job["timeout"], job["note"], job["tags"]) == (
+        *("low", False, 90, "hello", ["a", "b"]),
+    )
+
+
+def test_an_active_job_is_pushed_in_rails_envelope(handlers: str, redis: redis_py.Redis, command: Command) -> None:
+    assert command("push", "ReportJob", "[42]", "-r", handlers).code == 0
+    job = pushed(redis, "reports")
+    assert (job["wrapped"], job["args"][0]["job_class"], job["args"][0]["arguments"]) == (
+        "ReportJob",
+        "ReportJob",
+        [42],
+    )
+
+
+def test_a_file_is_pushed_with_them_too(handlers: str, redis: redis_py.Redis, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("[1]\n[2]\n")
+    ran = command("push", "Billing::ChargeJob", "--each", "jobs", "-r", handlers, "--retry", "0")
+    assert ran[:] == (0, "pushed 2\n", "")
+    assert (pushed(redis, "critical")["retry"], pushed(redis, "critical")["tags"]) == (0, ["vip"])
+
+
+def test_arguments_that_the_handler_cannot_take_are_refused(
+    handlers: str, redis: redis_py.Redis, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs").write_text("[1]\n[1,2,3]\n")
+    for flags, place in ((["[1,2,3]"], ""), (["--each", "jobs"], "in lines 1 to 2: ")):
+        ran = command("push", "Billing::ChargeJob", *flags, "-r", handlers)
+        assert ran.code == 2
+        assert ran.err.startswith(
+            f"pykiq: {place}`Billing::ChargeJob` is charge(order, note=''); it was given 3 arguments"
+        )
+    assert redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("name", ["Billing::ChargeJbo", "Billing::ChargeJobs", "Biling::ChargeJob", "ReportJbo"])
+def test_a_class_that_looks_like_a_slip_is_pushed_with_a_warning(
+    name: str, handlers: str, redis: redis_py.Redis, command: Command
+) -> None:
+    ran = command("push", name, "-r", handlers)
+    assert ran.code == 0
+    meant = "ReportJob" if name.startswith("R") else "Billing::ChargeJob"
+    assert (
+        ran.err
+        == f"pykiq: no handler that was loaded is called {name}; did you mean `{meant}`? It is pushed as it is\n"
+    )
+    assert pushed(redis, "default")["class"] == name
+    assert command("push", "QuiteAnotherJob", "-r", handlers).err == ""
+
+
+def test_a_class_without_a_handler_takes_options_too(redis: redis_py.Redis, command: Command) -> None:
+    ran = command("push", "HardJob", "[1]", "--retry", "3", "--set", "lock=until_executed", "--set", "jid=mine")
+    assert ran[:] == (0, "mine\n", "")
+    job = pushed(redis, "default")
+    assert (job["retry"], job["lock"], job["jid"]) == (3, "until_executed", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("5", 5), ("5.5", 5.5), ("true", True), ("null", None), ('"5"', "5"), ('{"a": [1]}', {"a": [1]})),
+        *(("five", "five"), ("a=b", "a=b"), ("", ""), ("007", "007"), ("NaN", "NaN"), (" x", " x")),
+    ],
+)
+def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
+    assert chosen.options_of(None, None, [f"note={text}"]) == {"note": value}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--retry", "often"], '--retry is "often"; expected true, false or how many times to retry'),
+        (["--retry", "-1"], '--retry is "-1"; expected true'),
+        (["--retry", "²"], '--retry is "²"; expected true'),
+        (["--set", "timeout"], '--set is "timeout"; expected KEY=VALUE'),
+        (["--set", "=5"], '--set is "=5"; expected KEY=VALUE'),
+        (["--set", "args=[1]"], '--set is "args=[1]"; the job\'s args is given as JSON-ARGS'),
+        (["--set", "at=5"], '--set is "at=5"; the job\'s at is given as --at or --in'),
+        (["--set", 'tags=["a"'], "--set tags is '[\"a\"', which is not JSON ("),
+        (["--set", "tags=a"], "`tags` is 'a'; expected a list of strings"),
+        (["--set", "timeout=soon"], "`timeout` is 'soon' (str); expected seconds"),
+        (["--set", 'timeout="5m"'], "`timeout` is '5m' (str); expected seconds as a number"),
+        (["--set", "note=1e999"], "option `note` is inf; JSON has no such number"),
+        (["--set", "retry_count=1"], "`retry_count` belongs to one job"),
+        (["--set", "retry=5", "--retry", "5"], "the option retry is given twice"),
+        (["--set", "a=5", "--set", "a=6"], "the option a is given twice"),
+        (["-q", "a", "--set", "queue=b"], "the option queue is given twice"),
+        (["-q", ""], "`queue` is ''; expected the name of a queue"),
+        (["-r", "nowhere"], "--require is nowhere; there is no module nowhere"),
+    ],
+)
+def test_options_that_are_none_are_refused_in_one_line(
+    flags: list[str], message: str, redis: redis_py.Redis, command: Command
+) -> None:
+    ran = command("push", "HardJob", *flags)
+    assert ran.code == 2
+    assert ran.err.startswith(f"pykiq: {message}")
+    assert ran.err.count("\n") == 1
+    assert redis.dbsize() == 0
+
+
+def test_an_option_that_means_nothing_is_told_in_one_line(redis: redis_py.Redis, command: Command) -> None:
+    ran = command("push", "HardJob", "--set", "retries=5")
+    assert ran.code == 0
+    assert ran.err == (
+        "pykiq: the option `retries` is kept on the payload and means nothing to pykiq; did you mean `retry`?\n"
+    )

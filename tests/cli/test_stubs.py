@@ -58,7 +58,7 @@ def test_python_stubs_go_to_standard_output(
         (["hard_jo.rb"], "there is no hard_jo.rb; did you mean `hard_job.rb`?"),
         (["empty.rb"], "empty.rb has no job class; expected a class with `include Sidekiq::Job`"),
         (["hard_job"], "did you mean 'HardJob'?"),
-        (["HardJob", "--retry", "often"], "--retry is often; expected true, false or how many times to retry"),
+        (["HardJob", "--retry", "often"], '--retry is "often"; expected true, false or how many times to retry'),
         ([], "missing argument"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,

@@ -70,7 +70,7 @@ async def test_aperform_async_pushes_the_same(charge: Any, redis: redis_py.Redis
     assert list(job) == ["retry", "queue", "args", "class", "jid", "created_at", "enqueued_at"]
 
 
-@pytest.mark.parametrize("interval", [300, 300.0, timedelta(minutes=5)])
+@pytest.mark.parametrize("interval", [300, 300.0, timedelta(minutes=5), "5m", "300s", " 4m 60 s", "0.5m270s"])
 async def test_perform_in_schedules_an_interval_from_now(charge: Any, redis: redis_py.Redis, interval: Any) -> None:
     before = time.time()
     jids = {charge.perform_in(interval, 1), charge.perform_at(interval, 1), await charge.aperform_in(interval, 1)}
@@ -80,17 +80,23 @@ async def test_perform_in_schedules_an_interval_from_now(charge: Any, redis: red
     assert all(list(job) == ["retry", "queue", "class", "args", "jid", "created_at"] for job, _ in found)
 
 
-@pytest.mark.parametrize("moment", [4_000_000_000, 4_000_000_000.5, datetime(2096, 10, 2, 7, 6, 40, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(4_000_000_000, 4_000_000_000.5, datetime(2096, 10, 2, 7, 6, 40, tzinfo=UTC)),
+        *("2096-10-02T07:06:40Z", "2096-10-02T09:06:40+02:00"),
+    ],
+)
 async def test_perform_at_schedules_a_moment(charge: Any, redis: redis_py.Redis, moment: Any) -> None:
     charge.perform_at(moment, 1)
     charge.perform_in(moment, 2)
     await charge.aperform_at(moment, 3)
-    expected = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+    expected = 4_000_000_000.5 if moment == 4_000_000_000.5 else 4_000_000_000
     assert {score for _, score in scheduled(redis)} == {expected}
     assert len(scheduled(redis)) == 3
 
 
-@pytest.mark.parametrize("when", [0, -5, 1_000_000_000, timedelta(seconds=-1), datetime(1999, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("when", [0, -5, 1_000_000_000, timedelta(seconds=-1), datetime(1999, 1, 1, tzinfo=UTC), "0s"])
 def test_what_is_not_in_the_future_is_pushed_at_once(charge: Any, redis: redis_py.Redis, when: Any) -> None:
     charge.perform_in(when, 1)
     charge.perform_at(when, 2)
@@ -113,6 +119,12 @@ def test_a_long_timedelta_is_an_interval_although_its_seconds_look_like_a_moment
     [
         (datetime(2030, 1, 1), "without a time zone.*pass value.astimezone"),  # noqa: DTZ001
         ("tomorrow", r"'tomorrow' \(str\); expected seconds"),
+        ("300", r"'300' \(str\); expected seconds as a number, .*; did you mean 300\?"),
+        ("5 minutes", r"'5 minutes' \(str\); expected .* such as '5m' or '1h30m'"),
+        ("-5m", r"'-5m' \(str\); expected"),
+        ("", r"'' \(str\); expected"),
+        ("9" * 400 + "d", "beyond all calendars"),
+        ("2030-01-01T00:00", "without a time zone"),
         (None, r"None \(NoneType\); expected seconds"),
         (True, r"True \(bool\); expected seconds"),
         (float("nan"), "nan; expected a finite number"),
@@ -134,7 +146,9 @@ def test_perform_bulk_reads_at_as_perform_at_does_and_not_as_ruby_does(charge: A
     before = time.time()
     charge.perform_bulk([[1], [2]], at=60)
     charge.perform_bulk([[3], [4], [5]], at=[120, 4_000_000_000, timedelta(seconds=-1)])
-    scores = [score for _, score in scheduled(redis)]
+    charge.perform_bulk([[6]], at="2096-10-02T07:06:41Z")
+    *scores, last = [score for _, score in scheduled(redis)]
+    assert last == 4_000_000_001
     assert before + 60 <= scores[0] == scores[1] <= time.time() + 60
     assert before + 120 <= scores[2] <= time.time() + 120
     assert scores[3:] == [4_000_000_000]
