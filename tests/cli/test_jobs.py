@@ -208,7 +208,7 @@ def test_a_yes_is_enough(filled: redis_py.Redis, command: Command, answer: list[
         ),
         (
             ["retries", "reschedule", "--all", "--yes"],
-            "reschedule to when? Give --in LENGTH, such as 15m, or --at TIME",
+            "reschedule to when? Give --in LENGTH, such as 15m, or",
         ),
         (["retries", "kill", "--all", "--in", "5"], "--in and --at are for reschedule; kill happens now"),
         (["retries", "--since", "soon"], '--since is "soon"; expected how long ago'),

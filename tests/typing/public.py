@@ -147,7 +147,8 @@ def an_interval_or_a_moment_comes_first() -> None:
     charge.perform_in(60, 42)
     charge.perform_in(timedelta(hours=1), 42, note="x")
     charge.perform_in(60, "42")  # type: ignore[arg-type]
-    charge.perform_in("60", 42)  # type: ignore[arg-type]
+    charge.perform_in("60m", 42)
+    charge.perform_in(b"60m", 42)  # type: ignore[arg-type]
     charge.perform_at(2e9, 42)
     charge.perform_at(None, 42)  # type: ignore[arg-type]
     charge.perform_at(2e9, "42")  # type: ignore[arg-type]
