@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
+from pykiq.cli.output import say
 from pykiq.config.settings import did_you_mean, shown
 from pykiq.errors import ConfigError, PayloadError, SignatureMismatch, Unreadable
 from pykiq.jobs.declare import envelope_of
@@ -41,7 +40,7 @@ def class_of(name: str) -> tuple[str | Pushed, Callable[[Sequence[Any]], None]]:
     if handler is None:
         near = did_you_mean(name, registry.names(), cutoff=SLIP)
         if near:
-            click.echo(f"pykiq: no handler that was loaded is called {name}{near} It is pushed as it is", err=True)
+            say(f"pykiq: no handler that was loaded is called {name}{near} It is pushed as it is", err=True)
         return name, lambda args: None
     is_active_job = handler.active_job is not None
     pushed = Pushed(handler.name, handler.options, envelope_of(handler.active_job))
@@ -77,7 +76,7 @@ def options_of(queue: str | None, retry: str | None, pairs: Iterable[str]) -> di
         warnings.simplefilter("always")
         options = checked_for_push(given)
     for warning in caught:
-        click.echo(f"pykiq: {warning.message}", err=True)
+        say(f"pykiq: {warning.message}", err=True)
     return {**options, **jid}
 
 
