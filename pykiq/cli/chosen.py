@@ -54,8 +54,12 @@ def _check(handler: Handler, args: Sequence[Any]) -> None:
         raise PayloadError(str(error)) from None
 
 
-def options_of(queue: str | None, retry: str | None, pairs: Iterable[str]) -> dict[str, Any]:
+def options_of(
+    queue: str | None, retry: str | None, pairs: Iterable[str], *, runs_here: bool = False
+) -> dict[str, Any]:
     """The options of `--queue`, `--retry` and `--set`, checked as `set(…)` checks them.
+
+    `runs_here` is True for a class with a handler here: what only Ruby's gems heed means nothing to it.
 
     Raises ConfigError for what is no option, and PayloadError for a value that it cannot have.
     """
@@ -74,7 +78,7 @@ def options_of(queue: str | None, retry: str | None, pairs: Iterable[str]) -> di
     jid = {"jid": given.pop("jid")} if "jid" in given else {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        options = checked_for_push(given)
+        options = checked_for_push(given, runs_here=runs_here)
     for warning in caught:
         say(f"pykiq: {warning.message}", err=True)
     return {**options, **jid}

@@ -56,7 +56,6 @@ def push(
     if lines is not None and arguments is not None:
         raise ConfigError("JSON-ARGS and --each are both given; expected one of them")
     args = parsed_arguments(arguments or "[]")
-    options = options_of(push_queue, retry, pairs)
     due = when(delay, moment, time.time())
     settings = loaded(parameters)
     if settings.config.require:
@@ -64,6 +63,7 @@ def push(
 
         settings = load_handlers(settings, Path.cwd())
     known, check = class_of(job_class)
+    options = options_of(push_queue, retry, pairs, runs_here=not isinstance(known, str))
     if lines is None:
         check(args)
     item: dict[str, Any] = {**options, "class": known, "args": args, **({} if due is None else {"at": due})}
