@@ -17,6 +17,7 @@ from pykiq.store import inflight, processes, queues, sets
 from pykiq.store.inflight import Held
 from pykiq.store.processes import Working
 from pykiq.wire import activejob, keys
+from pykiq.wire.glob import escaped
 
 PASSES = 2  # a job that moves between two places while one looks may be missed by one pass through them, hardly by two
 _AS_WRITTEN = re.compile(r"[\w.:-]+", re.ASCII)  # nobody's JSON has escapes in such a text
@@ -101,7 +102,7 @@ class Lookup:
 
     def _in_set(self, kind: type[JobSet]) -> Iterator[None]:
         jobs = kind(self._access.client)
-        pattern = f"*{sets.escaped(self._jid)}*" if self._needle else "*"
+        pattern = f"*{escaped(self._jid)}*" if self._needle else "*"
         for page in sets.scan_pages(self._redis, jobs.name, pattern):
             entries = (SortedEntry(jobs, found.member, found.score) for found in page)
             self._found += [FoundJob(jobs.name, entry) for entry in entries if self._is_meant(entry)]

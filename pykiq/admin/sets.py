@@ -21,6 +21,7 @@ from pykiq.store.due import Move
 from pykiq.wire import keys, payload
 from pykiq.wire.dialect import is_number
 from pykiq.wire.exactjson import dumps
+from pykiq.wire.glob import escaped
 
 
 class JobSet:
@@ -60,11 +61,12 @@ class JobSet:
         return SortedEntry(self, found.member, found.score)
 
     def scan(self, match: str, count: int = 100) -> Iterator[SortedEntry]:
-        """The entries whose bytes contain `match`, or match it as a glob if there is a `*` in it. Redis looks them up.
+        """The entries whose bytes contain `match`, or match it as one of Redis' globs if there is a `*` in it.
 
-        In no order, and one may come twice. `count` is how many Redis looks at in one go.
+        Redis looks for the longest text in it, the rest is looked at here. In no order, and one may come twice. `count`
+        is how many Redis looks at in one go, fewer of large ones.
         """
-        pattern = match if "*" in match else f"*{sets.escaped(match)}*"
+        pattern = match if "*" in match else f"*{escaped(match)}*"
         return map(self._entry, sets.scan(self.access.redis, self.name, pattern, count=count))
 
     def fetch(self, score: float | datetime, jid: str | None = None) -> list[SortedEntry]:
@@ -75,7 +77,7 @@ class JobSet:
 
     def find_job(self, jid: str) -> SortedEntry | None:
         """The entry with that jid, or None. Redis looks through the whole set."""
-        found = sets.scan(self.access.redis, self.name, f"*{sets.escaped(jid)}*")
+        found = sets.scan(self.access.redis, self.name, f"*{escaped(jid)}*")
         return next((entry for entry in map(self._entry, found) if entry.jid == jid), None)
 
     def schedule(self, at: float | datetime, item: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import click
 from pykiq.admin import JobRecord
 from pykiq.cli.times import since as moment_of
 from pykiq.errors import ConfigError
-from pykiq.store.sets import escaped
+from pykiq.wire import keys
+from pykiq.wire.glob import escaped, of_stars
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ class Filter:
         )
 
     def _has(self, job: JobRecord) -> bool:
-        return _like(job.raw.decode("utf-8", "surrogateescape"), f"*{self.match}*")
+        return of_stars(f"*{self.match}*").matches(job.raw)
 
     def _is_of_class(self, job: JobRecord) -> bool:
         wanted = (self.klass or "").removeprefix("::")
@@ -89,7 +89,7 @@ _TEXTS = {"klass": "--class", "of_queue": "--queue", "error": "--error", "match"
 
 def _like(text: str, pattern: str) -> bool:
     """Whether the text is what the pattern says, in which only `*` is special."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+    return of_stars(pattern).matches(keys.raw(text))
 
 
 def chosen(parameters: dict[str, Any]) -> Filter:

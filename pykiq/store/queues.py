@@ -8,9 +8,10 @@ from typing import Any
 import redis
 
 from pykiq.store.kinds import asked, members
+from pykiq.store.portions import Portion
 from pykiq.wire import keys
 
-PAGE = 500  # jobs of one round trip
+PAGE = 500  # jobs of one round trip at most
 SEARCHED = 64  # pages that are searched for the place where a walk went on before jobs were pushed
 
 
@@ -48,12 +49,14 @@ def pages(client: redis.Redis, name: str, *, page: int = PAGE) -> Iterator[list[
     """
     key, start = raw_key(name), 0
     seen: list[bytes] = []
+    portion = Portion(page)
     while True:
-        start, found = _after(client, key, start, seen, page)
+        start, found = _after(client, key, start, seen, portion.size)
         if not found:
             return
         yield found
         start, seen = start + len(found), found
+        portion.took(found)
 
 
 def _after(client: redis.Redis, key: bytes, start: int, seen: Sequence[bytes], page: int) -> tuple[int, list[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,10 +11,12 @@ import redis
 
 from pykiq.config import Config
 from pykiq.store.kinds import asked
+from pykiq.store.portions import Portion, fitting
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, untrusted
+from pykiq.wire.glob import Glob
 
-PAGE = 500  # entries of one round trip
+PAGE = 500  # entries of one round trip at most
 
 
 class Entry(NamedTuple):
@@ -35,8 +38,9 @@ def pages(client: redis.Redis, key: str, *, up: bool = False, page: int = PAGE) 
     too. One that is rescheduled in the middle may come twice or not at all.
     """
     last: tuple[Any, ...] = ()
+    portion = Portion(page)
     while True:
-        call = Call(script("page"), [key], ["up" if up else "down", page, *last])
+        call = Call(script("page"), [key], ["up" if up else "down", portion.size, *last])
         flat = iter(asked(partial(run, client, call), ()))
         found = [Entry(member, untrusted.score(score)) for member, score in zip(flat, flat, strict=True)]
         if not found:
@@ -44,26 +48,28 @@ def pages(client: redis.Redis, key: str, *, up: bool = False, page: int = PAGE) 
         if not up:
             found.reverse()
         last = (repr(found[-1].score), found[-1].member)
+        portion.took(entry.member for entry in found)
         yield found
 
 
-def escaped(text: str) -> str:
-    """`text` as a pattern that means just that text."""
-    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
-
-
 def scan(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE) -> Iterator[Entry]:
-    """The entries whose bytes match a glob, looked through by the server, in no order; one may come twice."""
+    """The entries whose bytes match a glob, in no order; one may come twice. `count` bounds what a step looks at.
+
+    The server looks through them for the longest text that a match must have, and only for that: a pattern of many
+    stars would hold it up for seconds.
+    """
     for page in scan_pages(client, key, pattern, count=count):
         yield from page
 
 
 def scan_pages(client: redis.Redis, key: str, pattern: str, *, count: int = PAGE) -> Iterator[list[Entry]]:
-    """The same, step by step: what the server has found among about `count` entries, which may be nothing."""
-    cursor, glob = 0, pattern.encode("utf-8", "surrogateescape")
+    """The same, step by step: what was found among about `count` entries, which may be nothing."""
+    glob = Glob(keys.raw(pattern))
+    cursor, literal = 0, b"*" + re.sub(rb"([*?\[\]\\])", rb"\\\1", glob.literal) + b"*" if glob.literal else b"*"
+    count = fitting(client, key, size(client, key), count)
     while True:
-        cursor, found = _scanned(client, key, cursor, glob, count)
-        yield [Entry(member, untrusted.score(score)) for member, score in found]
+        cursor, found = _scanned(client, key, cursor, literal, count)
+        yield [Entry(member, untrusted.score(score)) for member, score in found if glob.matches(member)]
         if cursor == 0:
             return
 

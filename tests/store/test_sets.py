@@ -6,6 +6,9 @@ import pytest
 import redis as redis_py
 
 from pykiq.store import sets
+from pykiq.store.portions import fitting
+from pykiq.wire import keys
+from pykiq.wire.glob import Glob
 from tests.store.jobs import CONFIG, NOW, raw
 
 
@@ -69,3 +72,40 @@ def test_what_is_buried_trims_the_dead_set_by_age_and_number(redis: redis_py.Red
     assert redis.zrange("dead", 0, -1, withscores=True) == [(b"new", NOW - 1), (b"not json", NOW)]
     sets.trim_dead(redis, NOW, type(CONFIG).of(dead_max_jobs=2))
     assert redis.zrange("dead", 0, -1) == [b"not json"]  # as Ruby's, one fewer than said (WIRE.md §8c)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sent"),
+    [
+        ("*a*bcd*e*", "*bcd*"),
+        ("*", "*"),
+        ("a?c", "*a*"),
+        ("*[ab]*?*", "*"),
+        ("*x\\*y*z*", "*x\\*y*"),
+        ("caf\udce9", None),
+    ],
+)
+def test_redis_is_sent_two_stars_at_most(redis: redis_py.Redis, pattern: str, sent: str | None) -> None:
+    """`a*b*c*…` holds an older one up for hours."""
+    asked = []
+    execute = redis.execute_command
+    redis.execute_command = lambda *words, **options: asked.append(words) or execute(*words, **options)  # type: ignore
+    members = {b"1abcde2", b"abc", b"x*y1z", b"caf\xe9"}
+    redis.zadd("retry", dict.fromkeys(members, 1.0))
+    found = {entry.member for entry in sets.scan(redis, "retry", pattern)}
+    assert found == {one for one in members if Glob(keys.raw(pattern)).matches(one)}
+    (words,) = [words for words in asked if words[0] == "ZSCAN"]
+    assert words[words.index(b"MATCH") + 1] == (b"*caf\xe9*" if sent is None else sent.encode())
+
+
+def test_large_entries_are_read_a_few_at_a_time(redis: redis_py.Redis) -> None:
+    """A page of 500 of 100 kB would hold Redis up for a tenth of a second."""
+    redis.zadd("retry", {b"%d" % n + b"x" * 100_000: n for n in range(30)})
+    pages = [len(page) for page in sets.pages(redis, "retry")]
+    assert sum(pages) == 30
+    assert max(pages[1:]) <= 3
+    assert fitting(redis, "retry", 30, 500) <= 3
+    redis.zadd("dead", {b"%d" % n + b"x" * 200: n for n in range(3000)})
+    pages = [len(page) for page in sets.pages(redis, "dead")]
+    assert (pages[0], max(pages)) == (20, 500)
+    assert fitting(redis, "dead", 3000, 500) == 500
