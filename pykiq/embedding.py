@@ -30,8 +30,8 @@ def embed(config: Config | None = None, /) -> Embedded:
     What `pykiq run` warns of at its start is warned of here, too: handlers whose queue this worker does not serve, jobs
     that wait without a handler, a server that may evict jobs.
 
-    Raises ConfigError when no handler is declared, StoreError when Redis cannot be used, AddressTaken when another
-    process has the metrics port; when the block is entered.
+    Raises, when the block is entered, ConfigError when no handler is declared or gevent or eventlet has patched this
+    process, StoreError when Redis cannot be used, AddressTaken when another process has the metrics port.
     """
     return Embedded(current() if config is None else config)
 
@@ -68,13 +68,14 @@ class Embedded:
         # Imported here: a program that only pushes jobs does not load what runs them.
         from pykiq.store.connected import connected
         from pykiq.store.server import examine
-        from pykiq.worker import checks
+        from pykiq.worker import checks, runtime
         from pykiq.worker.process import Process
 
         if self._thread is not None:
             raise ConfigError("this worker has been started before; make another with pykiq.embed()")
         if not len(registry):
             raise ConfigError("embed() has no handlers; import the modules with @pykiq.job or pykiq.Job before it")
+        runtime.check()
         handlers = checks.handled()
         with connected(self.config) as client:
             server = examine(client, self.config)

@@ -24,7 +24,7 @@ from pykiq.observe import log
 from pykiq.observe.systemd import Systemd
 from pykiq.store.connected import connected
 from pykiq.store.server import examine
-from pykiq.worker import checks, signals
+from pykiq.worker import checks, runtime, signals
 from pykiq.worker.process import Process
 
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
@@ -61,6 +61,7 @@ def serve(settings: Loaded) -> int:
     log.configure(settings.config.log_format, settings.config.log_level)
     signals.install(_stop_while_starting)
     settings = load_handlers(settings, Path.cwd())
+    runtime.check()
     config = settings.config
     handlers = checks.handled()
     with connected(config) as client:

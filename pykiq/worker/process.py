@@ -46,7 +46,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
 from pykiq.store.standing import StandingOrders
-from pykiq.worker import fork, signals
+from pykiq.worker import fork, runtime, signals
 from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
 from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
@@ -211,6 +211,11 @@ class Process:
             ).start()
             self._endpoint.announce()
         self._hooks.fire("startup")
+        try:
+            runtime.check()  # a hook may have imported what patches
+        except BaseException:
+            self._close_endpoint()
+            raise
         self._reporter.start()
         try:
             if self._handlers.any_async():
