@@ -45,12 +45,13 @@ class AsyncClient(BaseClient):
         rng: random.Random | None = None,
     ) -> None:
         super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
-        self._given = None if isinstance(redis, str) else redis
+        self._given: aioredis.Redis | None = None if isinstance(redis, str) else redis
         self._pid = os.getpid()
         self._own: dict[asyncio.AbstractEventLoop, _Connected] = {}
 
     async def push(self, item: Mapping[str, Any]) -> str | None:
         """As `Client.push`."""
+        self._tell_pytest()
         await self._look_at_fleet()
         jid, batches = await self._built(lambda: self._one(item))
         await self._send(batches)
@@ -58,6 +59,7 @@ class AsyncClient(BaseClient):
 
     async def push_bulk(self, item: Mapping[str, Any], *, batch_size: int | None = None) -> list[str | None]:
         """As `Client.push_bulk`."""
+        self._tell_pytest()
         await self._look_at_fleet()
         jids: list[str | None] = []
         parts = self._many(item, batch_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import Any
 
 from pykiq.client import bulk
 from pykiq.client.build import normalize, plan
+from pykiq.client.caller import users_level
 from pykiq.client.configure import current
-from pykiq.client.diversion import diverted
+from pykiq.client.diversion import diverted, is_open
 from pykiq.config import Config
 from pykiq.errors import ConfigError, PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, client_middleware
@@ -35,8 +37,16 @@ def new_jids(count: int) -> list[str]:
     return [digits[start : start + 24] for start in range(0, len(digits), 24)]
 
 
+def _is_real(given: Any) -> bool:
+    """Whether a client of redis-py speaks to a server: stand-ins for tests have connections of their own."""
+    pool = getattr(given, "connection_pool", None)
+    return given is None or str(getattr(getattr(pool, "connection_class", None), "__module__", "")).startswith("redis.")
+
+
 class BaseClient:
     """The settings of a client, its view of the fleet, and its pushes up to the point of sending."""
+
+    _given: Any  # a client of redis-py, or None for one of our own
 
     def __init__(
         self,
@@ -59,6 +69,13 @@ class BaseClient:
         self._rng = rng or random.SystemRandom()  # a forked child must not draw what its siblings draw
         self._fleet = Fleet()
         self._fleet_until = 0.0
+
+    def _tell_pytest(self) -> None:
+        """Before a push that goes to Redis: pykiq's pytest plugin, where it is active, warns unless that is meant."""
+        plugin = sys.modules.get("pykiq_pytest")
+        if plugin is not None and not is_open() and _is_real(self._given):
+            where = self.config.redis_shown if self._given is None else "a given client of redis-py"
+            plugin.pushing(where, users_level())
 
     def _needs_fleet(self) -> bool:
         """Whether the next push has to look at the fleet first."""

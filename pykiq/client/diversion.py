@@ -53,6 +53,11 @@ def diverted() -> Sink | None:
     return _innermost(blocks).sink
 
 
+def is_open() -> bool:
+    """Whether any block is open: then whoever opened it has said where pushes go, be it to Redis."""
+    return bool(_open)
+
+
 @contextmanager
 def divert(sink: Sink | None) -> Iterator[None]:
     """Give the pushes of this block to `sink`; None: to Redis, inside of a block that diverts them."""

@@ -47,7 +47,7 @@ class Client(BaseClient):
         rng: random.Random | None = None,
     ) -> None:
         super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
-        self._given = None if isinstance(redis, str) else redis
+        self._given: redis_py.Redis | None = None if isinstance(redis, str) else redis
         self._own: dict[int, redis_py.Redis] = {}  # process id → client: a forked child must not share a socket
 
     @property
@@ -68,6 +68,7 @@ class Client(BaseClient):
         time zone) and is stored as it is, also when it is past (WIRE.md §4.3).
         Raises PayloadError or ArgumentsError when the job is refused, redis.RedisError when Redis is.
         """
+        self._tell_pytest()
         self._look_at_fleet()
         jid, batches = self._one(item)
         self._send(batches)
@@ -82,6 +83,7 @@ class Client(BaseClient):
         unless given. `at` is one moment, or one per job (None: now); `spread_interval` instead spreads the jobs at
         random over the next that many seconds. Raises as `push` does; slices before the bad job are written then.
         """
+        self._tell_pytest()
         self._look_at_fleet()
         jids: list[str | None] = []
         for part in self._many(item, batch_size):
