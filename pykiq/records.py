@@ -39,6 +39,7 @@ class Word(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    EXPIRED = "expired"  # too old to start
     INTERRUPTED = "interrupted"  # still running at the shutdown deadline
     SNOOZED = "snoozed"
     FOREIGN = "foreign"  # no handler in this process
@@ -113,6 +114,7 @@ class Fate(StrEnum):
     RETRY = "retry"
     DEAD = "dead"
     DISCARDED = "discarded"
+    EXPIRED = "expired"
     SNOOZED = "snoozed"
     REQUEUED = "requeued"
     HANDED_BACK = "handed_back"

@@ -20,6 +20,8 @@ Where Ruby's own rule is dangerous we differ, and write what every Ruby version 
                                                                 perform_in does and as 8.1 documents it
     a class name that is no constant is accepted              refused: Ruby's pollers can lose such jobs (`naming.py`)
     `at: null` left by a middleware stays in the payload      dropped: it means nothing to any reader
+    Pro: `expiry` of a job pushed with an `at` that is past   from now: it could not have been run any earlier
+      counts from then, and the job is dropped
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from pykiq.errors import PayloadError
 from pykiq.middleware.around import run_client
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job
 from pykiq.store.push import PushBatch
-from pykiq.wire import exactjson
+from pykiq.wire import exactjson, expiry
 from pykiq.wire.arguments import check_arguments
 from pykiq.wire.dialect import Dialect
 
@@ -45,6 +47,7 @@ DEFAULTS: Mapping[str, Any] = {"retry": True, "queue": "default"}
 """The options of a job whose class is given as a string (WIRE.md §4.1, capture string_class_push_known)."""
 
 RETRY_FOR_MAX = 1_000_000_000  # seconds; a larger one is a timestamp that was passed by mistake
+EXPIRES_IN_MAX = 1_000_000_000  # seconds; the same
 
 _NO_CHAIN: Chain[ClientMiddleware] = Chain()
 
@@ -111,6 +114,7 @@ def template(
     for key, source in declared.items():
         job[key] = source.job_name
     _check_job(job)
+    _check_expiry(job)
     if job.get("at") is not None:
         job["at"] = number(job["at"])
     if not job.get("jid"):
@@ -147,13 +151,14 @@ def finish(job: Job, *, chain: Chain[ClientMiddleware], strict: bool) -> Job | N
 def plan(jobs: Iterable[Job], *, now: float, dialect: Dialect) -> list[PushBatch]:
     """Group finished jobs into batches: one per queue, one for all scheduled ones; `now` becomes `enqueued_at`.
 
-    Changes the jobs: `at` is taken out, `enqueued_at` is set or taken out.
+    Changes the jobs: `at` is taken out, `enqueued_at` is set or taken out, `expiry` is set beside `expires_in`.
     """
     queued: dict[str, list[bytes]] = {}
     scheduled: list[tuple[int | float, bytes]] = []
     stamp = dialect.stamp(now)
     for job in jobs:
         at = job.pop("at", None)
+        expiry.stamp(job, now if at is None else max(at, now))
         if at is None:
             job["enqueued_at"] = stamp
             queued.setdefault(job["queue"], []).append(exactjson.dumps(job, dialect))
@@ -193,6 +198,29 @@ def retry_for(value: object) -> int:
             f"`retry_for` is {value!r}, more than {RETRY_FOR_MAX} seconds; it is how long to retry, not until when"
         )
     return seconds
+
+
+def _check_expiry(job: Job) -> None:
+    """Raise PayloadError for an `expires_in` or an `expiry` that nobody could obey. Makes them numbers."""
+    if job.get("expires_in") is not None:
+        job["expires_in"] = expires_in(job["expires_in"])
+    if job.get("expiry") is not None:
+        job["expiry"] = float(number(job["expiry"], "expiry"))
+        if job["expiry"] < EXPIRES_IN_MAX:
+            raise PayloadError(
+                f"`expiry` is {job['expiry']:g}; it is until when to start; pass `expires_in` for how long"
+            )
+
+
+def expires_in(value: object) -> int | float:
+    """`expires_in` in seconds. Raises PayloadError, above 1e9 too."""
+    seconds = number(value, "expires_in")
+    if not 0 < seconds <= EXPIRES_IN_MAX:
+        raise PayloadError(
+            f"`expires_in` is {value!r:.80}; expected a positive number of seconds, {EXPIRES_IN_MAX} at most;"
+            " it is how long a job may wait, not until when"
+        )
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def _listed(item: Mapping[str, Any] | Sequence[Any]) -> str:

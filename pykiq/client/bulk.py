@@ -87,7 +87,7 @@ def slices(
         if sealed is not None:
             part = _sealed(part, done, sealed, given, now, dialect)
         mine = jids(len(part.lists))
-        if strict and not chain and one_queue:
+        if strict and not chain and one_queue and "expires_in" not in common:
             yield _stencilled(part, mine, done, common, clock(), dialect)
         else:
             jobs: Iterable[Job] = map(_job, repeat(common), part.lists, mine, part.moments)

@@ -15,7 +15,7 @@ from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.middleware.around import arun_server, run_server
 from pykiq.middleware.chain import client_middleware, server_middleware
-from pykiq.wire import exactjson, payload
+from pykiq.wire import exactjson, expiry, payload
 from pykiq.wire.activejob import WRAPPERS
 from pykiq.wire.dialect import SEVEN
 
@@ -23,7 +23,8 @@ from pykiq.wire.dialect import SEVEN
 def perform(handler: Handler, item: Mapping[str, Any]) -> Any:
     """Run the job through JSON and both middleware chains, and return what the handler returned.
 
-    None when a client middleware stopped it. Whatever the job raises is raised; nothing is retried, Redis is not used.
+    None when a client middleware stopped it or its `expiry` has passed. Whatever the job raises is raised; nothing is
+    retried, Redis is not used.
     Raises PykiqError for an `async def` handler where an event loop runs already: await `aperform` there.
     """
     if handler.is_async:
@@ -93,4 +94,6 @@ def _context(item: Mapping[str, Any]) -> JobContext | None:
     if job is None:
         return None
     read = payload.parse(exactjson.dumps(job, SEVEN))
+    if expiry.expired(read, now) is not None:
+        return None
     return JobContext(read, read["queue"])

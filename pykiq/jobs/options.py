@@ -21,7 +21,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from pykiq.client.build import retry_for
+from pykiq.client.build import expires_in, retry_for
 from pykiq.client.caller import users_level
 from pykiq.client.times import number
 from pykiq.errors import PayloadError, RegistrationError
@@ -29,7 +29,7 @@ from pykiq.wire.arguments import check_arguments
 
 OF_ONE_JOB = frozenset({
     "class", "args", "jid", "at", "created_at", "enqueued_at", "failed_at", "retried_at", "retry_count",
-    "error_class", "error_message", "error_backtrace", "discarded_at",
+    "error_class", "error_message", "error_backtrace", "discarded_at", "expiry",
 })  # fmt: skip
 """Keys of a payload that a class cannot decide for all of its jobs."""
 
@@ -216,7 +216,7 @@ _RULES: Mapping[str, Callable[[str, Any], Any]] = {
     "backtrace": _backtrace,
     "tags": _tags,
     "timeout": _seconds,
-    "expires_in": _seconds,
+    "expires_in": lambda name, value: expires_in(value),
     "unique_for": _seconds,
 }
 

@@ -28,6 +28,7 @@ _DELAYED = {Fate.RETRY: "retry in", Fate.SNOOZED: "again in"}
 _NEXT = {
     Fate.DEAD: "dead",
     Fate.DISCARDED: "discarded",
+    Fate.EXPIRED: "dropped without being run",
     Fate.REQUEUED: "requeued",
     Fate.HANDED_BACK: "handed back",
     Fate.TAKEN_OVER: "taken over by another process: nothing written",
@@ -41,6 +42,7 @@ _LEVELS = {
     Fate.SNOOZED: "info",
     Fate.REQUEUED: "info",
     Fate.DISCARDED: "info",
+    Fate.EXPIRED: "info",
     Fate.HANDED_BACK: "debug",
     Fate.RETRY: "warning",
     Fate.TAKEN_OVER: "warning",

@@ -141,7 +141,9 @@ def fate(outcome: Outcome) -> Fate:
     """What settling this outcome writes, if the job is still this process's."""
     match outcome.write:
         case Acknowledge():
-            return Fate.DISCARDED if outcome.discarded else Fate.DONE
+            if not outcome.discarded:
+                return Fate.DONE
+            return Fate.EXPIRED if outcome.word is Word.EXPIRED else Fate.DISCARDED
         case Later():
             return Fate.SNOOZED if outcome.word is Word.SNOOZED else Fate.RETRY
         case Bury():

@@ -10,7 +10,7 @@ from pykiq.client.build import finish
 from pykiq.config import Config
 from pykiq.middleware.chain import client_middleware
 from pykiq.records import Claimed, Later, Outcome
-from pykiq.wire import activejob, keys, payload
+from pykiq.wire import activejob, expiry, keys, payload
 from pykiq.wire.dialect import SEVEN, for_payload
 from pykiq.wire.exactjson import dumps
 
@@ -57,6 +57,8 @@ def _again(claimed: Claimed, job: ActiveJob, verdict: Verdict, at: float, config
         at=at,
     )
     new: dict[str, Any] = {key: value for key, value in old.items() if key not in OF_ONE_EXECUTION}
+    if "expires_in" in new:
+        new.pop("expiry", None)  # to Rails it is another push
     new |= {"queue": data["queue_name"], "args": [data], "at": at}
     new |= {"jid": new_jid(), "created_at": dialect.stamp(now)}
     passed = finish(new, chain=client_middleware, strict=False)  # its arguments came from a queue, as they are
@@ -64,6 +66,7 @@ def _again(claimed: Claimed, job: ActiveJob, verdict: Verdict, at: float, config
         return None
     wanted = passed.pop("at", None)  # a middleware that takes it away wants the job now
     at = now if wanted is None else wanted
+    expiry.stamp(passed, max(at, now))
     if dialect.strips_enqueued_at:
         passed.pop("enqueued_at", None)
     return Later(keys.SCHEDULE, at, dumps(passed, dialect))

@@ -32,9 +32,9 @@ from pykiq.jobs.registry import Registry
 from pykiq.middleware.around import arun_server, run_server
 from pykiq.middleware.chain import Chain, ServerMiddleware
 from pykiq.records import Acknowledge, Assigned, Bury, Claimed, Later, Outcome, PutBack, Word
-from pykiq.wire import keys, payload
+from pykiq.wire import expiry, keys, payload
 from pykiq.wire.activejob import WRAPPERS
-from pykiq.wire.dialect import is_number, seconds
+from pykiq.wire.dialect import is_number
 from pykiq.wire.exactjson import dumps
 from pykiq.worker import again
 from pykiq.worker.deadlines import Deadlines
@@ -100,7 +100,9 @@ class Executor:
             wanted = payload.handler_name(job)
             handler = self._of_active_job(wanted)
         if handler is not None:
-            return Assigned(claimed, job, handler, name, jid)
+            assigned = Assigned(claimed, job, handler, name, jid)
+            late = expiry.expired(job, claimed.claimed_at)
+            return assigned if late is None else _expired(assigned, claimed.claimed_at, late)
         return self._foreign(claimed, name, jid, wanted)
 
     def _of_active_job(self, name: str | None) -> Handler | None:
@@ -130,8 +132,9 @@ class Executor:
         """Run a `def` handler in this thread."""
         started_at, started = time.time(), time.perf_counter()
         try:
-            if self._expired(assigned.payload, started_at):
-                return self._dropped(assigned, started_at, 0.0)
+            late = expiry.expired(assigned.payload, started_at)
+            if late is not None:  # while it waited here for a slot
+                return _expired(assigned, started_at, late)
             job = self._context(assigned)
             token = enter(job)
             try:
@@ -154,8 +157,9 @@ class Executor:
         """Run an `async def` handler on the running event loop."""
         started_at, started = time.time(), time.perf_counter()
         try:
-            if self._expired(assigned.payload, started_at):
-                return self._dropped(assigned, started_at, 0.0)
+            late = expiry.expired(assigned.payload, started_at)
+            if late is not None:  # while it waited here for a slot
+                return _expired(assigned, started_at, late)
             job = self._context(assigned)
             token = enter(job)
             try:
@@ -195,7 +199,7 @@ class Executor:
         finally:
             leave(token)
 
-    def _dropped(self, assigned: Assigned, started_at: float, elapsed: float, why: str = "expired") -> Outcome:
+    def _dropped(self, assigned: Assigned, started_at: float, elapsed: float, why: str) -> Outcome:
         return Outcome(
             *(assigned.claimed, Word.DONE, Acknowledge(), assigned.name, assigned.jid, started_at, elapsed),
             error_message=why,
@@ -243,13 +247,14 @@ class Executor:
         write = Later(keys.SCHEDULE, at, entry)
         return Outcome(assigned.claimed, Word.SNOOZED, write, assigned.name, assigned.jid, started_at, elapsed)
 
-    def _expired(self, job: dict[str, Any], now: float) -> bool:
-        """Whether `expires_in` seconds have passed since the job was created."""
-        limit = job.get("expires_in")
-        if limit is None or not is_number(limit):  # asked of every job, and hardly any has one
-            return False
-        created = seconds(job.get("created_at"))
-        return created is not None and now - created > limit  # not a sum: the limit may be too large for a float
+
+def _expired(assigned: Assigned, now: float, late: float) -> Outcome:
+    """The Outcome of a job that was to start `late` seconds before `now` (epoch s)."""
+    return Outcome(
+        *(assigned.claimed, Word.EXPIRED, _ACKNOWLEDGED, assigned.name, assigned.jid, now),
+        error_message=f"it was to start {late:.1f} s before it was taken",
+        discarded=True,
+    )
 
 
 def _unusable(claimed: Claimed, error_class: str, message: str) -> Outcome:

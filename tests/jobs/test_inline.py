@@ -9,6 +9,8 @@ import redis as redis_py
 
 import pykiq
 from pykiq.errors import ArgumentsError, PykiqError, SignatureMismatch
+from pykiq.jobs.handler import for_function
+from pykiq.jobs.inline import perform
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -132,3 +134,13 @@ def test_arguments_that_do_not_fit_are_a_mismatch_as_in_a_worker() -> None:
     job: Any = pykiq.job("Take")(lambda n: None)
     with pytest.raises(SignatureMismatch, match="given 2 arguments, takes 1"):
         job.perform_inline(1, 2)
+
+
+def test_a_job_whose_expiry_has_passed_does_not_run() -> None:
+    ran: list[int] = []
+    handler = for_function(ran.append, "Job", {"queue": "default"})
+    job = {"class": "Job", "args": [1]}
+    assert perform(handler, {**job, "expiry": 4e9, "expires_in": 1}) is None
+    assert ran == [1]
+    perform(handler, {**job, "expiry": 1_000_000_001})
+    assert ran == [1]

@@ -21,6 +21,7 @@ from tests.observe.jobs import assigned, settled
         (Word.SNOOZED, Fate.SNOOZED, 1, 0),
         (Word.UNREADABLE, Fate.DEAD, 0, 0),
         (Word.POISON, Fate.DEAD, 0, 0),
+        (Word.EXPIRED, Fate.EXPIRED, 1, 0),
         (Word.FOREIGN, Fate.HANDED_BACK, 0, 0),
         (Word.FOREIGN, Fate.RETRY, 1, 1),
         (Word.FOREIGN, Fate.DEAD, 1, 1),

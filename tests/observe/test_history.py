@@ -71,7 +71,7 @@ def test_what_redis_did_not_take_is_part_of_the_next_write(redis: redis_py.Redis
     [
         (ran("Job", 0.5, Word.INTERRUPTED, Fate.REQUEUED), {b"Job|p": b"1", b"Job|f": b"1"}),
         (ran("Job", 0.5, Word.SNOOZED, Fate.SNOOZED), {b"Job|p": b"1", b"Job|ms": b"500"}),
-        (ran("Job", 0.0, Word.DONE, Fate.DISCARDED), {}),
+        (ran("Job", 0.0, Word.EXPIRED, Fate.EXPIRED), {}),
         (ran("Job", 0.5, Word.DONE, Fate.TAKEN_OVER), {}),
         (ran("Job", 0.0, Word.FOREIGN, Fate.HANDED_BACK), {}),
         (ran("", 0.5), {}),

@@ -71,6 +71,7 @@ def test_an_end_line_has_the_elapsed_seconds(job_log: JobLog, lines: Lines) -> N
     [
         (Word.FAILED, Fate.RETRY, Later("retry", 1_700_000_027.8, b""), "warning", "fail", "retry in 17 s"),
         (Word.FAILED, Fate.DEAD, Bury(b""), "error", "fail", "dead"),
+        (Word.EXPIRED, Fate.EXPIRED, Acknowledge(), "info", "expired", "dropped without being run"),
         (Word.FAILED, Fate.DISCARDED, Acknowledge(), "info", "fail", "discarded"),
         (Word.SNOOZED, Fate.SNOOZED, Later("schedule", 1_700_000_040.75, b""), "info", "snoozed", "again in 30 s"),
         (Word.INTERRUPTED, Fate.REQUEUED, PutBack(), "info", "interrupted", "requeued"),

@@ -67,7 +67,7 @@ def test_durations_fall_into_cumulative_buckets() -> None:
     assert len(buckets) == len(DURATION_BUCKETS) + 1
 
 
-@pytest.mark.parametrize("word", [Word.FOREIGN, Word.UNREADABLE, Word.POISON])
+@pytest.mark.parametrize("word", [Word.FOREIGN, Word.UNREADABLE, Word.POISON, Word.EXPIRED])
 def test_what_never_ran_has_no_duration(word: Word) -> None:
     seen = metrics()
     seen.counted(by_kind([settled(word, Fate.DEAD)]))

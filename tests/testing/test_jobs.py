@@ -159,6 +159,19 @@ def test_a_handler_decides_about_its_job(pykiq_jobs: Jobs) -> None:
     assert [job.args for job in pykiq_jobs.dead] == [["kill"]]
 
 
+def test_a_job_may_expire_when_it_is_due_and_not_before(pykiq_jobs: Jobs) -> None:
+    ran: list[int] = []
+
+    @pykiq.job(expires_in=2)
+    def late(number: int) -> None:
+        ran.append(number)
+
+    late.perform_in(4, 1)
+    pykiq.Client().push({"class": late, "args": [2], "expiry": time.time() - 5})
+    assert pykiq_jobs.drain() == {"done": 1, "expired": 1}
+    assert ran == [1]
+
+
 def test_classes_without_a_handler_stay(pykiq_jobs: Jobs) -> None:
     HardJob.perform_async(1)
     HardJob.perform_in(60, 2)

@@ -284,6 +284,25 @@ def test_rescue_from_may_enqueue_the_job_again() -> None:
     assert "enqueued_at" not in job
 
 
+@pytest.mark.parametrize(
+    ("keys", "expiry"),
+    [
+        ({"expires_in": 5, "expiry": 4e9}, 65.0),
+        ({"expires_in": 5}, 65.0),
+        ({"expiry": 4e9}, None),
+        ({"expires_in": "5"}, None),
+    ],
+)
+def test_a_job_that_is_enqueued_again_may_expire_anew(keys: dict[str, Any], expiry: float | None) -> None:
+    """To Rails it is another push. A moment that nothing makes anew stays."""
+    rescue = RescueFrom(ValueError, handler=lambda job, error: job.retry(wait=60, error=error))
+    handlers = handling(failing("def", ValueError()), rescue=rescue)
+    outcome = ran(envelope(created_at=time.time(), enqueued_at=time.time(), **keys), handlers)
+    assert isinstance(outcome.write, Later)
+    found = entry(outcome).get("expiry")
+    assert found == (keys.get("expiry") if expiry is None else pytest.approx(outcome.write.at + 5, abs=1e-6))
+
+
 def test_an_error_that_nobody_declared_or_that_a_hook_raises_is_sidekiqs() -> None:
     told: list[str] = []
 

@@ -22,6 +22,7 @@ import pytest
 import redis as redis_py
 from structlog.testing import capture_logs
 
+from pykiq.client.sync import Client
 from pykiq.config import Config
 from pykiq.errors import ConfigError, Interrupted, StoreError
 from pykiq.jobs.lifecycle import EVENTS, Lifecycle
@@ -573,3 +574,29 @@ def test_a_worker_inside_another_program_leaves_its_garbage_collector_alone(runn
     before = gc.get_freeze_count()
     running()
     assert gc.get_freeze_count() == before
+
+
+def test_a_job_expires_after_it_was_due_and_says_so_instead_of_a_start(
+    redis: redis_py.Redis, redis_url: str, running: Callable[..., Running]
+) -> None:
+    ran: list[str] = []
+    with capture_logs() as lines:
+        one = running(registry(Job=ran.append), poll_interval=0.1)
+        with Client(Config.of(redis=redis_url), redis) as client:
+            job = {"class": "Job", "expires_in": 2}
+            jids = {
+                "late": client.push({**job, "args": ["late"], "at": time.time() + 2.5}),
+                "pro": client.push({**job, "args": ["pro"], "expiry": time.time() - 1}),
+                "retry": client.push({**job, "args": ["retry"], "expiry": time.time() - 1, "retry_count": 0}),
+                "fine": client.push({**job, "args": ["fine"]}),
+            }
+        wait_until(lambda: "late" in ran, 10, "the job that was due later than it might have waited")
+        one.stop()
+    assert sorted(ran) == ["fine", "late"]
+    told = [(line["event"], line["jid"]) for line in lines if line.get("jid")]
+    assert [jid for event, jid in told if event == "expired"] == [jids["pro"], jids["retry"]]
+    for name in ("late", "fine"):
+        assert [event for event, jid in told if jid == jids[name]] == ["start", "done"]
+    assert {event for event, jid in told if jid in (jids["pro"], jids["retry"])} == {"expired"}
+    assert redis.get("stat:processed") == b"4"
+    assert not redis.exists("dead", "retry")
