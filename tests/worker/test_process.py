@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 
 from pykiq.client.sync import Client
 from pykiq.config import Config
-from pykiq.errors import ConfigError, Interrupted, StoreError
+from pykiq.errors import AddressTaken, Interrupted, StoreError
 from pykiq.jobs.lifecycle import EVENTS, Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain
@@ -408,7 +408,7 @@ def test_a_port_that_is_taken_is_one_clear_error(redis: redis_py.Redis, redis_ur
     one = Running(redis_url, metrics_port=server.port, metrics_host="127.0.0.1")
     one.thread.start()
     one.thread.join(10)
-    assert isinstance(one.error, ConfigError)
+    assert isinstance(one.error, AddressTaken)
     assert "--metrics-port" in str(one.error)
 
 
