@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pykiq import namesake
+from pykiq.cli.inherited import open_streams
 from pykiq.cli.options import HELP
 from pykiq.cli.output import printable
 from pykiq.config.settings import did_you_mean
@@ -90,6 +91,7 @@ def pykiq(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (the process's own by default) and return its exit code."""
+    open_streams()
     if namesake.has_replaced_us():
         return _refuse(namesake.ADVICE, MISUSED)
     try:

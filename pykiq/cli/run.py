@@ -12,7 +12,7 @@ from typing import Any
 import click
 import structlog
 
-from pykiq.cli import startup
+from pykiq.cli import inherited, process_one, startup
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
 from pykiq.cli.require import HandlersFailed, load_all
@@ -52,14 +52,16 @@ FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with
 @click.option("--log-format", metavar="auto|json|pretty", help="auto is pretty on a terminal, JSON elsewhere.")
 @click.option("-v", "--verbose", is_flag=True, help="Log at level debug.")
 def run(**parameters: Any) -> int:
-    """Run jobs until TERM or INT. TSTP stops taking new ones; TTIN logs every stack."""
-    return serve(with_tag(loaded(parameters), Path.cwd()))
+    """Run jobs until TERM, INT or Ctrl-C. TSTP stops taking new ones; TTIN logs every stack."""
+    return serve(with_tag(loaded(parameters), inherited.directory()))
 
 
 def serve(settings: Loaded) -> int:
     """Run a worker with these settings in this thread; returns the exit code."""
     log.configure(settings.config.log_format, settings.config.log_level)
+    process_one.step_down()
     signals.install(_stop_while_starting)
+    inherited.hear_signals()
     settings = load_handlers(settings, Path.cwd())
     runtime.check()
     config = settings.config
@@ -98,7 +100,7 @@ def _leave(code: int) -> int:
 
 def _stop_while_starting(name: str) -> None:
     """Nothing is claimed yet, so a stop is an exit at once; whatever a module is doing while it is imported."""
-    if name in ("TERM", "INT"):
+    if name in signals.STOPPING:
         structlog.get_logger("pykiq").info("stopped", clean=True, signal=name, next="it had not started yet")
         os._exit(0)
 

@@ -46,6 +46,7 @@ def banner(config: Config, server: Server, handlers: Mapping[str, str], file: st
         " · ".join([f"pykiq {__version__}", f"Python {python}", place, config.environment, *([file] if file else [])]),
         *capsules,
         f"  handlers: {listed}",
+        f"  Ctrl-C stops it: running jobs have {config.timeout:g} s; again, and they go back to their queues at once",
     ]
 
 

@@ -20,7 +20,8 @@ class Ears:
         self._speaker.setblocking(False)
         signal.set_wakeup_fd(self._speaker.fileno(), warn_on_full_buffer=False)
         for number in HEARD:
-            signal.signal(number, lambda _number, _frame: None)  # the number comes through the socket
+            if signals.is_obeyed(number):
+                signal.signal(number, lambda _number, _frame: None)  # the number comes through the socket
 
     def wait(self, seconds: float) -> bytes:
         """The numbers of the signals that have come, after waiting up to `seconds` for the first one."""

@@ -87,6 +87,8 @@ class Process:
         self.identity = heartbeat.identity(host, os.getpid(), nonce or os.urandom(6).hex())
         self._hooks = hooks
         self._embedded = embedded
+        self._on_terminal = not embedded and signals.on_terminal()
+        self._asked_at: float | None = None  # monotonic: when it was first told to stop
         self._systemd = systemd or Systemd({})
         self._commands: SimpleQueue[str] = SimpleQueue()
         self._quiet = threading.Event()
@@ -150,7 +152,13 @@ class Process:
         return self._pulse.fleet
 
     def command(self, name: str) -> None:
-        """Deliver a signal by name: TSTP, TERM, INT or TTIN. What nobody knows is logged and ignored."""
+        """Deliver a signal by name, one of `signals.NAMES`. What nobody knows is logged and ignored."""
+        if name in signals.STOPPING and self._on_terminal:
+            now = time.monotonic()
+            if self._asked_at is None:
+                self._asked_at = now
+            elif name == "INT" and now - self._asked_at > signals.ONE_PRESS:
+                self.exchange.hurry()  # here: the main thread may be waiting for a `shutdown` hook
         self._commands.put(name)
 
     def is_quiet(self) -> bool:
@@ -242,7 +250,7 @@ class Process:
         match name:
             case "TSTP":
                 self._be_quiet()
-            case "TERM" | "INT":
+            case "TERM" | "INT" | "HUP":
                 self._stop()
             case "TTIN":
                 for what, stack in signals.stacks(self.exchange.tasks()).items():
@@ -273,7 +281,8 @@ class Process:
             until_now = self._take_no_more()
             self._stopping.set()
             self._systemd.stopping()
-            log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()))
+            again = {"next": signals.AGAIN} if self._on_terminal else {}
+            log.info("stopping", timeout=self.config.timeout, running=len(self.exchange.running()), **again)
             self.exchange.stop(self.config.timeout)
             # Hooks come last: one that hangs must not keep the jobs that run from being put back.
             if until_now:

@@ -222,9 +222,10 @@ class Swarm:
         if number == signal.SIGTSTP and not self._quiet:
             self._quiet = True
             log.info("quiet", next="no child takes jobs, none is replaced; TERM stops them")
-        if number in (signal.SIGTERM, signal.SIGINT) and not self._stopping:
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) and not self._stopping:
             self._quiet = self._stopping = True
-            log.info("stopping", timeout=self._config.timeout, children=len(self._children))
+            again = {"next": signals.AGAIN} if signals.on_terminal() else {}
+            log.info("stopping", timeout=self._config.timeout, children=len(self._children), **again)
             for child in self._children:
                 self._stop(child)
         else:

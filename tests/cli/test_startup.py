@@ -51,11 +51,12 @@ def test_on_a_terminal_a_banner_takes_the_place_of_the_first_lines_but_not_of_wa
     config = Config.of(queues=["a,3", "b"], redis="redis://:s3cret@cache/1")
     lines = announced(config, notes=("x:1: …",), A="a")
     assert [line["event"] for line in lines] == ["configuration"]
-    first, capsule, handlers = capsys.readouterr().err.splitlines()
+    first, capsule, handlers, ending = capsys.readouterr().err.splitlines()
     assert first.startswith(f"pykiq {__version__} · Python 3.")
     assert first.endswith(" · redis 7.0 at redis://:***@cache/1 · development · config/x.yml")
     assert capsule == "  default: 10 at a time from a,3 b (weighted)"
     assert handlers == "  handlers: A"
+    assert ending == "  Ctrl-C stops it: running jobs have 25 s; again, and they go back to their queues at once"
     assert len(announced(Config.of(log_format="json"), A="default")) == 3
 
 

@@ -28,10 +28,22 @@ def test_each_signal_is_delivered_by_its_name_and_put_back_afterwards(name: str)
 
 
 def test_signals_sidekiq_does_not_handle_are_left_alone() -> None:
-    before = {name: signal.getsignal(getattr(signal, name)) for name in ("SIGUSR1", "SIGUSR2", "SIGHUP")}
+    before = {name: signal.getsignal(getattr(signal, name)) for name in ("SIGUSR1", "SIGUSR2", "SIGWINCH")}
     restore = signals.install(lambda name: None)
     assert {name: signal.getsignal(getattr(signal, name)) for name in before} == before
     restore()
+
+
+def test_a_hup_that_is_ignored_stays_so() -> None:
+    """As under `nohup`; by default it stops a worker, whose terminal has gone."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        restore = signals.install(lambda name: None)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        restore()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_dump_names_every_thread_and_shows_where_it_is() -> None:
