@@ -11,6 +11,7 @@ Exit codes, of every subcommand:
     main.py      the command group: subcommands loaded when used, every error one line and one code
     options.py   flags shared by the subcommands, and how they become settings
     connected.py a connection for the length of one command
+    inherited.py process_one.py   what whoever started it has left; process 1 of a container
     run.py       `run`; require.py loads handlers, startup.py says what starts, waiting.py which classes wait
     push.py      `push`; chosen.py with which options, each.py a job per line of a file
     job.py       `job`: one job, wherever it is; frames.py makes its backtrace short

@@ -90,7 +90,7 @@ def test_a_subcommand_is_loaded_when_it_is_used_and_not_before() -> None:
     code = "import sys; from pykiq.cli import main; main(['push', '-h']); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.removeprefix("pykiq.cli.") for name in shown.stdout.split() if name.startswith("pykiq.cli.")}
-    assert loaded == {"main", "options", "push", "times", "each", "output", "progress"}
+    assert loaded == {"main", "options", "push", "times", "each", "output", "progress", "chosen", "inherited"}
 
 
 def test_every_subcommand_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:

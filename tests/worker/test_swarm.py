@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from pykiq.config import Config
-from pykiq.errors import ConfigError
+from pykiq.errors import AddressTaken
 from pykiq.observe.board import ALIVE, Post, Report
 from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.systemd import Systemd
@@ -112,7 +112,7 @@ def test_threads_that_no_child_will_have_are_told_of(swarm: Callable[..., Swarm]
 
 
 def test_a_metrics_port_that_is_taken_is_refused_before_anything_is_forked(server: Server) -> None:
-    with pytest.raises(ConfigError, match="--metrics-port"):
+    with pytest.raises(AddressTaken, match="--metrics-port"):
         Swarm(Config.of(processes=1, metrics_port=server.port, metrics_host="127.0.0.1"))
 
 
