@@ -56,7 +56,11 @@ class Lifecycle:
         return add
 
     def death_handler(self, handler: DeathHandler) -> DeathHandler:
-        """Decorator: call the function with (job, error) when a job has no retries left (WIRE.md §7e)."""
+        """Decorator: call the function with (job, error) when a job has no retries left (WIRE.md §7e).
+
+        Also when it went to the dead set in another way: `error` is then a PoisonPill or an Unreadable, and of bytes
+        that are no job `job` has `raw`.
+        """
         _check("death_handler", handler)
         self._deaths = (*self._deaths, handler)
         return handler

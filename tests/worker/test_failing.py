@@ -387,3 +387,18 @@ def test_an_answer_of_retry_in_that_means_nothing_is_told_of() -> None:
         failed(raw("Job"), by=asking(retry_in=answering("soon")))
         failed(raw("Job"), by=asking(retry_in=answering(None)))
     assert [(line["event"], line["given"]) for line in lines] == [("retry_in_not_understood", "'soon'")]
+
+
+def test_a_failure_that_cannot_be_recorded_is_told_with_its_own_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("the bookkeeping broke")
+
+    hooks = Lifecycle()
+    hooks.death_handler(lambda job, error: None)
+    made = failing(hooks)
+    monkeypatch.setattr(made, "_decide", breaks)
+    error = ValueError("boom")
+    outcome = made.outcome(claimed(raw("Job", 1)), None, error, name="Job", jid="x", started_at=1.0)
+    assert (outcome.write, outcome.died) == (Bury(raw("Job", 1)), True)
+    assert outcome.raised is not None
+    assert (outcome.raised.error, outcome.raised.job["class"]) == (error, "Job")

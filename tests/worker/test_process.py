@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import http.client
 import json
 import os
@@ -600,3 +601,35 @@ def test_a_job_expires_after_it_was_due_and_says_so_instead_of_a_start(
     assert {event for event, jid in told if jid in (jids["pro"], jids["retry"])} == {"expired"}
     assert redis.get("stat:processed") == b"4"
     assert not redis.exists("dead", "retry")
+
+
+def test_whatever_goes_to_dead_without_a_failing_handler_is_told_to_everybody(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    told: list[tuple[str, str]] = []
+    gone, pill = "gone:1:cccccccccccc", raw("Pill")
+    redis.hset("pykiq:owners", gone, json.dumps(["default"]))
+    redis.lpush(f"pykiq:inflight:{gone}:default", pill)
+    counter = f"pykiq:takeovers:{json.loads(pill)['jid']}:{hashlib.sha1(pill).hexdigest()}"
+    redis.lpush(counter, f"{time.time()} a:1:x", f"{time.time()} b:1:x")
+    redis.zadd("schedule", {b'{"class":"Due","jid":"d","args":{}}': 1})
+    redis.zadd("retry", {b"{broken": 1})
+    push(redis, b"[1]")
+    with capture_logs() as lines:
+        one = Running(redis_url, lease_ttl=1, sweep_interval=0.2, poll_interval=0.1)
+        one.hooks.death_handler(lambda job, error: told.append((job["class"], type(error).__name__)))
+        one.start()
+        wait_until(lambda: len(told) == 4, 20, "the burials told")
+        one.stop()
+    unreadable = [("?", "Unreadable"), ("?", "Unreadable"), ("Due", "Unreadable")]
+    assert sorted(told) == [*unreadable, ("Pill", "PoisonPill")]
+    assert redis.zcard("dead") == 4
+    dead = [line for line in lines if str(line.get("next", "")).startswith("dead") and "class" in line]
+    assert sorted((line["event"], line["class"]) for line in dead) == [
+        ("poison_pill", "Pill"),
+        ("unreadable", "?"),
+        ("unreadable", "?"),
+        ("unreadable", "Due"),
+    ]
+    rows = {row.labels: row.total for row in one.process.metrics.tally.take() if row.name == "pykiq_jobs"}
+    assert sum(total for (_, _, outcome), total in rows.items() if outcome == "dead") == 4
