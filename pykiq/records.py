@@ -34,6 +34,10 @@ class Assigned(NamedTuple):
     jid: str
 
 
+Started = tuple[Assigned, float]
+"""A job whose handler has begun, and when (epoch s)."""
+
+
 class Word(StrEnum):
     """How a job ended: the closed set that settling switches over."""
 

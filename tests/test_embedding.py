@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,13 +11,14 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 import pykiq
+from pykiq import logger
 from pykiq.client import configure
 from pykiq.errors import AddressTaken, ConfigError, StoreError
 from pykiq.jobs.lifecycle import lifecycle
 from tests.jobs.conftest import own_registry
+from tests.logs import capture_logs
 from tests.servers import free_port, wait_until
 
 __all__ = ["own_registry"]
@@ -151,3 +153,31 @@ def test_it_is_warned_of_what_run_warns_of(redis: redis_py.Redis, config: pykiq.
 def test_a_url_with_an_option_that_cannot_be_used_is_one_line(config: pykiq.Config, query: str) -> None:
     with pytest.raises((ConfigError, StoreError)), pykiq.embed(pykiq.Config.of(redis=f"{config.redis}?{query}")):
         pytest.fail("entered")
+
+
+def test_its_lines_go_through_the_programs_logging(redis: redis_py.Redis, config: pykiq.Config) -> None:
+    kept: list[logging.LogRecord] = []
+    handler, ours = logging.Handler(), logging.getLogger("pykiq")
+    handler.emit = kept.append  # type: ignore[method-assign]
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    before = logger.sink()
+    logger.route(None)  # whatever another test has left
+
+    @pykiq.job("Tells")
+    def tells() -> None:
+        pykiq.current_job().log.warning("half way", done=50)
+
+    try:
+        with pykiq.embed():
+            jid = tells.perform_async()
+            wait_until(lambda: "done" in {record.getMessage().split()[0] for record in kept}, what="the job done")
+    finally:
+        ours.removeHandler(handler)
+        ours.setLevel(logging.NOTSET)
+        logger.route(before)
+    of_job = [(record.name, record.getMessage()) for record in kept if jid in record.getMessage()]
+    assert ("pykiq.jobs", f"start class=Tells jid={jid} queue=default attempt=0") in of_job
+    assert ("pykiq.job", f"half way class=Tells jid={jid} done=50") in of_job
+    assert of_job[-1][1].startswith(f"done class=Tells jid={jid} queue=default elapsed=")
+    assert "running" in {record.getMessage().split()[0] for record in kept if record.name == "pykiq"}

@@ -14,7 +14,7 @@ import sys
 import threading
 from contextlib import suppress
 
-import structlog
+from pykiq.logger import get_logger
 
 PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGHUP, signal.SIGQUIT,
              signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH}  # fmt: skip
@@ -26,7 +26,7 @@ def step_down() -> None:
     if os.getpid() != 1:
         return
     if threading.active_count() > 1:  # what a tracing agent has started, say: no child would have it
-        structlog.get_logger("pykiq").warning(
+        get_logger().warning(
             "process_1", next="what jobs leave behind stays a zombie; start the container with --init, or from tini"
         )
         return

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 
 from pykiq.cli import inherited, process_one, startup
 from pykiq.cli.options import HELP, connection_options, loaded
@@ -20,6 +19,7 @@ from pykiq.client.configure import configure, current
 from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
+from pykiq.logger import get_logger
 from pykiq.observe import log
 from pykiq.observe.systemd import Systemd
 from pykiq.store.connected import connected
@@ -58,12 +58,13 @@ def run(**parameters: Any) -> int:
 
 def serve(settings: Loaded) -> int:
     """Run a worker with these settings in this thread; returns the exit code."""
-    log.configure(settings.config.log_format, settings.config.log_level)
+    output = log.configure(settings.config.log_format, settings.config.log_level)
     process_one.step_down()
     signals.install(_stop_while_starting)
     inherited.hear_signals()
     settings = load_handlers(settings, Path.cwd())
     runtime.check()
+    log.serve_application(output)
     config = settings.config
     handlers = checks.handled()
     with connected(config) as client:
@@ -89,9 +90,7 @@ def _leave(code: int) -> int:
     def end() -> None:
         time.sleep(FAREWELL)
         stuck = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
-        structlog.get_logger("pykiq").warning(
-            "threads_left_running", threads=stuck, next="the process ends without them"
-        )
+        get_logger().warning("threads_left_running", threads=stuck, next="the process ends without them")
         os._exit(code)
 
     threading.Thread(target=end, name="pykiq-farewell", daemon=True).start()
@@ -101,7 +100,7 @@ def _leave(code: int) -> int:
 def _stop_while_starting(name: str) -> None:
     """Nothing is claimed yet, so a stop is an exit at once; whatever a module is doing while it is imported."""
     if name in signals.STOPPING:
-        structlog.get_logger("pykiq").info("stopped", clean=True, signal=name, next="it had not started yet")
+        get_logger().info("stopped", clean=True, signal=name, next="it had not started yet")
         os._exit(0)
 
 

@@ -6,10 +6,9 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 
-import structlog
-
 from pykiq.cli.output import say
 from pykiq.config import Capsule, Config
+from pykiq.logger import get_logger
 from pykiq.store.server import Server
 from pykiq.version import __version__
 
@@ -23,7 +22,7 @@ def announce(
 
     `notes` are remarks on the configuration.
     """
-    log = structlog.get_logger("pykiq")
+    log = get_logger()
     if config.log_format != "json" and sys.stderr.isatty():
         say("\n".join(banner(config, server, handlers, file)), err=True)
     else:
@@ -52,7 +51,7 @@ def banner(config: Config, server: Server, handlers: Mapping[str, str], file: st
 
 def _log_start(config: Config, server: Server, handlers: Mapping[str, str], file: str | None) -> None:
     """The same as lines of the log, for those who search it."""
-    log = structlog.get_logger("pykiq")
+    log = get_logger()
     log.info(
         "starting",
         pykiq=__version__,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import structlog
-
 from pykiq.client import carrying
 from pykiq.errors import PykiqError
+from pykiq.logger import get_logger
 from pykiq.wire import carried
 from pykiq.wire import payload as wire_payload
 
 if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
+    from structlog.typing import FilteringBoundLogger
 
     from pykiq.jobs.activejob import ActiveJob
 
@@ -45,7 +44,7 @@ class JobContext:
         self.jid: str = str(payload.get("jid") or "") if jid is None else jid
         self.name: str = wire_payload.display_name(payload) if name is None else name
         self._stopping = stopping
-        self._log: BoundLogger | None = None
+        self._log: FilteringBoundLogger | None = None
         self.active_job: ActiveJob | None = None
 
     @property
@@ -80,11 +79,11 @@ class JobContext:
         return carried.of(self.payload)
 
     @property
-    def log(self) -> BoundLogger:
-        """A structlog logger bound with the job's `class` and `jid`."""
+    def log(self) -> FilteringBoundLogger:
+        """A structlog logger bound with the job's `class` and `jid`, whose lines go where pykiq's own go."""
         log = self._log
         if log is None:
-            log = self._log = structlog.get_logger("pykiq.job").bind(**{"class": self.name, "jid": self.jid})
+            log = self._log = get_logger("pykiq.job").bind(**{"class": self.name, "jid": self.jid})
         return log
 
     def __repr__(self) -> str:

@@ -19,9 +19,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import structlog
-
 from pykiq.errors import ConfigError
+from pykiq.logger import get_logger
 
 EVENTS = ("startup", "quiet", "shutdown", "exit", "heartbeat", "beat")
 _LAST_FIRST = frozenset({"quiet", "shutdown", "exit"})
@@ -140,7 +139,7 @@ def _check(what: str, hook: object) -> None:
 
 
 def _report(what: str, hook: Callable[..., Any]) -> None:
-    structlog.get_logger("pykiq").error("hook_failed", context=what, hook=_name(hook), exc_info=True)
+    get_logger().error("hook_failed", context=what, hook=_name(hook), exc_info=True)
 
 
 def _name(hook: Callable[..., Any]) -> str:

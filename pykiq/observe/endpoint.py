@@ -21,9 +21,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import structlog
-
 from pykiq.errors import AddressTaken, ConfigError
+from pykiq.logger import get_logger
 from pykiq.observe.exposition import choose_encoder
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ REST = 0.2  # seconds until the next attempt to take a connection when there is 
 EVERYWHERE = ("0.0.0.0", "::")
 _TEXT = "text/plain; charset=utf-8"
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Endpoint:
@@ -186,7 +185,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away in the middle: not worth a traceback on standard error."""
-        structlog.get_logger("pykiq.endpoint").debug("a request broke off", client=str(client_address))
+        get_logger("pykiq.endpoint").debug("a request broke off", client=str(client_address))
 
 
 class _Bounded:
@@ -221,7 +220,7 @@ class _Request(BaseHTTPRequestHandler):
         try:
             status, kind, body = self._answer(path)
         except Exception as error:
-            structlog.get_logger("pykiq.endpoint").error("a request failed", path=path, error=repr(error))
+            get_logger("pykiq.endpoint").error("a request failed", path=path, error=repr(error))
             status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"error\n"
         self.send_response(status)
         self.send_header("Content-Type", kind)

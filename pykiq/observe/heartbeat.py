@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis as redis_py
-import structlog
 
 from pykiq.config import Config
 from pykiq.errors import PayloadError
+from pykiq.logger import get_logger
 from pykiq.observe.counters import Counters, Counts
 from pykiq.observe.memory import rss_kb
 from pykiq.version import __version__
@@ -275,7 +275,7 @@ class Beat:
         broken = next((reply for reply in replies if isinstance(reply, Exception)), None)
         if broken is not None and not self._warned:
             self._warned = True
-            structlog.get_logger("pykiq.heartbeat").warning("a part of the heartbeat was refused", error=str(broken))
+            get_logger("pykiq.heartbeat").warning("a part of the heartbeat was refused", error=str(broken))
 
 
 def _json(value: dict[str, Any]) -> bytes:

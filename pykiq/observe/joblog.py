@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import structlog
-
-from pykiq.observe import log
+from pykiq import logger
+from pykiq.logger import LEVELS, Event, Sink
 from pykiq.observe.observer import Observer
-from pykiq.records import Assigned, Fate, Foreign, Later, Outcome, Settled, Takeover, Word
+from pykiq.records import Fate, Foreign, Later, Outcome, Settled, Started, Takeover, Word
 from pykiq.store.reclaim import LINES
 from pykiq.wire.payload import attempt
 
+NAME = "pykiq.jobs"  # of the logger
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
 FOREIGN_REST = 60.0  # seconds until a class without a handler is told of again
 MOST_FOREIGN = 1000  # classes remembered for that
@@ -53,21 +52,21 @@ _LEVELS = {
 class JobLog(Observer):
     """The observer that writes the lines: all of a batch with one write.
 
-    `sink` defaults to what `log.configure` set up, else to the structlog logger of the host program.
+    `sink` is where all of pykiq's lines go unless given.
     """
 
-    def __init__(self, sink: log.Sink | None = None) -> None:
-        self._sink: log.Sink = sink or log.current() or HostLogging()
+    def __init__(self, sink: Sink | None = None) -> None:
+        self._sink = sink or logger.sink()
         self._foreign: dict[str, float] = {}  # class → when (monotonic) it may be told of again
 
-    def started(self, batch: Sequence[Assigned]) -> None:
-        if self._sink.wants(logging.INFO):
-            self._sink.lines([start_line(assigned) for assigned in batch])
+    def started(self, batch: Sequence[Started]) -> None:
+        if self._wants(logging.INFO):
+            self._sink.lines(NAME, [start_line(started) for started in batch])
 
     def settled(self, batch: Sequence[Settled]) -> None:
-        wants = self._sink.wants
-        lines = [end_line(settled) for settled in batch if wants(log.LEVELS[_LEVELS[settled.fate]])]
-        if self._sink.wants(logging.WARNING):
+        wants = self._wants
+        lines = [end_line(settled) for settled in batch if wants(LEVELS[_LEVELS[settled.fate]])]
+        if self._wants(logging.WARNING):
             lines += [
                 self._told(settled.outcome.name, settled.outcome.claimed.queue)
                 for settled in batch
@@ -76,23 +75,26 @@ class JobLog(Observer):
                 and self._is_news(settled.outcome.name)
             ]
         if lines:
-            self._sink.lines(lines)
+            self._sink.lines(NAME, lines)
 
     def met(self, batch: Sequence[Foreign]) -> None:
         """Foreign jobs that wait in a shared queue, as a walk through it has counted them."""
-        if self._sink.wants(logging.WARNING):
+        if self._wants(logging.WARNING):
             found = ((foreign.queue, *one) for foreign in batch for one in foreign.jobs.items())
             lines = [self._told(name, queue, jobs=jobs) for queue, name, jobs in found if self._is_news(name)]
             if lines:
-                self._sink.lines(lines)
+                self._sink.lines(NAME, lines)
 
     def took_over(self, batch: Sequence[Takeover]) -> None:
         """A line for each process that died. Those of its jobs that go back have been named before they did."""
-        if self._sink.wants(logging.WARNING):
+        if self._wants(logging.WARNING):
             by_owner: dict[str, list[Takeover]] = {}
             for one in batch:
                 by_owner.setdefault(one.owner, []).append(one)
-            self._sink.lines([took_over_line(owner, taken) for owner, taken in by_owner.items()])
+            self._sink.lines(NAME, [took_over_line(owner, taken) for owner, taken in by_owner.items()])
+
+    def _wants(self, level: int) -> bool:
+        return self._sink.wants(NAME, level)
 
     def _is_news(self, name: str) -> bool:
         """A class without a handler here is told of once per minute, however many such jobs there are."""
@@ -104,29 +106,16 @@ class JobLog(Observer):
         self._foreign[name] = now + FOREIGN_REST
         return True
 
-    def _told(self, name: str, queue: str, **more: int) -> dict[str, Any]:
-        told = {"event": "no_handler_here", "level": "warning", "class": name[:NAME_LENGTH], "queue": queue, **more}
-        return told | {"next": "left in the queue for a process that has one"}
+    def _told(self, name: str, queue: str, **more: int) -> Event:
+        told = {"timestamp": time.time(), "level": "warning", "event": "no_handler_here", "class": name[:NAME_LENGTH]}
+        return told | {"queue": queue, **more, "next": "left in the queue for a process that has one"}
 
 
-class HostLogging:
-    """The host program's structlog, when pykiq is embedded: it decides what a line looks like and where it goes."""
-
-    def wants(self, level: int) -> bool:
-        return True
-
-    def lines(self, events: Iterable[dict[str, Any]]) -> None:
-        logger = structlog.get_logger("pykiq.jobs")
-        for event in events:
-            try:
-                getattr(logger, event.pop("level"))(event.pop("event"), **event)
-            except Exception:
-                return  # the host's log is broken; the jobs are not
-
-
-def start_line(assigned: Assigned) -> dict[str, Any]:
+def start_line(started: Started) -> Event:
     """The line for a job that begins. `attempt` counts the executions before this one."""
+    assigned, at = started
     return {
+        "timestamp": at,
         "level": "info",
         "event": "start",
         "class": assigned.name[:NAME_LENGTH],
@@ -136,10 +125,11 @@ def start_line(assigned: Assigned) -> dict[str, Any]:
     }
 
 
-def end_line(settled: Settled) -> dict[str, Any]:
+def end_line(settled: Settled) -> Event:
     """The line for a job that ended: `elapsed` in seconds, the error shortened, `next` when it is not over."""
     outcome = settled.outcome
-    line: dict[str, Any] = {
+    line: Event = {
+        "timestamp": outcome.started_at + outcome.elapsed if outcome.started_at else time.time(),
         "level": _LEVELS[settled.fate],
         "event": _EVENTS[outcome.word],
         "class": (outcome.name or "?")[:NAME_LENGTH],
@@ -171,12 +161,12 @@ def what_next(settled: Settled) -> str | None:
     return _NEXT.get(settled.fate)
 
 
-def took_over_line(owner: str, taken: Sequence[Takeover]) -> dict[str, Any]:
+def took_over_line(owner: str, taken: Sequence[Takeover]) -> Event:
     """The line for one process: how many of its jobs went back, how many of those unnamed, and how many are dead."""
     dead = sum(one.poison for one in taken)
     back = len(taken) - dead
-    line: dict[str, Any] = {"level": "warning", "event": "took_over", "identity": owner, "jobs": len(taken)}
-    line |= {"back": back, "dead": dead}
+    line: Event = {"timestamp": time.time(), "level": "warning", "event": "took_over", "identity": owner}
+    line |= {"jobs": len(taken), "back": back, "dead": dead}
     if back > LINES:
         line["unnamed"] = back - LINES
     if not dead:

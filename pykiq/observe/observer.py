@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pykiq.records import Assigned, Fate, Foreign, Settled, Takeover, Word
+from pykiq.records import Fate, Foreign, Settled, Started, Takeover, Word
 
 
 class Kind(NamedTuple):
@@ -27,8 +27,8 @@ class Observer:
     All are called on one thread, the reporter's, never on the loop that moves jobs.
     """
 
-    def started(self, batch: Sequence[Assigned]) -> None:
-        """These jobs have started."""
+    def started(self, batch: Sequence[Started]) -> None:
+        """These jobs have started, each at its time."""
 
     def settled(self, batch: Sequence[Settled]) -> None:
         """These jobs have ended, in this order."""

@@ -13,7 +13,7 @@ from pykiq.observe.backlog import Backlog
 from pykiq.observe.memory import rss_kb
 from pykiq.observe.observer import Kinds, Observer
 from pykiq.observe.tally import DURATION, FOREIGN, JOBS, POISON_PILLS, TAKEOVERS, WAIT, Tally
-from pykiq.records import Assigned, Foreign, Takeover, Word
+from pykiq.records import Foreign, Started, Takeover, Word
 from pykiq.wire.payload import latency
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ class Tallying(Observer):
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
 
-    def started(self, batch: Sequence[Assigned]) -> None:
+    def started(self, batch: Sequence[Started]) -> None:
         """How long each job waited, from `enqueued_at` to the claim; jobs that do not say are left out."""
         waits: dict[str, list[float]] = {}
-        for assigned in batch:
+        for assigned, _ in batch:
             claimed = assigned.claimed
             waited = latency(assigned.payload, claimed.claimed_at)
             if waited is not None:

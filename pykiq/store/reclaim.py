@@ -14,10 +14,10 @@ from hashlib import sha1
 from typing import Any
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.errors import Unreadable
+from pykiq.logger import get_logger
 from pykiq.records import Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.lastseen import LastSeen
@@ -30,7 +30,7 @@ _BACK, _DEAD, _STAYS = 1, 2, 3  # answers of the script
 STEP = 1000  # keys that one sweep looks at for lists without an owner
 WALK_TTL = 24 * 3600  # seconds
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 # A job taken over this often within POISON_WINDOW seconds kills its process: it goes to the dead set.
 POISON_TAKEOVERS = 3

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.errors import StoreError
+from pykiq.logger import get_logger
 
 OLDEST_REDIS = (6, 2)
 
@@ -37,7 +37,7 @@ def examine(client: redis.Redis, config: Config) -> Server:
         info = client.info()
     except redis.ResponseError as error:
         # An ACL may forbid INFO; that alone is no reason not to work.
-        structlog.get_logger("pykiq").warning("server_unknown", error=str(error), why="INFO is refused")
+        get_logger().warning("server_unknown", error=str(error), why="INFO is refused")
         return Server("redis", "unknown", OLDEST_REDIS, None, is_cluster=False)
     server = described(info)
     if server.is_cluster:

@@ -17,9 +17,9 @@ import time
 from typing import Any
 
 import redis
-import structlog
 from redis.exceptions import NoPermissionError
 
+from pykiq.logger import get_logger
 from pykiq.store.claim import Berth
 from pykiq.store.connection import close, forget
 from pykiq.store.roundtrip import packed
@@ -30,7 +30,7 @@ PERIOD = 0.5  # of a lease's life, from one order to the next
 QUICK = 0.05  # seconds: what takes longer was held up by others
 LATE = 5.0  # seconds an answer may come late before the connection counts as lost
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class StandingOrders:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from pykiq.records import Assigned, Bury, Claimed, Fate, Foreign, Outcome, Settled, Takeover, Word
+from pykiq.records import Bury, Claimed, Fate, Foreign, Outcome, Settled, Started, Takeover, Word
 from pykiq.store.due import Move
 from pykiq.wire import payload
 from pykiq.worker.failing import POISON_PILL, poison_message
@@ -20,7 +20,7 @@ class Report(Protocol):
 
     def __call__(
         self,
-        started: Sequence[Assigned],
+        started: Sequence[Started],
         settled: Sequence[Settled],
         met: Sequence[Foreign] = (),
         taken: Sequence[Takeover] = (),

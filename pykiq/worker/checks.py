@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.jobs.registry import Registry, registry
+from pykiq.logger import get_logger
 from pykiq.store import waiting
 from pykiq.store.server import Server
 
@@ -45,7 +45,7 @@ def warn_of_settings_of_run(config: Config) -> None:
     """Warn of settings that have no meaning in a worker inside another program."""
     for name in ("processes", "max_rss"):
         if getattr(config, name) is not None:
-            structlog.get_logger("pykiq").warning(
+            get_logger().warning(
                 "setting_without_meaning",
                 setting=name,
                 value=getattr(config, name),
@@ -55,7 +55,7 @@ def warn_of_settings_of_run(config: Config) -> None:
 
 def _of_eviction(server: Server) -> None:
     if server.policy not in {None, "noeviction"}:
-        structlog.get_logger("pykiq").warning(
+        get_logger().warning(
             "jobs_may_be_evicted",
             maxmemory_policy=server.policy,
             next="set maxmemory-policy to noeviction, or jobs are lost when the server's memory is full",
@@ -64,7 +64,7 @@ def _of_eviction(server: Server) -> None:
 
 def _of_queues_not_served(config: Config, handlers: Mapping[str, str]) -> None:
     for queue in sorted(set(handlers.values()) - set(config.queues)):
-        structlog.get_logger("pykiq").warning(
+        get_logger().warning(
             "queue_not_served",
             queue=queue,
             handlers=sorted(name for name in handlers if handlers[name] == queue),
@@ -75,6 +75,6 @@ def _of_queues_not_served(config: Config, handlers: Mapping[str, str]) -> None:
 def _of_classes_without_handler(client: redis.Redis, config: Config, handlers: Mapping[str, str]) -> None:
     known = {name.removeprefix("::") for name in handlers}
     for found in waiting.without_handler(client, config.queues, lambda name: name.removeprefix("::") in known):
-        structlog.get_logger("pykiq").warning(
+        get_logger().warning(
             "waiting_without_handler", queue=found.queue, classes=dict(found.classes), next=FATES[config.foreign]
         )

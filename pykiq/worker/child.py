@@ -8,9 +8,8 @@ import threading
 import time
 from dataclasses import replace
 
-import structlog
-
 from pykiq.config import Config
+from pykiq.logger import get_logger
 from pykiq.observe.board import Board, Report
 from pykiq.observe.memory import rss_kb
 from pykiq.observe.merged import pack
@@ -21,7 +20,7 @@ from pykiq.worker.tether import Tether
 
 PERIOD = 1.0  # seconds between two reports
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 def run_child(config: Config, board: Board, row: int, nonce: str, tether: Tether) -> int:

@@ -11,11 +11,12 @@ import time
 from contextlib import suppress
 
 import redis
-import structlog
+
+from pykiq.logger import get_logger
 
 BREATH = 1.0  # seconds between two attempts while Redis does not answer
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Duty:

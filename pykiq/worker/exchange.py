@@ -19,10 +19,10 @@ from functools import partial
 from typing import NamedTuple
 
 import redis
-import structlog
 
 from pykiq.config import Capsule, Config
-from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Word
+from pykiq.logger import get_logger
+from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Started, Word
 from pykiq.store.claim import Berth
 from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import Doorbell
@@ -46,7 +46,7 @@ CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIR
 LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
 HURRIED = 0.5  # seconds for either when somebody waits at a terminal
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class _Wake:
@@ -70,7 +70,7 @@ class Exchange:
         door_client: Callable[[], redis.Redis],
         executor: Executor,
         loop: LoopThread,
-        report: Callable[[Sequence[Assigned], Sequence[Settled], Sequence[Foreign]], None],
+        report: Callable[[Sequence[Started], Sequence[Settled], Sequence[Foreign]], None],
         refused: Refused | None = None,
     ) -> None:
         self._config = config
@@ -263,7 +263,7 @@ class Exchange:
     def _tell(self, settled: list[Settled]) -> None:
         """Report what has started, what has been settled and which foreign jobs were met since the last turn."""
         pools = self._pools.values()
-        started = [assigned for pool in pools for assigned in pool.take_started()]
+        started = [one for pool in pools for one in pool.take_started()]
         met = [foreign for pool in pools for foreign in pool.intake.selective.take_met()]
         if started or settled or met:
             self._report(started, settled, met)

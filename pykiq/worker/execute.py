@@ -14,8 +14,6 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-import structlog
-
 from pykiq.config import Config
 from pykiq.errors import (
     Discard,
@@ -29,6 +27,7 @@ from pykiq.jobs.activejob import active
 from pykiq.jobs.context import JobContext, enter, leave
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.registry import Registry
+from pykiq.logger import get_logger
 from pykiq.middleware.around import arun_server, run_server
 from pykiq.middleware.chain import Chain, ServerMiddleware
 from pykiq.records import Acknowledge, Assigned, Bury, Claimed, Later, Outcome, PutBack, Word
@@ -41,7 +40,7 @@ from pykiq.worker.deadlines import Deadlines
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 _NOT_RUN = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
 

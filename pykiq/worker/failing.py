@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-import structlog
-
 from pykiq.config import Config
 from pykiq.errors import Interrupted, Kill, Unreadable
 from pykiq.jobs.handler import Handler
 from pykiq.jobs.hooks import DISCARD, KILL
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.logger import get_logger
 from pykiq.records import Acknowledge, Bury, Claimed, Later, Outcome, Raised, Word
 from pykiq.store.fleet import Fleet
 from pykiq.store.reclaim import POISON_TAKEOVERS
@@ -49,7 +48,7 @@ _CONTEXT: Any = BaseException.__dict__["__context__"].__get__
 
 _Broken = list[tuple[str, BaseException]]
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class _Whole:

@@ -22,10 +22,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.logger import get_logger
 from pykiq.observe import heartbeat
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Row
 from pykiq.observe.joblog import JobLog
@@ -50,7 +50,7 @@ GRACE = 20.0  # seconds beyond the time-out of a stop after which a child that h
 LAST_TAKEOVERS = 10.0  # seconds for what is to be taken over when the children have ended
 LAST_WORDS = 5.0  # seconds for what is left to be told then
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Keeper:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import redis
-import structlog
 
+from pykiq.logger import get_logger
 from pykiq.store.refusals import concerns_all
 from pykiq.store.scripts import Call, send
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
 REMIND = 30  # failures between two complaints
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 T = TypeVar("T")
 
 

@@ -10,16 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 
-import structlog
-
-from pykiq.records import Assigned, Outcome
+from pykiq.logger import get_logger
+from pykiq.records import Assigned, Outcome, Started
 from pykiq.wire.failure import describe
 from pykiq.worker import fork
 from pykiq.worker.slots import Running
 
 LAST_STEPS = 1.0  # seconds for what still runs on the loop when it closes
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class LoopThread:
@@ -92,14 +91,14 @@ class LoopSlots:
         done: Callable[[Outcome], None],
     ) -> None:
         self.waiting: deque[Assigned] = deque()
-        self.started: deque[Assigned] = deque()
+        self.started: deque[Started] = deque()
         self._size = size
         self._thread = thread
         self._arun = arun
         self._done = done
         self.forked = False  # this is a process that a handler has forked
         self._made = 0  # tasks made and not ended
-        self._running: dict[asyncio.Task[None], tuple[Assigned, float]] = {}
+        self._running: dict[asyncio.Task[None], Started] = {}
         fork.watch(self)
 
     def submit(self, batch: Sequence[Assigned]) -> None:
@@ -129,8 +128,8 @@ class LoopSlots:
                 assigned = self.waiting.popleft()
             except IndexError:  # what waited has been recalled
                 return
-            self._running[task] = (assigned, time.time())
-            self.started.append(assigned)
+            self._running[task] = started = (assigned, time.time())
+            self.started.append(started)
             outcome = await self._arun(assigned)
             if self.forked:
                 fork.leave(outcome)

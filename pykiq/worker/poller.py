@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
-import structlog
 
 from pykiq.client.repush import problem, repushed
 from pykiq.config import Config
 from pykiq.errors import Unreadable
+from pykiq.logger import get_logger
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.observer import Observer
 from pykiq.records import Later, Settled
@@ -32,7 +32,7 @@ BATCH = 100  # due jobs looked at in one go
 HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
 SLICE = 1.0  # seconds for which one set may keep the other waiting
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Poller(Duty, Observer):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from pykiq.records import Assigned, Outcome
+from pykiq.records import Assigned, Outcome, Started
 from pykiq.worker.execute import Executor
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Intake
@@ -90,9 +90,9 @@ class Pool:
         self._finished, self._elapsed = 0, 0.0
         self._fill()
 
-    def take_started(self) -> list[Assigned]:
+    def take_started(self) -> list[Started]:
         """The jobs that have started since the last call."""
-        started: list[Assigned] = []
+        started: list[Started] = []
         for source in (self.threads.started, self.tasks.started):
             started += [source.popleft() for _ in range(len(source))]
         self.untold -= len(started)

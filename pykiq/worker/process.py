@@ -27,11 +27,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle, lifecycle
 from pykiq.jobs.registry import Registry, registry
+from pykiq.logger import get_logger
 from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, client_middleware, server_middleware
 from pykiq.observe import heartbeat
 from pykiq.observe.backlog import Backlog
@@ -41,7 +41,7 @@ from pykiq.observe.history import History
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.systemd import Systemd
-from pykiq.records import Assigned, Foreign, Settled, Takeover
+from pykiq.records import Foreign, Settled, Started, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 LISTENING = 0.5  # seconds that a signal may go unheard
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Process:
@@ -140,7 +140,7 @@ class Process:
 
     def _report(
         self,
-        started: Sequence[Assigned],
+        started: Sequence[Started],
         settled: Sequence[Settled],
         met: Sequence[Foreign] = (),
         taken: Sequence[Takeover] = (),

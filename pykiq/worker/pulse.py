@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 
 import redis
-import structlog
 
 from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.logger import get_logger
 from pykiq.observe.counters import Counters
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.observe.heartbeat import Beat, Running
@@ -32,7 +32,7 @@ SOON = 1.0  # seconds between two attempts to renew a lease, at most
 GLANCE = 0.5  # seconds between two looks at what runs: a job that takes its time is shown within twice that
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Pulse:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-import structlog
-
+from pykiq.logger import get_logger
 from pykiq.observe.tally import REFUSED, Tally
 from pykiq.records import Outcome
 
@@ -13,7 +12,7 @@ LINES = 10  # a minute at most, for each kind of refusal
 MINUTE = 60.0  # seconds
 NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Refused:

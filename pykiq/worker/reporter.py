@@ -11,20 +11,19 @@ import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 
-import structlog
-
 from pykiq.errors import PoisonPill, PykiqError, Unreadable
 from pykiq.jobs.lifecycle import Lifecycle
+from pykiq.logger import get_logger
 from pykiq.observe.observer import Observer, by_kind
-from pykiq.records import Assigned, Bury, Fate, Foreign, Outcome, Raised, Settled, Takeover, Word
+from pykiq.records import Bury, Fate, Foreign, Outcome, Raised, Settled, Started, Takeover, Word
 from pykiq.wire.payload import as_job
 
-_Batch = tuple[Sequence[Assigned], Sequence[Settled], Sequence[Foreign], Sequence[Takeover]]
+_Batch = tuple[Sequence[Started], Sequence[Settled], Sequence[Foreign], Sequence[Takeover]]
 
 _DEAD = Fate.DEAD
 _KINDS: dict[Word, type[PykiqError]] = {Word.POISON: PoisonPill, Word.UNREADABLE: Unreadable}
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Reporter:
@@ -42,7 +41,7 @@ class Reporter:
 
     def __call__(
         self,
-        started: Sequence[Assigned],
+        started: Sequence[Started],
         settled: Sequence[Settled],
         met: Sequence[Foreign] = (),
         taken: Sequence[Takeover] = (),
@@ -62,7 +61,7 @@ class Reporter:
 
     def _report(
         self,
-        started: Sequence[Assigned],
+        started: Sequence[Started],
         settled: Sequence[Settled],
         met: Sequence[Foreign],
         taken: Sequence[Takeover],

@@ -15,17 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 
-import structlog
-
 from pykiq.errors import Interrupted
-from pykiq.records import Assigned, Outcome
+from pykiq.logger import get_logger
+from pykiq.records import Assigned, Outcome, Started
 from pykiq.worker import fork
 
 FEW = 3  # jobs: a thread that has just been woken gets to so few before the exchange needs the interpreter's lock again
 GLANCE = 0.0001  # seconds between two looks whether they have been taken
 PATIENCE = 0.001  # seconds: where threads need longer than that to get going, the exchange has its turn
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 Running = tuple[int, Assigned, float]  # a number for the thread or task, its job, its start (epoch s)
 
@@ -39,7 +38,7 @@ class ThreadSlots:
         self.run = run
         self.done = done
         self.waiting: deque[Assigned] = deque()
-        self.started: deque[Assigned] = deque()
+        self.started: deque[Started] = deque()
         self.idle: deque[threading.Lock] = deque()
         self.waking = False  # a thread has been woken and is not there yet
         self.closed = False
@@ -119,7 +118,7 @@ class Slot:
 
     def __init__(self, name: str, slots: ThreadSlots) -> None:
         self._slots = slots
-        self._current: tuple[Assigned, float] | None = None
+        self._current: Started | None = None
         self._wake = threading.Lock()
         self._wake.acquire()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -151,10 +150,10 @@ class Slot:
                 except IndexError:
                     self._sleep()
                     continue
-                self._current = (assigned, clock())
+                current = self._current = (assigned, clock())
                 if slots.closed:  # asked after `_current` is set: who closes looks there, so one of both sees the other
                     break
-                started(assigned)
+                started(current)
                 if slots.waiting:
                     slots.wake_one()
                 outcome = fresh().run(run, assigned)
@@ -162,7 +161,7 @@ class Slot:
                     fork.leave(outcome)
                 self._current = None
                 done(outcome)
-                del outcome, assigned  # an idle thread must not keep the last job's payload alive
+                del outcome, assigned, current  # an idle thread must not keep the last job's payload alive
             except Interrupted:
                 self._current = None  # the shutdown has put this job back already, or it had just ended
         self._current = None

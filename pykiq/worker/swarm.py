@@ -20,10 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
-
 from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle, lifecycle
+from pykiq.logger import get_logger
 from pykiq.observe import heartbeat
 from pykiq.observe import log as log_output
 from pykiq.observe.backlog import Backlog
@@ -47,7 +46,7 @@ CANNOT_FORK = 5.0  # seconds until the next attempt when the system has no room 
 TICK = 1.0  # seconds between two looks at the children
 SPARE = 8  # rows of the board for children whose jobs are still to be taken over, beside two for each place
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 @dataclass

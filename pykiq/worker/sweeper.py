@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 import redis
-import structlog
 
 from pykiq.config import Config
+from pykiq.logger import get_logger
 from pykiq.store import reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.leases import Doubtful, Leases
@@ -21,7 +21,7 @@ from pykiq.worker.duty import Duty
 
 DOUBT = 0.75  # of a lease's life: how long after a doubt, or after the start, no lease is taken for expired
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 class Sweeper(Duty):

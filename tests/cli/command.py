@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pykiq
 
@@ -35,13 +36,15 @@ def pykiq_command(*arguments: str, cwd: Path, **variables: str) -> subprocess.Co
     )
 
 
-def start(*arguments: str, cwd: Path, log: Path, **variables: str) -> subprocess.Popen[bytes]:
-    """Start `pykiq ARGUMENTS` in `cwd`, both of its outputs going to `log`."""
+def start(
+    *arguments: str, cwd: Path, log: Path, stdout: IO[bytes] | None = None, **variables: str
+) -> subprocess.Popen[bytes]:
+    """Start `pykiq ARGUMENTS` in `cwd`, both of its outputs going to `log`, or the standard one to `stdout`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "pykiq", *arguments],
             cwd=cwd,
             env=environment(**variables),
-            stdout=output,
+            stdout=stdout or output,
             stderr=output,
         )

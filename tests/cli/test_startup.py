@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from pykiq.cli.startup import announce, banner
 from pykiq.config import Config
 from pykiq.store.server import Server
 from pykiq.version import __version__
+from tests.logs import capture_logs
 
 
 def announced(config: Config, notes: tuple[str, ...] = (), **handlers: str) -> list[Any]:

@@ -7,11 +7,11 @@ import contextvars
 import threading
 
 import pytest
-import structlog
 
 import pykiq
 from pykiq.errors import PykiqError
 from pykiq.jobs.context import JobContext, enter, leave
+from tests.logs import capture_logs
 
 
 def context(**payload: object) -> JobContext:
@@ -80,6 +80,6 @@ def test_stopping_is_asked_anew_each_time() -> None:
 
 
 def test_the_log_is_bound_with_class_and_jid() -> None:
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         context(display_class="Math.sqrt").log.info("half way", done=50)
     assert lines == [{"event": "half way", "done": 50, "class": "Math.sqrt", "jid": "abc", "log_level": "info"}]

@@ -7,10 +7,10 @@ import threading
 from typing import Any
 
 import pytest
-import structlog
 
 from pykiq.errors import ConfigError
 from pykiq.jobs.lifecycle import EVENTS, Lifecycle
+from tests.logs import capture_logs
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_hook_that_raises_is_logged_told_to_the_error_handlers_and_passed_over
     hooks.on("startup")(lambda: called.append("the next one"))
     hooks.error_handler(lambda error, context: called.append((error, context["context"])))
 
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         hooks.fire("startup")
 
     assert called == [(boom, "startup hook"), "the next one"]
@@ -78,7 +78,7 @@ def test_death_handlers_get_job_and_error_whatever_the_others_do(hooks: Lifecycl
 
     hooks.death_handler(lambda job, error: called.append((job, error)))
     died = KeyError("x")
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         hooks.fire_death({"jid": "a"}, died)
     assert called == [({"jid": "a"}, died)]
     assert [line["context"] for line in lines] == ["death handler"]
@@ -94,7 +94,7 @@ def test_an_error_handler_that_raises_is_only_logged_and_never_told_to_itself(ho
 
     hooks.error_handler(lambda error, context: told.append(context))
     first = KeyError("x")
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         hooks.fire_error(first, {"context": "job"})
     assert told == [first, {"context": "job"}]
     assert [line["context"] for line in lines] == ["error handler"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pykiq.records import Acknowledge, Assigned, Claimed, Fate, Outcome, Settled, Word, Write
+from pykiq.records import Acknowledge, Assigned, Claimed, Fate, Outcome, Settled, Started, Word, Write
 
 
 def assigned(name: str = "Billing::ChargeJob", queue: str = "critical", **payload: Any) -> Assigned:
     claimed = Claimed(queue=queue, raw=b"{}", claimed_at=1_700_000_010.0)
     return Assigned(claimed=claimed, payload=payload, handler=None, name=name, jid="ab12")  # type: ignore[arg-type]
+
+
+def started(*arguments: Any, at: float = 1_700_000_010.5, **payload: Any) -> Started:
+    return assigned(*arguments, **payload), at
 
 
 def settled(

@@ -7,7 +7,7 @@ import pytest
 from pykiq.observe.counters import Counters, Counts
 from pykiq.observe.observer import by_kind
 from pykiq.records import Fate, Word
-from tests.observe.jobs import assigned, settled
+from tests.observe.jobs import settled, started
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_each_outcome_counts_as_ruby_counts_it(word: Word, fate: Fate, processed
 
 def test_starting_a_job_counts_nothing() -> None:
     counters = Counters()
-    counters.started([assigned()])
+    counters.started([started()])
     assert counters.take() == Counts(0, 0)
 
 

@@ -399,7 +399,7 @@ def test_without_a_descriptor_the_loop_rests_and_answers_later(monkeypatch: pyte
 def test_where_it_can_be_asked_is_announced(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     if host == "::" and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    from structlog.testing import capture_logs
+    from tests.logs import capture_logs
 
     with Endpoint(host, 0, registry=CollectorRegistry, alive=yes, ready=yes) as endpoint:
         assert ask(endpoint, "/live")[0] == 200  # over IPv4

@@ -12,7 +12,6 @@ import pytest
 import redis as redis_py
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from pykiq.config import Capsule, Config
 from pykiq.observe import heartbeat
@@ -20,6 +19,7 @@ from pykiq.observe.counters import Counters, Counts
 from pykiq.observe.heartbeat import Beat, Running
 from pykiq.observe.memory import rss_kb
 from pykiq.store.connection import connect
+from tests.logs import capture_logs
 from tests.servers import free_port
 
 CAPTURES = Path(__file__).parents[2] / "compat_fixtures"

@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 import pytest
-import structlog
 
 from pykiq.observe import joblog
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.log import Output, render_json
 from pykiq.records import Acknowledge, Bury, Fate, Foreign, Later, PutBack, Takeover, Word, Write
-from tests.observe.jobs import assigned, settled
+from tests.logs import capture_logs
+from tests.observe.jobs import settled, started
 
 
 class Lines(io.StringIO):
@@ -39,7 +39,7 @@ def job_log(lines: Lines) -> JobLog:
 
 
 def test_a_start_line_names_class_jid_queue_and_attempt(job_log: JobLog, lines: Lines) -> None:
-    job_log.started([assigned(args=["secret-argument"], retry_count=1)])
+    job_log.started([started(args=["secret-argument"], retry_count=1)])
     (line,) = lines.all()
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -178,13 +178,13 @@ def test_an_error_is_named_and_its_message_shortened(job_log: JobLog, lines: Lin
 
 
 def test_arguments_and_payloads_are_never_logged(job_log: JobLog, lines: Lines) -> None:
-    job_log.started([assigned(args=["secret-argument"])])
+    job_log.started([started(args=["secret-argument"])])
     job_log.settled([settled(), settled(Word.UNREADABLE, Fate.DEAD, name="", write=Bury(b"secret-argument"))])
     assert "secret-argument" not in lines.getvalue()
 
 
 def test_names_of_any_size_and_bytes_do_not_fill_the_log(job_log: JobLog, lines: Lines) -> None:
-    job_log.started([assigned(name="X" * 100_000)])
+    job_log.started([started(name="X" * 100_000)])
     job_log.settled([settled(name="bad \udcff bytes"), settled(name="")])
     start, odd, nameless = lines.all()
     assert len(start["class"]) == 200
@@ -193,7 +193,7 @@ def test_names_of_any_size_and_bytes_do_not_fill_the_log(job_log: JobLog, lines:
 
 
 def test_the_lines_of_one_batch_are_one_write(job_log: JobLog, lines: Lines) -> None:
-    job_log.started([assigned() for _ in range(20)])
+    job_log.started([started() for _ in range(20)])
     job_log.settled([settled() for _ in range(30)])
     assert lines.writes == 2
     assert len(lines.all()) == 50
@@ -201,16 +201,16 @@ def test_the_lines_of_one_batch_are_one_write(job_log: JobLog, lines: Lines) -> 
 
 def test_above_info_only_what_went_wrong_is_written(lines: Lines) -> None:
     job_log = JobLog(Output(lines, render_json, logging.WARNING))
-    job_log.started([assigned()])
+    job_log.started([started()])
     job_log.settled([settled(), settled(Word.FAILED, Fate.DEAD)])
     assert [line["event"] for line in lines.all()] == ["fail"]
 
 
 def test_a_program_with_its_own_structlog_gets_the_lines_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pykiq.observe.log._current", None)  # another test may have configured this process
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         job_log = JobLog()
-        job_log.started([assigned()])
+        job_log.started([started()])
         job_log.settled([settled(Word.FAILED, Fate.DEAD)])
     assert [(line["event"], line["log_level"], line["class"]) for line in captured] == [
         ("start", "info", "Billing::ChargeJob"),

@@ -8,7 +8,7 @@ from pykiq.observe.observer import by_kind
 from pykiq.observe.prometheus import Metrics
 from pykiq.observe.tally import DURATION_BUCKETS
 from pykiq.records import Fate, Foreign, Takeover, Word
-from tests.observe.jobs import assigned, settled
+from tests.observe.jobs import settled, started
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -77,7 +77,7 @@ def test_what_never_ran_has_no_duration(word: Word) -> None:
 @pytest.mark.parametrize("enqueued_at", [1_700_000_008.5, 1_700_000_008_500])
 def test_the_wait_is_read_in_either_unit(enqueued_at: float) -> None:
     seen = metrics()
-    seen.started([assigned(queue="low", enqueued_at=enqueued_at)])
+    seen.started([started(queue="low", enqueued_at=enqueued_at)])
     samples = scrape(seen)
     assert samples[sample("pykiq_job_wait_seconds_sum", queue="low")] == pytest.approx(1.5)
     assert samples[sample("pykiq_job_wait_seconds_bucket", queue="low", le="1.0")] == 0
@@ -86,13 +86,13 @@ def test_the_wait_is_read_in_either_unit(enqueued_at: float) -> None:
 
 def test_a_job_that_does_not_say_when_it_was_enqueued_has_no_wait() -> None:
     seen = metrics()
-    seen.started([assigned(enqueued_at="yesterday"), assigned()])
+    seen.started([started(enqueued_at="yesterday"), started()])
     assert not [name for name, _ in scrape(seen) if name.startswith("pykiq_job_wait")]
 
 
 def test_a_pushers_clock_that_is_ahead_makes_no_negative_wait() -> None:
     seen = metrics()
-    seen.started([assigned(queue="low", enqueued_at=1_700_000_099.5)])
+    seen.started([started(queue="low", enqueued_at=1_700_000_099.5)])
     assert scrape(seen)[sample("pykiq_job_wait_seconds_sum", queue="low")] == 0
 
 

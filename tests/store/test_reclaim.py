@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.observe.heartbeat import Running, work_record
@@ -19,6 +18,7 @@ from pykiq.records import Takeover
 from pykiq.store import leases, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW
+from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw, settle, waiting
 

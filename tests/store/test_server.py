@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.errors import StoreError
 from pykiq.store.server import Server, described, examine
+from tests.logs import capture_logs
 
 
 class Answers:

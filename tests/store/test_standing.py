@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.store import standing
@@ -17,6 +16,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.standing import ORDERS, PERIOD, StandingOrders
 from pykiq.worker.pulse import PAUSE_INTERVAL
+from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.store.jobs import berth
 

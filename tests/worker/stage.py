@@ -17,7 +17,7 @@ from pykiq.jobs.handler import Handler, for_function
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.jobs.registry import Registry
 from pykiq.middleware.chain import Chain, ServerMiddleware
-from pykiq.records import Assigned, Claimed, Foreign, Settled, Takeover
+from pykiq.records import Claimed, Foreign, Settled, Started, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.fleet import Fleet
@@ -71,15 +71,15 @@ def executor(
 class Reports:
     """What the exchange reported, in order."""
 
-    started: list[Assigned] = field(default_factory=list)
+    started: list[Started] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     met: list[Foreign] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)  # ("start" or a fate, class)
 
-    def __call__(self, started: Sequence[Assigned], settled: Sequence[Settled], met: Sequence[Foreign] = ()) -> None:
+    def __call__(self, started: Sequence[Started], settled: Sequence[Settled], met: Sequence[Foreign] = ()) -> None:
         self.met += met
         self.started += started
-        self.lines += [("start", one.name) for one in started]
+        self.lines += [("start", assigned.name) for assigned, _ in started]
         self.settled += settled
         self.lines += [(str(one.fate), one.outcome.name) for one in settled]
 

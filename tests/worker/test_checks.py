@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 import pykiq
 from pykiq.config import Config
@@ -16,6 +15,7 @@ from pykiq.jobs.handler import for_class
 from pykiq.jobs.registry import Registry
 from pykiq.store.server import Server
 from pykiq.worker import checks
+from tests.logs import capture_logs
 
 
 def server(policy: str | None = "noeviction") -> Server:

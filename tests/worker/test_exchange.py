@@ -15,7 +15,7 @@ import redis as redis_py
 
 from pykiq.errors import Interrupted, Snooze
 from pykiq.jobs.lifecycle import Lifecycle
-from pykiq.records import Assigned
+from pykiq.records import Started
 from pykiq.store.claim import LARGE
 from pykiq.wire.exactjson import loads
 from pykiq.worker.doorbell import BLOCK
@@ -633,10 +633,10 @@ def test_a_start_that_comes_after_the_look_is_reported_soon(
 ) -> None:
     """The exchange has looked, the slot's thread wakes a moment later, and then nothing happens for long."""
 
-    class Late(deque[Assigned]):
-        def append(self, assigned: Assigned) -> None:
+    class Late(deque[Started]):
+        def append(self, started: Started) -> None:
             time.sleep(0.05)
-            super().append(assigned)
+            super().append(started)
 
     monkeypatch.setattr("pykiq.worker.exchange.IDLE", 30.0)
     stage = Stage(redis_url, registry(Job=gate))

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.errors import Interrupted
@@ -24,6 +23,7 @@ from pykiq.wire.failure import decode_backtrace
 from pykiq.wire.payload import retry_count
 from pykiq.worker.failing import Failing
 from tests import captures
+from tests.logs import capture_logs
 from tests.wire.test_ruby_entries import OTHER_BYTES, OTHER_DELAY, WRITTEN, Written
 from tests.worker.stage import claimed, handler, raw
 

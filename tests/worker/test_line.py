@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.store.claim import claim_call
 from pykiq.worker.line import FIRST_WAIT, LONGEST_WAIT, REMIND, Line
+from tests.logs import capture_logs
 from tests.store.jobs import berth, push, raw
 from tests.worker.stage import Flaky
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pykiq.config import Capsule
-from pykiq.records import Assigned, Outcome
+from pykiq.records import Assigned, Outcome, Started
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Intake
 from pykiq.worker.loopslots import LoopThread
@@ -134,7 +134,7 @@ def test_waiting_behind_slow_jobs_is_a_stall(bench: Bench) -> None:
 
 def test_each_start_is_told_once(bench: Bench) -> None:
     bench.start("Job", "Task")
-    told: list[Assigned] = []
+    told: list[Started] = []
     wait_until(lambda: told.extend(bench.pool.take_started()) or len(told) == 2)
-    assert sorted(one.name for one in told) == ["Job", "Task"]
+    assert sorted(assigned.name for assigned, _ in told) == ["Job", "Task"]
     assert bench.pool.take_started() == []

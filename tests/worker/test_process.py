@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.client.sync import Client
 from pykiq.config import Config
@@ -32,6 +31,7 @@ from pykiq.middleware.chain import Chain
 from pykiq.observe.systemd import Systemd
 from pykiq.store.claim import Berth
 from pykiq.worker.process import Process
+from tests.logs import capture_logs
 from tests.servers import Server, free_port, heard, wait_until
 from tests.worker.stage import in_flight, push, raw, registry, threads_here, waiting
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,20 @@ import pytest
 from pykiq.errors import PoisonPill, PykiqError, Unreadable
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.observe.observer import Kinds, Observer
-from pykiq.records import Acknowledge, Assigned, Bury, Fate, Foreign, Outcome, PutBack, Raised, Settled, Takeover, Word
+from pykiq.records import (
+    Acknowledge,
+    Assigned,
+    Bury,
+    Fate,
+    Foreign,
+    Outcome,
+    PutBack,
+    Raised,
+    Settled,
+    Started,
+    Takeover,
+    Word,
+)
 from pykiq.worker.reporter import Reporter
 from tests.servers import wait_until
 from tests.worker.stage import claimed, raw, threads_here
@@ -25,7 +39,7 @@ class Recording(Observer):
         self.batches: list[tuple[str, int]] = []
         self.error = error
 
-    def started(self, batch: Sequence[Assigned]) -> None:
+    def started(self, batch: Sequence[Started]) -> None:
         self.batches.append(("started", len(batch)))
         if self.error:
             raise self.error
@@ -49,8 +63,8 @@ class Recording(Observer):
             raise self.error
 
 
-def assigned() -> Assigned:
-    return Assigned(claimed(raw("Job")), {}, None, "Job", "x")  # type: ignore[arg-type]
+def started() -> Started:
+    return Assigned(claimed(raw("Job")), {}, None, "Job", "x"), time.time()  # type: ignore[arg-type]
 
 
 def settled(error: BaseException | None = None, fate: Fate = Fate.DEAD, *, died: bool = False) -> Settled:
@@ -78,9 +92,9 @@ def reporter(recording: Recording, hooks: Lifecycle) -> Iterator[Reporter]:
 
 
 def test_batches_are_told_in_order_and_empty_halves_not_at_all(reporter: Reporter, recording: Recording) -> None:
-    reporter([assigned(), assigned()], [])
+    reporter([started(), started()], [])
     reporter([], [settled()])
-    reporter([assigned()], [settled()])
+    reporter([started()], [settled()])
     wait_until(lambda: len(recording.batches) == 6)
     ended = [("settled", 1), ("counted", 1)]
     assert recording.batches == [("started", 2), *ended, ("started", 1), *ended]
@@ -103,7 +117,7 @@ def test_an_observer_that_raises_stops_no_other_and_no_later_batch(error: BaseEx
     made = Reporter(observers, hooks)
     made.start()
     for _ in range(3):
-        made([assigned()], [settled()])
+        made([started()], [settled()])
     made.close(5)
     assert fine.batches == [("started", 1), ("settled", 1), ("counted", 1)] * 3
     assert len(broken.batches) == 3, "its own half of the batch is lost, no more"
@@ -215,7 +229,7 @@ def test_nothing_reported_is_kept_until_the_next_batch(reporter: Reporter, hooks
     hooks.error_handler(lambda error, context: told.append(type(error).__name__))
     error = Precious()
     reference = weakref.ref(error)
-    reporter([assigned()], [settled(error), settled(error)])
+    reporter([started()], [settled(error), settled(error)])
     del error
     wait_until(lambda: len(told) == 2)
     gc.disable()  # without a collection first, which would free what other tests have left, and complain of it here

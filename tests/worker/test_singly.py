@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.errors import Snooze
 from pykiq.observe.tally import REFUSED, Tally
 from pykiq.worker.refused import LINES, Refused
+from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.worker.stage import Stage, in_flight, push, raw, registry, staged, waiting
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from pykiq.config import Config
 from pykiq.errors import AddressTaken
@@ -17,6 +16,7 @@ from pykiq.observe.board import ALIVE, Post, Report
 from pykiq.observe.heartbeat import STUCK
 from pykiq.observe.systemd import Systemd
 from pykiq.worker.swarm import Child, Swarm
+from tests.logs import capture_logs
 from tests.servers import Server, heard
 
 
@@ -103,7 +103,7 @@ def test_threads_that_no_child_will_have_are_told_of(swarm: Callable[..., Swarm]
     let_go = threading.Event()
     thread = threading.Thread(target=let_go.wait, args=(10,), name="of-a-module", daemon=True)
     thread.start()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         swarm(processes=1)._announce()
     let_go.set()
     thread.join()

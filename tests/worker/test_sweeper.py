@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain
@@ -20,6 +19,7 @@ from pykiq.store.leases import Doubtful, Leases
 from pykiq.wire.dialect import SEVEN
 from pykiq.worker.poller import Poller
 from pykiq.worker.sweeper import DOUBT, Sweeper
+from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.worker.stage import Reported, raw, threads_here
 
