@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import click
 
-from pykiq.admin import JobRecord
 from pykiq.cli.output import printable, say, strict_json
 from pykiq.errors import ConfigError
 
@@ -39,7 +38,7 @@ def confirm(question: Callable[[], str | None], *, yes: bool) -> bool:
     return text is not None and click.confirm(printable(text), err=True)
 
 
-def tally(ends: Iterable[End], jobs: Iterator[JobRecord], verb: str) -> Tally:
+def tally(ends: Iterable[End], jobs: Iterator[object], verb: str) -> Tally:
     """Carry something out for `jobs` by going through `ends`, and count what became of them.
 
     When it breaks off in the middle, by Ctrl-C or because Redis is away, it tells how far it came.

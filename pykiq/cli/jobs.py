@@ -63,7 +63,7 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
                 return show_jobs(_place(jobs), kind.actions, jids, as_json=parameters["as_json"])
             now = time.time()
             showing.show(
-                _filtered(kind, jobs, wanted),
+                _filtered(kind, jobs, wanted, "looking" if wanted and not parameters["as_json"] else None),
                 kind.columns,
                 lambda entry: kind.row(entry, now),
                 limit=parameters["limit"],
@@ -90,11 +90,16 @@ def _times(kind: Kind) -> Callable[[Command], Command]:
     return decorate
 
 
-def _filtered(kind: Kind, jobs: JobSet, wanted: Filter) -> Iterator[SortedEntry]:
-    """The entries that are meant, the most interesting first; looked up by Redis when a text is asked for."""
+def _filtered(kind: Kind, jobs: JobSet, wanted: Filter, label: str | None) -> Iterator[SortedEntry]:
+    """The entries that are meant, the most interesting first; looked up by Redis when a text is asked for.
+
+    With a `label` there is a bar that shows how many have been looked at.
+    """
     source: Iterable[SortedEntry] = reversed(jobs) if kind.soonest_first else jobs
     if wanted.match is not None:
         source = jobs.scan(wanted.pattern, 1000)
+    if label is not None:
+        source = progress(source, jobs.size, label)
     return (entry for entry in source if wanted.passes(entry, kind.since))
 
 
@@ -118,7 +123,7 @@ def _act(
         size = jobs.size
 
         def meant(label: str) -> Iterator[SortedEntry]:
-            yield from islice(progress(_filtered(kind, jobs, wanted), size, label), limit)
+            yield from islice(_filtered(kind, jobs, wanted, label), limit)
 
         def question() -> str | None:
             count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)

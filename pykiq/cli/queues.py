@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,6 @@ from pykiq.store.kinds import require
 from pykiq.store.stats import QueueStats
 
 ACTIONS = ("delete", "clear")
-BATCH = 100  # jobs deleted in one round trip
 _COLUMNS = (Column("queue", soft=True), Column("size", right=True), Column("latency", right=True), Column(""))
 _JOB_COLUMNS = (
     Column("waiting", right=True),
@@ -69,7 +69,8 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
         if action is not None:
             return _act(queue, action, jids, wanted, parameters)
         if not jids:
-            jobs = (job for job in queue if wanted.passes(job, _since))
+            looked = progress(queue, queue.size, "looking") if wanted and not as_json else iter(queue)
+            jobs = (job for job in looked if wanted.passes(job, _since))
             showing.show(
                 *(jobs, _JOB_COLUMNS, _row),
                 limit=parameters["limit"],
@@ -150,30 +151,24 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
     if sum((bool(jids), bool(wanted), everything)) != 1:
         raise ConfigError("delete which jobs? Give JIDs, or filters such as --class, or --all")
     if jids:
-        return _delete(queue, iter(_place(queue).all_of(jids)), as_json=as_json)
+        removed = queue.delete_jobs(_place(queue).all_of(jids))
+        return report(Tally(sum(removed), len(removed) - sum(removed)), "deleted", as_json=as_json)
 
-    def meant(label: str) -> Iterator[JobRecord]:
-        yield from islice((job for job in progress(queue, size, label) if wanted.passes(job, _since)), limit)
+    def is_meant(job: JobRecord) -> bool:
+        return wanted.passes(job, _since)
 
     def question() -> str | None:
-        count = sum(1 for _ in meant("looking"))
+        count = sum(1 for _ in islice(filter(is_meant, progress(queue, size, "looking")), limit))
         if count == 0:
             say("nothing matches", err=True)
         return f"delete {count:,} of {size:,} jobs of {queue.name}?" if count else None
 
     if not confirm(question, yes=parameters["yes"]):
         return 0
-    return _delete(queue, meant("delete"), as_json=as_json)
-
-
-def _delete(queue: Queue, jobs: Iterator[JobRecord], *, as_json: bool) -> int:
-    return report(tally(_deleted(queue, jobs), jobs, "deleted"), "deleted", as_json=as_json)
-
-
-def _deleted(queue: Queue, jobs: Iterator[JobRecord]) -> Iterator[End]:
-    while batch := list(islice(jobs, BATCH)):
-        for removed in queue.delete_jobs(batch):
-            yield removed, None
+    with closing(queue.sifted(is_meant, limit=limit)) as sifted:  # whatever ends it, what it has on the side goes back
+        looked = progress(sifted, size, "delete")
+        ends: Iterator[End] = ((True, None) for removed in looked if removed)
+        return report(tally(ends, looked, "deleted"), "deleted", as_json=as_json)
 
 
 def _since(job: JobRecord) -> float | None:

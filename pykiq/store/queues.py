@@ -41,6 +41,12 @@ def oldest(client: redis.Redis, name: str) -> bytes | None:
     return found if isinstance(found, bytes) else None
 
 
+def oldest_of(client: redis.Redis, name: str, count: int) -> list[bytes]:
+    """The `count` jobs that are next to be taken, the newest of them first."""
+    found: Any = asked(lambda: client.lrange(raw_key(name), -count, -1), []) if count else []
+    return list(found)
+
+
 def pages(client: redis.Redis, name: str, *, page: int = PAGE) -> Iterator[list[bytes]]:
     """The jobs a page at a time, newest first, as Ruby's API walks them.
 
@@ -94,7 +100,10 @@ def count(client: redis.Redis, name: str, raw: bytes) -> int:
 
 
 def delete(client: redis.Redis, name: str, jobs: Sequence[bytes]) -> list[bool]:
-    """Remove jobs by their exact bytes; for each whether it was still there."""
+    """Remove a few jobs by their exact bytes; for each whether it was still there.
+
+    Redis searches for each: 5 ms behind 100,000 others. For many see sifting.py.
+    """
     with client.pipeline(transaction=False) as pipeline:
         for raw in jobs:
             pipeline.lrem(raw_key(name), 1, raw)  # type: ignore[arg-type]

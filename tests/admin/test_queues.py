@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import redis as redis_py
 
 from pykiq import Client
@@ -56,3 +57,33 @@ def test_a_queue_is_paused_and_resumed(client: Client, redis: redis_py.Redis) ->
     assert not Queue("high", client).paused
     assert low.unpause()
     assert not low.paused
+
+
+def test_jobs_that_are_meant_are_deleted_in_one_pass(client: Client, redis: redis_py.Redis) -> None:
+    redis.lpush("queue:low", *[packed(n) for n in range(1500)], b"not json")
+    low = Queue("low", client)
+    assert low.delete_if(lambda job: bool(job.args) and job.args[0] % 2 == 1, limit=700) == 700
+    assert low.delete_if(lambda job: bool(job.args) and job.args[0] % 2 == 1) == 50
+    assert [job.args[0] for job in low if job.args] == list(range(1498, -1, -2))
+    assert redis.keys("pykiq:*") == []
+
+
+@pytest.mark.parametrize("searched", [0, 10**9], ids=["in one pass", "one by one"])
+def test_many_jobs_are_deleted_and_each_is_told_of(
+    searched: int, client: Client, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykiq.admin.queues.SEARCHED", searched)
+    redis.lpush("queue:low", *[packed(n) for n in range(1000)], packed(7))
+    low = Queue("low", client)
+    jobs = [job for job in low if job.args[0] % 10 == 7]
+    assert len(jobs) == 101
+    redis.lrem("queue:low", 1, jobs[50].raw)
+    assert low.delete_jobs([*jobs, jobs[3]]) == [number not in (50, 101) for number in range(102)]
+    assert sorted(job.args[0] for job in low) == [n for n in range(1000) if n % 10 != 7]
+
+
+def test_a_queue_whose_name_is_no_text_is_worked_on_too(client: Client, redis: redis_py.Redis) -> None:
+    redis.lpush(b"queue:caf\xe9", *[packed(n) for n in range(20)])
+    odd = Queue("caf\udce9", client)
+    assert odd.delete_if(lambda job: job.args[0] < 15, limit=10) == 10
+    assert [job.args[0] for job in odd] == [19, 18, 17, 16, 15, 4, 3, 2, 1, 0]

@@ -107,5 +107,5 @@ def test_large_entries_are_read_a_few_at_a_time(redis: redis_py.Redis) -> None:
     assert fitting(redis, "retry", 30, 500) <= 3
     redis.zadd("dead", {b"%d" % n + b"x" * 200: n for n in range(3000)})
     pages = [len(page) for page in sets.pages(redis, "dead")]
-    assert (pages[0], max(pages)) == (20, 500)
-    assert fitting(redis, "dead", 3000, 500) == 500
+    assert (pages[0], max(pages[1:])) == (20, 500)
+    assert 400 < fitting(redis, "dead", 3000, 500) <= 500
