@@ -49,6 +49,7 @@ def sift(
 
     def verdict(raw: bytes) -> bool:
         nonlocal removed
+        ours.stay()
         is_removed = (limit is None or removed < limit) and is_meant(raw)
         removed += is_removed
         return is_removed
@@ -91,6 +92,7 @@ class _Pass:
         self._state = state
         self._mark = b""
         self._is_back = state == "start"
+        self._renew_at = time.monotonic() + LEASE / 4
 
     def step(self, verdicts: str, most: int) -> tuple[int, list[bytes]]:
         """Settle the jobs of the last step, and take at most so many more; how many are left, and those taken.
@@ -102,11 +104,23 @@ class _Pass:
         self._is_back = False
         answer = self._run(Call(script("sift"), [self._berth.lease, keys.OWNERS, *lists], sent))
         if answer == 0:
-            self._state = "lost"
-            raise StoreError(f"the jobs of {self._name} were left alone for longer than {LEASE:g} s; they are put back")
+            raise self._late()
+        self._renew_at = time.monotonic() + LEASE / 4
         left, newest, taken = answer
         self._remember(newest)
         return int(left), list(taken)
+
+    def stay(self) -> None:
+        """Renew the lease if it is time: a rule may take long. Raises StoreError when it has run out."""
+        if time.monotonic() < self._renew_at:
+            return
+        self._renew_at = time.monotonic() + LEASE / 4
+        if not self._is_back and not self._client.pexpire(self._berth.lease, int(LEASE * 1000)):
+            raise self._late()
+
+    def _late(self) -> StoreError:
+        self._state = "lost"
+        return StoreError(f"the jobs of {self._name} were left alone for longer than {LEASE:g} s; they are put back")
 
     def put_back(self, removing: Sequence[bytes] = ()) -> list[bool]:
         """Put everything back, and remove those of the oldest jobs; for each of them whether it was still there.

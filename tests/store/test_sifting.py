@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from typing import Any
 
@@ -12,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pykiq.errors import StoreError
-from pykiq.store import portions, sifting
+from pykiq.store import portions, reclaim, sifting
 from pykiq.store.sifting import sift
 from pykiq.wire import keys
 from tests.servers import Server
+from tests.store.jobs import CONFIG, berth
 
 QUEUE = "queue:low"
 
@@ -222,6 +224,12 @@ def test_what_a_killed_pass_has_on_the_side_is_put_back(
     assert aside + waiting == [raw for raw in made if raw in aside + waiting]
     assert {raw for raw in made if not is_even(raw)} < set(aside + waiting)
     redis.delete(lease)
+    if by == "a worker":
+        taken = list(reclaim.sweep(redis, berth("other"), CONFIG, lambda *_: b"dead"))
+        assert [one.raw for one in taken] == aside
+        assert redis.lrange(QUEUE, 0, -1) == waiting + aside, "at the head: nobody waits longer for it"
+        assert not redis.keys("pykiq:*sift@*")
+        return
     assert not any(sift(redis, "low", lambda raw: False))
     assert redis.lrange(QUEUE, 0, -1) == aside + waiting
     assert left(redis) == {QUEUE.encode()}
@@ -290,3 +298,39 @@ def test_redis_is_never_held_up_for_long(victim: Server, store: redis_py.Redis) 
         commands = [one["command"].split()[0] for one in store.slowlog_get(10_000)]
         longest[jobs] = commands.count(b"EVALSHA")
     assert longest[40_000] < 12 * longest[5_000], "one pass"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_rule_may_take_longer_than_the_lease_lasts(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sifting, "LEASE", 0.4)
+    filled(redis, 30)
+
+    def is_meant(raw: bytes) -> bool:
+        time.sleep(0.15)  # three for each step: longer than the lease
+        return is_even(raw)
+
+    assert sum(sift(redis, "low", is_meant, limit=6)) == 6
+    assert redis.llen(QUEUE) == 24
+
+
+@pytest.mark.usefixtures("small")
+def test_a_pass_that_wakes_while_another_puts_its_jobs_back_removes_none_of_them(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was frozen for longer than its lease lasts: the places of jobs it goes by are others' now."""
+    made = filled(redis, 100)
+    monkeypatch.setattr(sifting.queues, "PAGE", 3)
+    with closing(sift(redis, "low", is_even)) as frozen:  # type: ignore[type-var]
+        told = [next(frozen) for _ in range(40)]
+        (lease,) = redis.keys("pykiq:lease:sift@*")
+        redis.delete(lease)
+        identity = lease.decode().removeprefix("pykiq:lease:")
+        other = sifting._Pass(redis, "low", identity, "lost")
+        assert other._put_some_back()[0] > 0
+        assert redis.exists(lease)
+        with pytest.raises(StoreError, match="left alone"):
+            told.extend(frozen)
+    now = redis.lrange(QUEUE, 0, -1)
+    assert len(set(now)) == len(now) == 100 - sum(told)
+    assert {raw for raw in made if not is_even(raw)} < set(now)
+    assert left(redis) == {QUEUE.encode()}

@@ -26,10 +26,8 @@ local function push(command, entries, first, last, step)
     end
   end
 end
-if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then
-  if ARGV[5] ~= 'start' then return 0 end
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-end
+if ARGV[5] ~= 'start' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 if ARGV[5] == 'start' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
 if string.find(verdict, '0', 1, true) then
   local taken = redis.call('LRANGE', side, -#verdict, -1)

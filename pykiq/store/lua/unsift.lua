@@ -9,7 +9,9 @@
 local PUSHED = 5000 -- jobs that may have been pushed since the last step and keep their place as the newest
 local AT_ONCE = 1000 -- arguments of one command
 local queue, side, most = KEYS[2], KEYS[3], tonumber(ARGV[6])
-if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+-- From now on a step of sift.lua finds another lease than its own: it goes by the places of jobs, which change here.
+redis.call('PEXPIRE', KEYS[1], ARGV[2]) -- goes first, as there
+redis.call('SET', KEYS[1], ARGV[1] .. ' puts back', 'PX', ARGV[2])
 local removed = {}
 for i = 7, #ARGV do removed[#removed + 1] = redis.call('LREM', queue, -1, ARGV[i]) end
 local function push(command, key, entries, first, last, step)
