@@ -85,6 +85,7 @@ def _owner(name: bytes, queues: bytes) -> tuple[str, list[str]] | None:
     try:
         names = json.loads(queues)
         if isinstance(names, list) and all(isinstance(one, str) for one in names):
+            "".join(names).encode()  # half of a surrogate pair is no name of a key
             return name.decode(), names
     except (ValueError, RecursionError):
         pass

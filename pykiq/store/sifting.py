@@ -45,7 +45,7 @@ def sift(
     put_back_for_others(client, name)
     at_most, removed = queues.size(client, name), 0  # those that are pushed meanwhile are not looked at
     ours, portion, taken = _Pass(client, name, _identity()), Portion(queues.PAGE), [b""]
-    verdicts = ""
+    left, verdicts = 0, ""
 
     def verdict(raw: bytes) -> bool:
         nonlocal removed

@@ -72,7 +72,10 @@ def test_jobs_of_a_dead_process_are_kept_while_their_queue_is_no_list_and_the_ot
     wait_until(lambda: ("stuck",) in two_queues.ran, 15, "the last job taken over")
 
 
-@pytest.mark.parametrize("garbage", [b"", b"[]", b"\xff", b"nonsense", b'{"queue":5}', b"[1,null]", b'"default"'])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"[]", b"\xff", b"nonsense", b'{"queue":5}', b"[1,null]", b'"default"', b'["\\udce9"]', b'["\xe9"]'],
+)
 def test_garbage_in_the_hash_of_owners_does_not_keep_the_others_from_being_taken_over(
     two_queues: Bench, client: redis_py.Redis, garbage: bytes
 ) -> None:
