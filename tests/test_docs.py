@@ -19,6 +19,7 @@ from pykiq.cli.main import FAILED, MISUSED, STOPPED, UNREAD
 from pykiq.cli.run import run
 from pykiq.config import erb
 from pykiq.config.environment import FILE_VARIABLE, SECTION_VARIABLES, VARIABLES
+from pykiq.config.redis_parameters import PARAMETERS
 from pykiq.config.sidekiq_yml import RUBY_KEYS
 from pykiq.jobs.lifecycle import EVENTS
 from pykiq.jobs.options import OPTIONS
@@ -67,6 +68,11 @@ def table(name: str, heading: str) -> list[list[str]]:
 
 def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_table_of_what_a_redis_url_may_hold_is_the_list_that_is_read() -> None:
+    listed = [name for row in table("docs/running.md", "## Redis") for name in code(row[0])]
+    assert sorted(listed) == sorted(PARAMETERS)
 
 
 def test_every_python_block_runs(redis_url: str) -> None:

@@ -17,7 +17,7 @@ from pykiq.client.diversion import diverted
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware, is_awaited
 from pykiq.middleware.onloop import away_from_the_loop
-from pykiq.store.connection import aclose, aconnect
+from pykiq.store.connection import aclose, aconnect, suits
 from pykiq.store.fleet import aread
 from pykiq.store.push import PushBatch, apush
 
@@ -46,6 +46,8 @@ class AsyncClient(BaseClient):
     ) -> None:
         super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
         self._given: aioredis.Redis | None = None if isinstance(redis, str) else redis
+        if self._given is not None:
+            suits(self._given, asynchronous=True)
         self._pid = os.getpid()
         self._own: dict[asyncio.AbstractEventLoop, _Connected] = {}
 

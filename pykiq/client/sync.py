@@ -15,7 +15,7 @@ from pykiq.client.base import BaseClient
 from pykiq.client.diversion import diverted
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
-from pykiq.store.connection import close, connect
+from pykiq.store.connection import close, connect, suits
 from pykiq.store.fleet import read
 from pykiq.store.push import PushBatch, push
 
@@ -48,6 +48,8 @@ class Client(BaseClient):
     ) -> None:
         super().__init__(config, redis, middleware=middleware, clock=clock, rng=rng)
         self._given: redis_py.Redis | None = None if isinstance(redis, str) else redis
+        if self._given is not None:
+            suits(self._given, asynchronous=False)
         self._own: dict[int, redis_py.Redis] = {}  # process id → client: a forked child must not share a socket
 
     @property

@@ -1,7 +1,9 @@
 """Every setting of a pykiq process: what it means, what it accepts, and where it may come from.
 
     settings.py      what a value of each kind looks like, and how a wrong one is refused
-    redis_url.py     which Redis URLs are understood, and how their passwords are hidden
+    redis_url.py     which Redis URLs are understood
+    redis_parameters.py   what may follow their ?
+    masking.py       how passwords are hidden in any text
     capsule.py       Capsule: one pool of slots and its queues; every way to write queues down
     model.py         Config: all settings, frozen, checked once
     environment.py   the ONE function that reads environment variables

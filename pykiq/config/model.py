@@ -16,7 +16,7 @@ from pykiq.config.capsule import (
     concurrency_rule,
     queues_rule,
 )
-from pykiq.config.redis_url import masked, problem
+from pykiq.config.redis_url import parse
 from pykiq.config.settings import (
     Refused,
     Rule,
@@ -27,7 +27,6 @@ from pykiq.config.settings import (
     filled_text,
     optional,
     seconds,
-    shown,
     text,
     texts,
     whole,
@@ -44,11 +43,7 @@ def redis_rule(value: object) -> str:
     url = value.strip()
     if any(character.isspace() for character in url):
         raise Refused("a URL without spaces; written as %20 in a password", given="a URL with a space in it")
-    expected = problem(url)
-    if expected is not None:
-        scheme, mark, _ = url.partition("://")
-        given = shown(url) if "@" in url else shown(f"{scheme}://…") if mark else "not a URL" if url else "empty"
-        raise Refused(expected, given=given)
+    parse(url)
     return url
 
 
@@ -194,7 +189,7 @@ class Config:
     @property
     def redis_shown(self) -> str:
         """The Redis URL as logs and errors may show it: without its password."""
-        return masked(self.redis)
+        return parse(self.redis).shown
 
     def __repr__(self) -> str:
         parts = [

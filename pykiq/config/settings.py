@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pykiq.config.redis_url import masked
+from pykiq.config.masking import masked
 from pykiq.errors import ConfigError
 
 Rule = Callable[[object], Any]
@@ -108,7 +108,7 @@ def choice(*names: str) -> Rule:
         text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
         if isinstance(text, str) and text.strip().lower() in names:
             return text.strip().lower()
-        near = did_you_mean(text, names) if isinstance(text, str) else ""
+        near = did_you_mean(text.lower(), names) if isinstance(text, str) else ""
         raise Refused(f"{', '.join(names[:-1])} or {names[-1]}{near}")
 
     return rule

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import redis
 
 from pykiq.config import Config
-from pykiq.errors import ConfigError, StoreError
+from pykiq.errors import StoreError
 from pykiq.store import connection
 
 
@@ -17,18 +17,12 @@ def connected(config: Config) -> Iterator[redis.Redis]:
     """A client that has answered once.
 
     Raises:
-        ConfigError: the URL has options that the Redis client does not take.
+        ConfigError: the URL names a file that cannot be read.
         StoreError: Redis does not answer, or stops answering in the middle.
     """
+    client = connection.connect(config)
     try:
-        client = connection.connect(config)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the Redis URL {config.redis_shown} cannot be used: {error}") from None
-    try:
-        try:
-            connection.probe(client, config)
-        except TypeError as error:  # an option after the ? that only the connection itself looks at
-            raise ConfigError(f"the Redis URL {config.redis_shown} cannot be used: {error}") from None
+        connection.probe(client, config)
         try:
             yield client
         except redis.RedisError as error:  # the client's own: an OSError is of standard output, such as a full disk

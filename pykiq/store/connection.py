@@ -6,13 +6,14 @@ settlement may be repeated, a push may not). `demotion` tells what is repeated, 
 
 from __future__ import annotations
 
+import codecs
+import inspect
+import os
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -20,11 +21,12 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
-from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from pykiq.config import Config
+from pykiq.config.redis_parameters import FILES
+from pykiq.config.redis_url import Address, parse
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.demotion import AsyncRedis, Redis
 from pykiq.store.pool import AsyncPool, AsyncSentinelPool, Pool, SentinelPool
@@ -35,10 +37,18 @@ try:
 except ImportError:  # docs/pythons.md: on a free-threaded Python it would switch the lock on
     hiredis = None  # type: ignore[assignment]
 
-SENTINEL_PORT = 26379
 READ_SIZE = 65_536  # bytes
 
-_TYPED: dict[str, Any] = {"ssl": to_bool, **URL_QUERY_ARGUMENT_PARSERS}
+_KINDS = {
+    "redis": redis.Connection,
+    "rediss": redis.SSLConnection,
+    "unix": redis.UnixDomainSocketConnection,
+}
+_ASYNC_KINDS = {
+    "redis": redis.asyncio.Connection,
+    "rediss": redis.asyncio.SSLConnection,
+    "unix": redis.asyncio.UnixDomainSocketConnection,
+}
 
 
 def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = None) -> redis.Redis:
@@ -46,29 +56,35 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
 
     `timeout` (s) bounds an answer; `connecting` (s, or the same) bounds connecting, and what the Sentinels answer.
     """
-    connecting = timeout if connecting is None else connecting
-    options: dict[str, Any] = _options(config, timeout, connecting) | {"retry": Retry(NoBackoff(), 0)}
-    if "+sentinel:" not in config.redis:
-        return Redis.from_pool(Pool.from_url(config.redis, **options))
-    nodes, service, rest = _sentinel(config)
+    address = _address(config)
+    options = _options(address, timeout, timeout if connecting is None else connecting) | {
+        "retry": Retry(NoBackoff(), 0)
+    }
+    if not address.has_sentinels:
+        kind: Any = _KINDS[address.scheme]
+        return Redis.from_pool(Pool(connection_class=kind, **_place(address), **options))
     sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]
-        nodes, sentinel_kwargs=rest.pop("sentinel") | options | {"socket_timeout": connecting}, **rest, **options
+        address.hosts,
+        sentinel_kwargs={**options, "socket_timeout": options["socket_connect_timeout"], **address.sentinel_parameters},
+        **_login(address),
+        **options,
     )
-    master: redis.Redis = sentinel.master_for(service, redis_class=Redis, connection_pool_class=SentinelPool)
+    master: redis.Redis = sentinel.master_for(address.service, redis_class=Redis, connection_pool_class=SentinelPool)
     return master
 
 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    options: dict[str, Any] = _options(config, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
-    if "+sentinel:" not in config.redis:
-        return AsyncRedis.from_pool(AsyncPool.from_url(config.redis, **options))
-    nodes, service, rest = _sentinel(config)
+    address = _address(config)
+    options = _options(address, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    if not address.has_sentinels:
+        kind: Any = _ASYNC_KINDS[address.scheme]
+        return AsyncRedis.from_pool(AsyncPool(connection_class=kind, **_place(address), **options))
     sentinel: Any = _AsyncSentinels(  # type: ignore[no-untyped-call]
-        nodes, sentinel_kwargs=rest.pop("sentinel") | options, **rest, **options
+        address.hosts, sentinel_kwargs={**options, **address.sentinel_parameters}, **_login(address), **options
     )
     master: redis.asyncio.Redis = sentinel.master_for(
-        service, redis_class=AsyncRedis, connection_pool_class=AsyncSentinelPool
+        address.service, redis_class=AsyncRedis, connection_pool_class=AsyncSentinelPool
     )
     return master
 
@@ -174,16 +190,64 @@ def probe(client: redis.Redis, config: Config) -> None:
         ) from error
 
 
-def _options(config: Config, timeout: float, connecting: float) -> dict[str, Any]:
-    over_a_network = not config.redis.lower().startswith("unix:")
+def suits(client: Any, *, asynchronous: bool) -> None:
+    """Raise ConfigError, in one line, when a redis-py client that is the user's own cannot be worked with."""
+    commands = getattr(client, "execute_command", None)
+    if commands is None or inspect.iscoroutinefunction(commands) is not asynchronous:
+        raise ConfigError(
+            f"a client was given {type(client).__module__}.{type(client).__qualname__} as its redis; expected a URL or "
+            + ("redis.asyncio.Redis, or pykiq.Client" if asynchronous else "redis.Redis, or pykiq.AsyncClient")
+        )
+    encoder: Any = client.get_encoder()
+    if encoder.decode_responses:
+        raise ConfigError(
+            "a client was given a redis-py client with decode_responses=True; expected one that answers bytes:"
+            " payloads may hold any. Make one without it, or give the URL"
+        )
+    if codecs.lookup(encoder.encoding).name != "utf-8":
+        raise ConfigError(
+            f"a client was given a redis-py client with encoding={encoder.encoding!r}; expected utf-8, which names of"
+            " queues are written in"
+        )
+
+
+def _address(config: Config) -> Address:
+    """Where to connect to. Raises ConfigError for a file that cannot be read: the server would seem not to answer."""
+    address = parse(config.redis)
+    for prefix, parameters in (("", address.parameters), ("sentinel_", address.sentinel_parameters)):
+        for name in FILES & parameters.keys():
+            if not os.access(parameters[name], os.R_OK):
+                raise ConfigError(
+                    f"`{prefix}{name}` of the Redis URL {address.shown} is {parameters[name]!r};"
+                    " expected a path that can be read"
+                )
+    return address
+
+
+def _options(address: Address, timeout: float, connecting: float) -> dict[str, Any]:
+    """What all connections have in common, to the Sentinels too. None of it can be had from a URL."""
     return {
         "protocol": 2,
         "socket_timeout": timeout,
         "socket_connect_timeout": connecting,
         "decode_responses": False,
-        **({"socket_keepalive": True} if over_a_network else {}),
+        **({"socket_keepalive": True} if address.hosts else {}),
         **_introduction(),
     }
+
+
+def _login(address: Address) -> dict[str, Any]:
+    """What a connection to a server of data needs besides."""
+    ssl = {"ssl": True} if address.over_tls and address.has_sentinels else {}
+    return {"db": address.db, "username": address.username, "password": address.password, **ssl, **address.parameters}
+
+
+def _place(address: Address) -> dict[str, Any]:
+    """The same for one that is reached without Sentinels."""
+    if address.path:
+        return {"path": address.path, **_login(address)}
+    host, port = address.hosts[0]
+    return {"host": host, "port": port, **_login(address)}
 
 
 @cache
@@ -197,42 +261,3 @@ def _introduction() -> dict[str, Any]:
     if about is None:
         return {}
     return {"driver_info": about(lib_version=redis.__version__).add_upstream_driver("pykiq", __version__)}
-
-
-def _sentinel(config: Config) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
-    """Take `redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]` apart.
-
-    The login is the data servers'; the Sentinels' own is given as `?sentinel_username=…&sentinel_password=…`.
-    """
-    parts = urlsplit(config.redis)
-    login, _, hosts = parts.netloc.rpartition("@")
-    nodes = []
-    for host in hosts.split(","):
-        name, _, port = host.rpartition(":") if ":" in host else (host, "", str(SENTINEL_PORT))
-        nodes.append((name, int(port)))
-    service, _, db = parts.path.strip("/").partition("/")
-    if not service:
-        raise ConfigError(f"redis: {config.redis_shown} names no service; write redis+sentinel://host:26379/mymaster/0")
-    rest: dict[str, Any] = {"db": int(db or 0), "sentinel": {}}
-    if login:
-        user, _, password = login.partition(":")
-        rest |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    own, shared = _parameters(parts.query)
-    if parts.scheme.startswith("rediss"):
-        # Whose certificates are trusted is the same question for both; `sentinel_ssl=false` is for Sentinels without.
-        tls = {name: value for name, value in shared.items() if name.startswith("ssl")}
-        own = {"ssl": True, **tls, **own}
-        shared["ssl"] = True
-    return nodes, service, rest | {"sentinel": own} | shared
-
-
-def _parameters(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those that begin with `sentinel_`, without that, for the Sentinels' connections; the others for the servers'."""
-    own: dict[str, Any] = {}
-    others: dict[str, Any] = {}
-    for name, value in parse_qsl(query):
-        of_sentinels = name.startswith("sentinel_")
-        plain = name.removeprefix("sentinel_")
-        parser: Callable[[str], Any] = _TYPED.get(plain, str)
-        (own if of_sentinels else others)[plain] = parser(value)
-    return own, others

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+import pykiq
+from pykiq import admin
 from pykiq.config import Config
+from pykiq.config.redis_parameters import FILES, PARAMETERS
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import Ear, aconnect, connect, forget, probe
 from pykiq.version import __version__
@@ -135,26 +138,130 @@ def test_a_sentinel_url_asks_the_sentinels_for_the_master() -> None:
 
 
 @pytest.mark.parametrize(("parameter", "theirs"), [("", True), ("&sentinel_ssl=false", False)])
-def test_a_sentinel_url_over_tls_is_so_for_both_with_the_same_certificates(parameter: str, theirs: bool) -> None:
-    url = f"rediss+sentinel://one/main?ssl_ca_certs=/ca.pem&socket_read_size=512{parameter}"
+def test_a_sentinel_url_over_tls_is_so_for_both_with_the_same_certificates(
+    parameter: str, theirs: bool, tmp_path: Path
+) -> None:
+    certificates = tmp_path / "ca.pem"
+    certificates.touch()
+    url = f"rediss+sentinel://one/main?ssl_ca_certs={certificates}&client_name=mine{parameter}"
     pool: Any = connect(Config.of(redis=url)).connection_pool
     servers = pool.connection_kwargs
     assert issubclass(pool.connection_class, redis_py.SSLConnection)
-    assert (servers["ssl_ca_certs"], servers["socket_read_size"]) == ("/ca.pem", 512)
+    assert (servers["ssl_ca_certs"], servers["client_name"]) == (str(certificates), "mine")
     (node,) = pool.sentinel_manager.sentinels
     assert issubclass(node.connection_pool.connection_class, redis_py.SSLConnection) is theirs
     if theirs:
-        assert node.connection_pool.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+        assert node.connection_pool.connection_kwargs["ssl_ca_certs"] == str(certificates)
 
 
-def test_a_sentinel_url_with_a_parameter_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(TypeError, match="nonsense"):
-        connect(Config.of(redis="redis+sentinel://one/main?nonsense=1")).ping()
+@pytest.fixture
+def values(tmp_path: Path) -> dict[str, str]:
+    """A value for each parameter that a URL may have."""
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    plain = {
+        "db": "3",
+        "username": "me",
+        "password": "word",
+        "client_name": "mine",
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": "true",
+        "ssl_password": "word",
+        "ssl_ca_certs": f"{tmp_path}/ca.pem",
+        "ssl_ca_path": str(tmp_path),
+        "ssl_certfile": f"{tmp_path}/cert.pem",
+        "ssl_keyfile": f"{tmp_path}/key.pem",
+    }
+    return {name: plain.get(name.removeprefix("sentinel_"), "true") for name in PARAMETERS}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"])
+def test_every_parameter_that_a_url_may_have_is_one_of_redis_pys_and_overrides_nothing(
+    values: dict[str, str], scheme: str, name: str
+) -> None:
+    url = {"unix": "unix:///run/redis.sock"}.get(scheme, f"{scheme}://one/main" if "+" in scheme else f"{scheme}://one")
+    try:
+        config = Config.of(redis=f"{url}?{name}={values[name]}")
+    except ConfigError:
+        assert (name.startswith("ssl_") and "rediss" not in scheme) or name.startswith("sentinel_")
+        return
+    for client in (connect(config), aconnect(config)):
+        pool: Any = client.connection_pool
+        pools = [
+            pool,
+            *(node.connection_pool for node in getattr(pool, "sentinel_manager", pool).__dict__.get("sentinels", [])),
+        ]
+        for one in pools:
+            options = dict(one.connection_kwargs)
+            assert (options["protocol"], options["decode_responses"]) == (2, False)
+            assert {"socket_timeout", "socket_connect_timeout", "retry"} <= options.keys() or one is not pool
+            one.make_connection()
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_that_cannot_be_read_is_told_as_such_and_not_as_a_server_that_is_away(name: str) -> None:
+    config = Config.of(redis=f"rediss://:secret@127.0.0.1/0?{name}=/no/such.pem")
+    for attempt in (connect, aconnect):
+        with pytest.raises(
+            ConfigError, match=f"^`{name}` of the Redis URL rediss://.* is '/no/such.pem'; expected"
+        ) as told:
+            attempt(config)
+        assert "secret" not in str(told.value)
 
 
 def test_a_sentinel_url_without_a_service_is_refused() -> None:
     with pytest.raises(ConfigError, match="NAME"):
-        connect(Config.of(redis="redis+sentinel://host:26379"))
+        Config.of(redis="redis+sentinel://host:26379")
+
+
+GIVEN: dict[str, tuple[dict[str, Any], str]] = {
+    "decoding": ({"decode_responses": True}, "decode_responses=True; expected one that answers bytes"),
+    "another encoding": ({"encoding": "latin-1"}, "encoding='latin-1'; expected utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_client_of_ones_own_that_cannot_be_worked_with_is_refused_in_one_line(name: str) -> None:
+    options, expected = GIVEN[name]
+    with pytest.raises(ConfigError, match=expected):
+        pykiq.Client(redis=redis_py.Redis(**options))
+    with pytest.raises(ConfigError, match=expected):
+        pykiq.Client(redis=redis_py.Redis.from_url("redis://localhost", **options))
+    with pytest.raises(ConfigError, match=expected):
+        pykiq.AsyncClient(redis=redis_py.asyncio.Redis(**options))
+
+
+def test_a_client_of_ones_own_of_the_other_kind_is_refused_in_one_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"redis\.asyncio.*Redis as its redis; expected a URL or redis\.Redis, or pykiq"
+    ):
+        pykiq.Client(redis=redis_py.asyncio.Redis())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"expected a URL or redis\.asyncio\.Redis, or pykiq\.Client"):
+        pykiq.AsyncClient(redis=redis_py.Redis())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"builtins\.object as its redis"):
+        pykiq.Client(redis=object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_client_of_ones_own_may_speak_either_protocol(redis: redis_py.Redis, server: Server, protocol: int) -> None:
+    with (
+        redis_py.Redis(port=server.port, protocol=protocol) as given,  # type: ignore[arg-type]
+        pykiq.Client(redis=given) as client,
+    ):
+        client.push({"class": "HardJob", "args": [1], "jid": "1" * 24})
+        client.push({"class": "HardJob", "args": [1], "at": 4_000_000_000})
+        assert [job.klass for job in admin.Queue("default", client=client)] == ["HardJob"]
+        (entry,) = admin.ScheduledSet(client=client)
+        assert (entry.klass, entry.score) == ("HardJob", 4_000_000_000.0)
+        assert [one.klass for one in admin.ScheduledSet(client=client).scan("HardJob")] == ["HardJob"]
+        assert admin.Stats(client=client).enqueued == 1
+        assert list(admin.ProcessSet(client=client)) == list(admin.WorkSet(client=client)) == []
+        assert entry.kill()
+        assert admin.DeadSet(client=client).size == 1
+        admin.DeadSet(client=client).clear()
+        admin.Queue("default", client=client).clear()
+    assert not redis.exists("dead", "schedule", "queue:default")
 
 
 def test_a_forgotten_connection_is_reset_when_it_is_closed() -> None:

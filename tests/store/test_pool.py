@@ -93,7 +93,8 @@ def test_a_forked_child_has_connections_of_its_own(client: redis_py.Redis) -> No
 
 
 def test_one_connection_is_enough_for_pushes_and_looks_at_the_fleet(redis_url: str, redis: redis_py.Redis) -> None:
-    with connect(Config.of(redis=f"{redis_url}?max_connections=1")) as client:
+    with connect(Config.of(redis=redis_url)) as client:
+        client.connection_pool.max_connections = 1
         for _ in range(2):
             push(client, [PushBatch("default", False, (b"{}",))])
             read(client)

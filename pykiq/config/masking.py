@@ -1,0 +1,31 @@
+"""Passwords in text of any kind, and how they are hidden. It is meant for text that nobody has understood."""
+
+from __future__ import annotations
+
+import re
+
+_BEFORE = re.compile(r"(?:[\w.-]{1,40}=)?['\"(<\[]?[a-z][a-z0-9+.-]*", re.IGNORECASE)  # of ://
+_SECRET_PARAMETER = re.compile(
+    r"(?P<name>[?&;#][a-z_]{0,20}(?:pass|pwd|auth|secret|token|credential)[a-z_]{0,20}=)[^&\s]*", re.IGNORECASE
+)
+
+
+def masked(text: str) -> str:
+    """`text` with every password of every URL in it replaced by `***`; the rest is left as it is."""
+    if "@" in text:
+        text = "".join(_masked(word) if "@" in word else word for word in re.split(r"(\s+)", text))
+    return _SECRET_PARAMETER.sub(lambda m: f"{m['name']}***", text)
+
+
+def _masked(word: str) -> str:
+    """A word with an @. The user part ends at the LAST one: passwords with a raw @ or / in them are common in the wild,
+    and half a password in a log is a password in a log. What is nearly a URL, as `:secret@host` is, counts as one.
+    """
+    login, _, host = word.rpartition("@")
+    before, mark, login_only = login.partition("://")
+    if mark and _BEFORE.fullmatch(before):
+        user, _, password = login_only.partition(":")
+        shown = f"{user}:***" if password and "/" not in user else "***"
+        return f"{before}://{shown}@{host}"
+    nearly = any(sign in login.lower() for sign in (":", "/", "%3a", "%2f"))
+    return f"***@{host}" if nearly else word
