@@ -57,7 +57,7 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
     `timeout` (s) bounds an answer; `connecting` (s, or the same) bounds connecting, and what the Sentinels answer.
     """
     address = _address(config)
-    options = _options(address, timeout, timeout if connecting is None else connecting) | {
+    options: Any = _options(address, timeout, timeout if connecting is None else connecting) | {
         "retry": Retry(NoBackoff(), 0)
     }
     if not address.has_sentinels:
@@ -76,7 +76,7 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
     address = _address(config)
-    options = _options(address, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    options: Any = _options(address, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if not address.has_sentinels:
         kind: Any = _ASYNC_KINDS[address.scheme]
         return AsyncRedis.from_pool(AsyncPool(connection_class=kind, **_place(address), **options))
