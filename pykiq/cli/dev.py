@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import click
@@ -191,17 +192,23 @@ class Reloading:
         self._env = {**os.environ, **env}
         self._stop = threading.Event()
         self._worker: Leashed | None = None
+        self._ending: Leashed | None = None
         self._reloads = 0
 
     def run(self) -> int:
         """Until INT or TERM, until the worker was stopped from a dashboard, or could not be started at all."""
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: self._stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._asked)
         self._start()
         try:
             return self._watch()
         finally:
             self._end()
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+        if number == signal.SIGINT and self._ending is not None:  # Ctrl-C again, while the worker waits for its jobs
+            self._ending.hurry()
 
     def _watch(self) -> int:
         from watchfiles import PythonFilter, watch
@@ -233,5 +240,8 @@ class Reloading:
 
     def _end(self) -> int:
         """Stop the worker if it runs; its exit code."""
-        worker, self._worker = self._worker, None
-        return 0 if worker is None else worker.end()
+        self._ending, self._worker = self._worker, None
+        try:
+            return 0 if self._ending is None else self._ending.end()
+        finally:
+            self._ending = None

@@ -59,6 +59,10 @@ class Leashed:
         """The exit code, None while it runs."""
         return self._process.poll()
 
+    def hurry(self) -> None:
+        """Send it what a second Ctrl-C would, while it is being ended."""
+        self._process.send_signal(signal.SIGINT)
+
     def end(self) -> int:
         """Stop it if it runs; its exit code."""
         if self._writing >= 0:
@@ -84,6 +88,7 @@ def main(arguments: Sequence[str]) -> int:
             child.kill()
 
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, lambda *_: child.send_signal(signal.SIGINT))
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
     if folder:

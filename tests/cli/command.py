@@ -37,7 +37,7 @@ def pykiq_command(*arguments: str, cwd: Path, **variables: str) -> subprocess.Co
 
 
 def start(
-    *arguments: str, cwd: Path, log: Path, stdout: IO[bytes] | None = None, **variables: str
+    *arguments: str, cwd: Path, log: Path, stdin: int | None = None, stdout: IO[bytes] | None = None, **variables: str
 ) -> subprocess.Popen[bytes]:
     """Start `pykiq ARGUMENTS` in `cwd`, both of its outputs going to `log`, or the standard one to `stdout`."""
     with log.open("ab") as output:
@@ -45,6 +45,7 @@ def start(
             [sys.executable, "-m", "pykiq", *arguments],
             cwd=cwd,
             env=environment(**variables),
+            stdin=stdin,
             stdout=stdout or output,
             stderr=output,
         )
