@@ -16,8 +16,9 @@ TEXTS = st.text(st.sampled_from("abc*?[]-^\\é\n"), max_size=7)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(PATTERNS.map("".join), st.sets(TEXTS, min_size=1, max_size=20))
+@given(PATTERNS.map("".join), st.sets(TEXTS.filter(bool), min_size=1, max_size=20))
 def test_it_matches_what_redis_matches(redis: redis_py.Redis, pattern: str, texts: set[str]) -> None:
+    # Not the empty text, which no payload is: `*` matches it in Redis, and `**` does not.
     redis.delete("texts")
     raws = {text.encode() for text in texts}
     redis.sadd("texts", *raws)
