@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -21,12 +23,14 @@ from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 from pykiq.logger import get_logger
 from pykiq.observe import log
+from pykiq.observe.stream import has_room
 from pykiq.observe.systemd import Systemd
 from pykiq.store.connected import connected
 from pykiq.store.server import examine
 from pykiq.worker import checks, runtime, signals
 from pykiq.worker.process import Process
 
+LAST_LINES = 1.0  # seconds for log lines that have found no room yet
 FAREWELL = 5.0  # seconds that threads left by jobs, and what is registered with atexit, have to end by themselves
 
 
@@ -94,6 +98,10 @@ def _leave(code: int) -> int:
         os._exit(code)
 
     threading.Thread(target=end, name="pykiq-farewell", daemon=True).start()
+    if not log.flush(LAST_LINES) or not (has_room(sys.stdout) and has_room(sys.stderr)):
+        # Nobody reads the log. Python flushes its standard streams at the very end, and would wait for ever.
+        atexit._run_exitfuncs()
+        os._exit(code)
     return code
 
 

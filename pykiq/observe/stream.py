@@ -43,6 +43,8 @@ class Stream:
         self._stream = stream
         self._dropped = dropped
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        with suppress(Exception):
+            stream.flush()
         self._descriptor = Descriptor(stream)
         # Reentrant, and with a flag: a signal handler may log while its own thread is in the middle of a line.
         self._lock = threading.RLock()
@@ -59,6 +61,10 @@ class Stream:
         """In a forked process: what waits is the other's to write, and nobody is left to release the lock."""
         self._lock, self._is_writing = threading.RLock(), False
         self._forget()
+
+    def close(self) -> None:
+        """Close what was opened beside the stream itself."""
+        self._descriptor.close()
 
     def write(self, text: str) -> None:
         """Write lines, now or when there is room for them. Never waits and never raises."""
@@ -110,9 +116,9 @@ class Stream:
             self._is_writing = False
 
     def _write_first(self) -> bool:
-        """Write what waits longest; False when not all of it found room, or none ever will."""
+        """Write what waits longest; False when not all of it found room."""
         data, lines, lost = self._waiting[0]
-        written, failed = 0, False
+        written = 0
         try:
             for piece in whole_lines(data) if self.shared else (data,):
                 sent = self._descriptor.send(piece)
@@ -120,15 +126,17 @@ class Stream:
                 if sent < len(piece):
                     break
         except OSError:  # nobody can read it any more, a full disk
-            self._lost += lost
-            written, failed = len(data), True
+            lost = self._lost + sum(piece.lost for piece in self._waiting)
+            self._forget()
+            self._lost = lost
+            return False
         self._bytes -= written
         if written < len(data):
             self._waiting[0] = _Piece(data[written:], lines, lost)
             return False
         self._waiting.popleft()
         self._lines -= lines
-        return not failed
+        return True
 
     def _write_text(self, text: str) -> None:
         """To a stream without a descriptor, as it is: one in memory, or of the host program's making."""
@@ -137,6 +145,15 @@ class Stream:
         except UnicodeEncodeError:  # a strict ASCII or Latin-1 stream
             self._stream.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
         self._stream.flush()
+
+
+def has_room(stream: TextIO | None) -> bool:
+    """Whether an ordinary write to it would not wait for a reader. True for what is no descriptor, or a closed one."""
+    descriptor = Descriptor(stream)
+    try:
+        return not descriptor.is_open() or descriptor.has_room()
+    finally:
+        descriptor.close()
 
 
 _streams: WeakSet[Stream] = WeakSet()
@@ -167,14 +184,14 @@ class Descriptor:
 
     Its own O_NONBLOCK is left alone: it would be everybody's who has inherited the descriptor, the user's shell for
     one. So a pipe or a terminal is opened once more. Where that is forbidden (as another user than it belongs to, or
-    without /proc) it is asked whether it has room, and another process that takes the room just then is waited for.
+    without /proc) a pipe is asked whether it has room, and another process that takes the room just then is waited for;
+    so is whoever sits at such a terminal.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._number = -1
-        with suppress(Exception):  # a stream in memory
-            stream.flush()
-            self._number = stream.fileno()
+        with suppress(Exception):  # a stream in memory, or None
+            self._number = stream.fileno()  # type: ignore[union-attr]
         self._file: tuple[int, int] | None = None  # device and inode of what is open as `_number`
         self._own = -1  # another descriptor of the same
         self._close: Callable[[], None] = lambda: None
@@ -190,13 +207,16 @@ class Descriptor:
             return self._own >= 0
         if (found.st_dev, found.st_ino) != self._file and not (self._file and stat.S_ISSOCK(found.st_mode)):
             # A socket that is new there is somebody's connection, which has got the number of what was closed.
+            self.close()
             self._file = found.st_dev, found.st_ino
             self._open(found.st_mode)
         return True
 
-    def _open(self, mode: int) -> None:
+    def close(self) -> None:
         self._close()
-        self._own, self._close, self._send = -1, lambda: None, self._send_to_file
+        self._file, self._own, self._close, self._send = None, -1, lambda: None, self._send_to_file
+
+    def _open(self, mode: int) -> None:
         if stat.S_ISSOCK(mode):
             self._send = self._send_with_a_look
             if socket.getdefaulttimeout() is None:  # else the copy, and so every copy, would not block from then on
@@ -204,7 +224,8 @@ class Descriptor:
                 self._own, self._close = connection.fileno(), connection.close
                 self._send = lambda data: connection.send(data, socket.MSG_DONTWAIT)
         elif stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(self._number)):
-            self._send = self._send_with_a_look
+            if stat.S_ISFIFO(mode):
+                self._send = self._send_with_a_look
             with suppress(OSError):
                 own = os.open(f"/proc/self/fd/{self._number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
                 self._own, self._close = own, partial(os.close, own)

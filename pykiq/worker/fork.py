@@ -9,6 +9,7 @@ import threading
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
+from pykiq.observe.stream import has_room
 from pykiq.records import Outcome, Word
 from pykiq.worker import signals
 
@@ -88,8 +89,9 @@ def fork() -> int:
 
     The four signals are blocked in the new process: those that its parent passes on wait until it can obey them.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if has_room(stream):  # else the parent would wait for whoever reads it, and replace nobody
+            stream.flush()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NUMBERS)
     pid = -1
     try:

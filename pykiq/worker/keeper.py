@@ -27,6 +27,7 @@ from pykiq.config import Config
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.logger import get_logger
 from pykiq.observe import heartbeat
+from pykiq.observe import log as log_output
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Row
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.merged import Merged, unpack
@@ -101,8 +102,10 @@ class Keeper:
             self._endpoint.stop()  # first of all: the parent's successor may be waiting for the port
         self._outlive()
         self._reporter.close(LAST_WORDS)
+        log_output.flush(BREATH)
 
     def _keep(self) -> None:
+        log_output.flush()
         self._listen()
         self._hold()
         if time.monotonic() >= self._renew_at:

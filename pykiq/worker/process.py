@@ -34,6 +34,7 @@ from pykiq.jobs.registry import Registry, registry
 from pykiq.logger import get_logger
 from pykiq.middleware.chain import Chain, ClientMiddleware, ServerMiddleware, client_middleware, server_middleware
 from pykiq.observe import heartbeat
+from pykiq.observe import log as log_output
 from pykiq.observe.backlog import Backlog
 from pykiq.observe.counters import Counters
 from pykiq.observe.heartbeat import STUCK, Beat
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from pykiq.observe.endpoint import Endpoint
 
 LISTENING = 0.5  # seconds that a signal may go unheard
+FLUSHING = 0.1  # seconds at a time for lines that have found no room, while somebody reads
 
 log = get_logger()
 
@@ -203,6 +205,7 @@ class Process:
             with suppress(Empty):
                 self._obey(self._commands.get(timeout=LISTENING))
             self._systemd.beat(self._alive)
+            log_output.flush(FLUSHING)
         return self._wind_up(clean)
 
     def _start(self) -> bool:

@@ -119,6 +119,7 @@ class Swarm:
                 return begin()
             for number in self._ears.wait(TICK):
                 self._obey(number)
+            log_output.flush()
             self._reap()
             for child in self._children:
                 self._look_at(child)
