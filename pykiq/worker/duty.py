@@ -13,6 +13,7 @@ from contextlib import suppress
 import redis
 
 from pykiq.logger import get_logger
+from pykiq.store.outage import Outage
 
 BREATH = 1.0  # seconds between two attempts while Redis does not answer
 
@@ -24,7 +25,8 @@ class Duty:
 
     failed: str  # the event that is logged for a round that failed
 
-    def __init__(self, name: str, client: redis.Redis) -> None:
+    def __init__(self, name: str, client: redis.Redis, outage: Outage | None = None) -> None:
+        self._outage = outage or Outage()
         self._client = client
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -66,10 +68,13 @@ class Duty:
     def _guarded(self) -> float:
         """A round that fails keeps the next one from nothing. A BaseException too: a middleware may exit."""
         try:
-            return self._round()
+            wait = self._round()
         except (redis.RedisError, OSError) as error:
-            log.warning(self.failed, error=str(error) or type(error).__name__)
+            self._outage.failed(self.failed, error)
             self._troubled(error)
         except BaseException:
             log.error(self.failed, exc_info=True)
+        else:
+            self._outage.answered(self.failed)
+            return wait
         return BREATH

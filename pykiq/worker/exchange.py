@@ -24,6 +24,7 @@ from pykiq.config import Capsule, Config
 from pykiq.logger import get_logger
 from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled, Started, Word
 from pykiq.store.claim import Berth
+from pykiq.store.outage import Outage
 from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
@@ -72,10 +73,11 @@ class Exchange:
         loop: LoopThread,
         report: Callable[[Sequence[Started], Sequence[Settled], Sequence[Foreign]], None],
         refused: Refused | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._config = config
         self._berth = berth
-        self._line = Line(client)
+        self._line = Line(client, outage)
         self._executor = executor
         self._report = report
         self._rng = random.Random()

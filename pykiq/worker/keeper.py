@@ -37,6 +37,7 @@ from pykiq.store import fleet, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.fleet import Fleet
+from pykiq.store.outage import Outage
 from pykiq.worker import signals
 from pykiq.worker.burials import carry_out
 from pykiq.worker.failing import Failing
@@ -74,6 +75,7 @@ class Keeper:
         self._host = heartbeat.hostname(os.environ)
         self._client = connect(config)
         self._fleet = Fleet()
+        self._outage = Outage()
         self._failing = Failing(config, lambda: self._fleet, hooks)
         observers: list[Observer] = [JobLog()]
         if merged:
@@ -120,7 +122,9 @@ class Keeper:
         try:
             work()
         except (redis.RedisError, OSError) as error:
-            log.warning(event, error=str(error) or type(error).__name__, next=f"again in {BREATH:g} s")
+            self._outage.failed(event, error)
+        else:
+            self._outage.answered(event)
 
     def _listen(self) -> None:
         while (datagram := self._tether.heard()) is not None:

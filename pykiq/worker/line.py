@@ -1,4 +1,4 @@
-"""The line: the exchange's connection, and how it is doing. Says once that Redis is away, and once that it is back."""
+"""The line: the exchange's connection, and how it is doing."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TypeVar
 
 import redis
 
-from pykiq.logger import get_logger
+from pykiq.store.outage import Outage
 from pykiq.store.refusals import concerns_all
 from pykiq.store.scripts import Call, send
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds of back-off while Redis does not answer
-REMIND = 30  # failures between two complaints
+PART = "turn_failed"  # of an outage
 
-log = get_logger()
 T = TypeVar("T")
 
 
 class Line:
     """One connection with a memory of its failures. Only the exchange's thread uses it, but for `answering`."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, outage: Outage | None = None) -> None:
         self.client = client
+        self._outage = outage or Outage()
         self._failures = 0
 
     @property
@@ -64,13 +64,10 @@ class Line:
             self._recovered()
 
     def _recovered(self) -> None:
-        if self._failures:
-            log.info("redis_answers_again", failures=self._failures)
         self._failures = 0
+        self._outage.answered(PART)
 
     def failed(self, error: Exception) -> None:
         """Redis did not answer, or refused what must not be refused: leave it alone for a while."""
         self._failures += 1
-        if self._failures % REMIND == 1:
-            reason = str(error).strip() or type(error).__name__
-            log.error("redis_does_not_answer", error=reason, failures=self._failures, next="asked again and again")
+        self._outage.failed(PART, error)

@@ -22,6 +22,7 @@ from pykiq.records import Later, Settled
 from pykiq.store import due
 from pykiq.store.due import Move, Moved
 from pykiq.store.kinds import is_wrong_type
+from pykiq.store.outage import Outage
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
@@ -48,8 +49,9 @@ class Poller(Duty, Observer):
         *,
         dialect: Callable[[dict[str, Any]], Dialect],
         report: Report,
+        outage: Outage | None = None,
     ) -> None:
-        super().__init__("poller", client)
+        super().__init__("poller", client, outage)
         self._config = config
         self._chain = chain
         self._dialect = dialect

@@ -46,6 +46,7 @@ from pykiq.records import Foreign, Settled, Started, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
+from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
 from pykiq.worker import fork, runtime, signals
 from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
@@ -112,15 +113,22 @@ class Process:
             max_classes=config.metrics_max_classes,
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
-        self._poller = Poller(config, connect(config), on_push, dialect=failing.dialect, report=self._report)
+        outage = Outage()  # one for all of them: it is told once
+        self._poller = Poller(
+            config, connect(config), on_push, dialect=failing.dialect, report=self._report, outage=outage
+        )
         self._sweeper = Sweeper(
-            config, self.berth, connect(config), poison_entry=failing.poison_entry, report=self._report
+            *(config, self.berth, connect(config)),
+            poison_entry=failing.poison_entry,
+            report=self._report,
+            outage=outage,
         )
         observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),
             refused=Refused(self.metrics.tally),
+            outage=outage,
         )
         info = heartbeat.process_info(
             config, host=host, pid=os.getpid(), identity=self.identity, started_at=time.time(), embedded=embedded
@@ -136,6 +144,7 @@ class Process:
             signal=self.command,
             pause=self.exchange.pause,
             orders=orders,
+            outage=outage,
         )
         self._endpoint: Endpoint | None = None
         self.started = threading.Event()  # jobs are taken

@@ -25,6 +25,7 @@ from pykiq.records import Assigned
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
+from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
 
 PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
@@ -53,6 +54,7 @@ class Pulse:
         signal: Callable[[str], None],
         pause: Callable[[frozenset[str]], None],
         orders: StandingOrders | None = None,
+        outage: Outage | None = None,
     ) -> None:
         """`orders` are not needed where a keeper extends the lease from outside."""
         self._config = config
@@ -67,6 +69,7 @@ class Pulse:
         self._signal = signal
         self._pause = pause
         self._orders = orders
+        self._outage = outage or Outage()
         self._interval = min(config.lease_ttl / 4, PAUSE_INTERVAL)
         self._soon = min(self._interval, SOON)
         self._paused: frozenset[str] = frozenset()
@@ -114,10 +117,7 @@ class Pulse:
         """Out of `processes`, the last counts written, as far as Redis answers."""
         self.halt()
         self._guarded("history_not_written", self._write_history)
-        try:
-            self._beat.clear(self.client, self._counters)
-        except (redis.RedisError, OSError) as error:
-            log.warning("heartbeat_not_cleared", error=str(error), next="it expires within 60 s")
+        self._guarded("heartbeat_not_cleared", lambda: self._beat.clear(self.client, self._counters))
         self.client.close()
 
     def _hold_lease(self) -> None:
@@ -153,7 +153,7 @@ class Pulse:
                 return
             if hurried or time.monotonic() >= due:
                 self._shows = self._guarded("heartbeat_failed", self._beat_once)
-                due = time.monotonic() + self._period
+                due = time.monotonic() + (self._period if self._shows else self._soon)
             elif self._shows:
                 self._guarded("running_jobs_not_shown", self._show_changes)
 
@@ -177,10 +177,11 @@ class Pulse:
         try:
             work()
         except (redis.RedisError, OSError) as error:
-            log.warning(event, error=str(error) or type(error).__name__)
+            self._outage.failed(event, error)
         except BaseException:  # a hook that exits must not end the pulse of a process that lives
             log.error(event, exc_info=True)
         else:
+            self._outage.answered(event)
             return True
         return False
 

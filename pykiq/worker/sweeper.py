@@ -16,6 +16,7 @@ from pykiq.logger import get_logger
 from pykiq.store import reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.leases import Doubtful, Leases
+from pykiq.store.outage import Outage
 from pykiq.worker.burials import Report, carry_out
 from pykiq.worker.duty import Duty
 
@@ -37,8 +38,9 @@ class Sweeper(Duty):
         *,
         poison_entry: Callable[[bytes, str, str, float], bytes],
         report: Report,
+        outage: Outage | None = None,
     ) -> None:
-        super().__init__("sweeper", client)
+        super().__init__("sweeper", client, outage)
         self._config = config
         self._berth = berth
         self._poison_entry = poison_entry
