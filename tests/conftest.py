@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import inspect
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import redis as redis_py
 
-from tests.servers import Server
+from tests.servers import MISSING, Server
 
 pytest_plugins = ["pykiq_pytest"]  # found by itself where the package is installed; here also where it is not
 
@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             functions = [item.function, *(definition.func for several in definitions for definition in several)]
             if any(_STARTERS.intersection(inspect.unwrap(one).__code__.co_names) for one in functions):
                 item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let all tests that lack the same thing be one line of the summary, which has one for each place otherwise."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and any(one in report.longrepr[2] for one in MISSING):
+        report.longrepr = (str(Path(__file__).parent), 0, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(autouse=True)

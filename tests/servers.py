@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 import redis
 
+MISSING: set[str] = set()  # the reasons given so far: pytest's summary has one line for each (tests/conftest.py)
+
 
 def missing(reason: str) -> None:
     """A server or a Ruby that is not there: a skip on a laptop, a failure in CI."""
+    MISSING.add(reason)
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}; CI must have it")
     pytest.skip(reason)

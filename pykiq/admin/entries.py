@@ -12,7 +12,7 @@ from pykiq.admin.access import Access, moment
 from pykiq.admin.changes import only
 from pykiq.errors import Unreadable
 from pykiq.store import queues
-from pykiq.wire import payload
+from pykiq.wire import activejob, payload
 from pykiq.wire.dialect import seconds
 from pykiq.wire.failure import decode_backtrace
 
@@ -76,18 +76,17 @@ class JobRecord:
     @property
     def display_args(self) -> list[Any]:
         """The arguments as people know them: those of the wrapped job, and no secret that `encrypt` hides."""
-        mail = self._mail
+        mail, wrapped = self._mail, self._wrapped_args
         if mail:
-            return _mail_args(mail[3:])
-        shown = self._wrapped_args
-        shown = self.args if shown is None else shown
+            return [activejob.legible(one) for one in _mail_args(mail[3:])]
+        shown = self.args if wrapped is None else [activejob.legible(one) for one in wrapped]
         return [*shown[:-1], "[encrypted data]"] if shown and self.item.get("encrypt") else shown
 
     @property
     def _wrapped_args(self) -> list[Any] | None:
-        args = self.item.get("args")
-        inner = args[0] if self.item.get("wrapped") and isinstance(args, list) and args else None
-        found = inner.get("arguments") if isinstance(inner, dict) else None
+        if payload.class_name(self.item) not in activejob.WRAPPERS:
+            return None
+        found = (activejob.job_data(self.item) or {}).get("arguments")
         return found if isinstance(found, list) else None
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pykiq.cli.output import say
-from pykiq.config.settings import did_you_mean, shown
+from pykiq.config.settings import SLIP, did_you_mean, shown
 from pykiq.errors import ConfigError, PayloadError, SignatureMismatch, Unreadable
 from pykiq.jobs.declare import envelope_of
 from pykiq.jobs.handler import Handler
@@ -18,7 +18,6 @@ from pykiq.wire.exactjson import loads
 if TYPE_CHECKING:
     from pykiq.client.envelope import Envelope
 
-SLIP = 0.85  # likeness of names that differ in a letter: rather a slip than another class
 _OWN_WAY = {"class": "CLASS", "args": "JSON-ARGS", "at": "--at or --in"}
 _JSON_BEGINS = ('"', "[", "{")
 

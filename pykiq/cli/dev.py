@@ -34,7 +34,10 @@ TRIES = 5  # ports, when one that was free is somebody else's a moment later
 TIMEOUT = ("--timeout", "5")  # of running jobs, unless the command line has another: somebody is waiting
 
 
-@click.command(context_settings={**HELP, "ignore_unknown_options": True})
+@click.command(
+    short_help="Run jobs while you write them, with a server of its own.",
+    context_settings={**HELP, "ignore_unknown_options": True},
+)
 @click.option("--watch", multiple=True, metavar="DIR", help="Look for changes there; the current directory by default.")
 @click.option("--port", metavar="PORT", help="Of its own Valkey; 6379 if that is free, else any.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS OF RUN]")

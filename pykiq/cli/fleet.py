@@ -13,7 +13,7 @@ from pykiq.cli import showing
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.output import say, strict_json
-from pykiq.cli.table import Column, counted, span, table, terminal_width
+from pykiq.cli.table import Column, counted, output_width, span, table
 from pykiq.client.sync import Client
 from pykiq.errors import ConfigError, PykiqError
 from pykiq.store.connected import connected
@@ -44,7 +44,7 @@ def processes(as_json: bool, **parameters: Any) -> None:
         for process in found:
             say(_process_line(process))
     elif found:
-        say(process_table(found, time.time(), terminal_width()))
+        say(process_table(found, time.time(), output_width()))
     else:
         say("no processes", err=True)
 
@@ -65,7 +65,7 @@ def busy(as_json: bool, **parameters: Any) -> None:
         for work in found:
             say(_work_line(work))
     elif found:
-        say(work_table(found, time.time(), terminal_width()))
+        say(work_table(found, time.time(), output_width()))
     else:
         say("nothing matches" if wanted else "nothing runs", err=True)
     if told and not as_json:

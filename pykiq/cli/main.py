@@ -13,9 +13,8 @@ import click
 
 from pykiq import namesake
 from pykiq.cli.inherited import open_streams
-from pykiq.cli.options import HELP
+from pykiq.cli.options import HELP, Group
 from pykiq.cli.output import printable
-from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PayloadError, PykiqError, StoreError
 from pykiq.version import __version__
 
@@ -46,8 +45,8 @@ COMMANDS: Mapping[str, str] = {
 """Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
 
 
-class _Group(click.Group):
-    """A group that loads the subcommand it is asked for, and knows the nearest one."""
+class _Group(Group):
+    """The group that loads the subcommand it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,12 +58,6 @@ class _Group(click.Group):
         module, _, name = place.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"no such command `{args[0]}`{near or '; `pykiq --help` lists them'}", ctx)
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it, until nobody reads what it prints any more, as in `pykiq dead | head`."""
@@ -120,6 +113,10 @@ def _usage(error: click.UsageError) -> str:
         near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
         return f"`{command}` has no option {error.option_name}{near or f'; `{command} --help` lists them'}"
     message = message[:1].lower() + message[1:]
+    if message.startswith("got unexpected extra argument") and error.ctx is not None and "require" in error.ctx.params:
+        given = message.partition("(")[2].partition(")")[0].split()[0]
+        meant = f"modules are given with --require {given}, queues with -q {given}"
+        return f"`{command}` takes no arguments and was given {given}; {meant}"
     return message if ";" in message else f"{message.rstrip('.')}; see `{command} --help`"
 
 

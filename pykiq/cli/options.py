@@ -14,7 +14,7 @@ import click
 from pykiq.config.capsule import queue_rule
 from pykiq.config.environment import Given
 from pykiq.config.load import Loaded, load
-from pykiq.config.settings import checked, whole
+from pykiq.config.settings import checked, did_you_mean, shown, whole
 from pykiq.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,6 +39,19 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "log_format": ("log_format", "--log-format"),
     "require": ("require", "--require"),
 }
+
+
+class Group(click.Group):
+    """A group that names the nearest subcommand for one that there is not."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            near = did_you_mean(args[0], names)
+            raise click.UsageError(
+                f"no such command `{args[0]}`{near or f'; `{ctx.command_path} --help` lists them'}", ctx
+            )
+        return super().resolve_command(ctx, args)
 
 
 def connection_options(command: Command) -> Command:
@@ -69,6 +82,18 @@ def filled(names: Sequence[str], what: str) -> Sequence[str]:
     return names
 
 
+def one_queue(text: str, *, repeatable: bool = True) -> str:
+    """The value of `--queue`. Raises ConfigError for several in one text, which would be a queue that nobody pushes to.
+
+    A queue that does have a space in its name can be given in a file.
+    """
+    names = text.split()
+    if len(names) > 1:
+        meant = " ".join(f"-q {name}" for name in (names if repeatable else names[:1]))
+        raise ConfigError(f"--queue is {shown(text)}; expected the name of one queue; did you mean {meant}?")
+    return text
+
+
 def loaded(parameters: dict[str, Any]) -> Loaded:
     """The configuration with these flags on top. Raises ConfigError."""
     flags: dict[str, Given] = {}
@@ -77,7 +102,7 @@ def loaded(parameters: dict[str, Any]) -> Loaded:
         if value is not None and value != ():
             flags[setting] = Given(value, flag)
     if parameters.get("queue"):
-        queues = [checked(queue_rule, text, "--queue") for text in parameters["queue"]]
+        queues = [checked(queue_rule, one_queue(text), "--queue") for text in parameters["queue"]]
         flags["queues"] = Given(queues, "--queue")
     if parameters.get("verbose"):
         flags["log_level"] = Given("debug", "--verbose")

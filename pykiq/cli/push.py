@@ -10,7 +10,7 @@ import click
 
 from pykiq.cli.chosen import class_of, options_of
 from pykiq.cli.each import push_each
-from pykiq.cli.options import HELP, connection_options, loaded
+from pykiq.cli.options import HELP, connection_options, loaded, one_queue
 from pykiq.cli.output import say
 from pykiq.cli.progress import progress
 from pykiq.cli.times import when
@@ -63,7 +63,8 @@ def push(
 
         settings = load_handlers(settings, Path.cwd())
     known, check = class_of(job_class)
-    options = options_of(push_queue, retry, pairs, runs_here=not isinstance(known, str))
+    queue = None if push_queue is None else one_queue(push_queue, repeatable=False)
+    options = options_of(queue, retry, pairs, runs_here=not isinstance(known, str))
     if lines is None:
         check(args)
     item: dict[str, Any] = {**options, "class": known, "args": args, **({} if due is None else {"at": due})}

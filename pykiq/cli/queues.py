@@ -17,7 +17,7 @@ from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.progress import progress
-from pykiq.cli.table import Column, counted, span, table, terminal_width
+from pykiq.cli.table import Column, counted, output_width, span, table
 from pykiq.cli.words import Place, parted, show_jobs
 from pykiq.client.sync import Client
 from pykiq.config.settings import did_you_mean
@@ -37,7 +37,7 @@ _JOB_COLUMNS = (
 )
 
 
-@click.command(context_settings=HELP)
+@click.command(short_help="Show the queues, or the jobs of one; delete them.", context_settings=HELP)
 @click.argument("name", required=False, metavar="[QUEUE")
 @click.argument("words", nargs=-1, metavar="[delete|clear] [JID]...]")
 @filter_options(error=False)
@@ -129,7 +129,7 @@ def _show_queues(summaries: Sequence[QueueStats], *, as_json: bool) -> None:
             told = {"name": one.name, "size": one.size, "latency": one.latency, "paused": one.paused}
             say(strict_json(told))
     elif summaries:
-        say(queue_table(summaries, terminal_width()))
+        say(queue_table(summaries, output_width()))
     else:
         say("no queues", err=True)
 

@@ -8,12 +8,17 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
 from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 from pykiq.version import FOLDER
+
+LOOKED_AT = 200  # files that are looked into for what was meant
+GLANCED = 100_000  # bytes of each
+NAMED = 3
 
 
 class HandlersFailed(PykiqError):
@@ -61,8 +66,9 @@ def _load(spec: str, directory: Path) -> ModuleType:
 def _load_path(path: Path, spec: str, directory: Path) -> ModuleType:
     if not path.exists():
         siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = did_you_mean(path.name, siblings)
-        raise ConfigError(f"--require is {spec}; no such file{near or ', nor a directory'}")
+        near = did_you_mean(path.name, siblings) or meant(directory)
+        where = path.parent if path.parent.is_dir() else f"{directory}, nor the folder it would be in"
+        raise ConfigError(f"--require is {spec}; no such file or directory in {where}{near}")
     if path.is_dir() and not (path / "__init__.py").is_file():
         dotted = ".".join(path.relative_to(directory).parts) if path.is_relative_to(directory) else ""
         if not _is_dotted(dotted):
@@ -74,6 +80,20 @@ def _load_path(path: Path, spec: str, directory: Path) -> ModuleType:
         return _load_file(path, spec)
     _to_front(root)
     return _import(name, spec)
+
+
+def meant(directory: Path) -> str:
+    """The files in and one folder below `directory` that use pykiq, as the end of a sentence; nothing if none does."""
+    found = []
+    for path in islice((*sorted(directory.glob("*.py")), *sorted(directory.glob("*/*.py"))), LOOKED_AT):
+        try:
+            with path.open("rb") as file:
+                if b"pykiq" in file.read(GLANCED):
+                    found.append(str(path.relative_to(directory)))
+        except OSError:
+            continue
+    few = ", ".join(found[:NAMED]) + (" or another" if len(found) > NAMED else "")
+    return f"; did you mean {few}?" if found else ""
 
 
 def _is_dotted(name: str) -> bool:

@@ -16,7 +16,7 @@ import click
 from pykiq.cli import inherited, process_one, startup
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
-from pykiq.cli.require import HandlersFailed, load_all
+from pykiq.cli.require import HandlersFailed, load_all, meant
 from pykiq.client.configure import configure, current
 from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
@@ -120,7 +120,9 @@ def load_handlers(settings: Loaded, directory: Path) -> Loaded:
         HandlersFailed: a module raised; its traceback has been printed.
     """
     if not settings.config.require:
-        raise ConfigError("no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py")
+        raise ConfigError(
+            f"no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py{meant(directory)}"
+        )
     # The modules' own pushes go where the worker takes its jobs from.
     configure(settings.config)
     try:

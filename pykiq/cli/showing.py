@@ -11,7 +11,7 @@ from typing import Any
 
 from pykiq.admin import JobRecord, SortedEntry
 from pykiq.cli.output import escaped_json, printable, say, strict_json
-from pykiq.cli.table import Column, span, table, terminal_width
+from pykiq.cli.table import Column, output_width, span, table
 from pykiq.errors import PykiqError
 from pykiq.wire.exactjson import dumps
 
@@ -31,7 +31,7 @@ def show(
     if not found:
         say(empty, err=True)
         return
-    say(table(columns, [row(job) for job in found[:most]], terminal_width()))
+    say(table(columns, [row(job) for job in found[:most]], output_width()))
     if len(found) > most:
         say(f"and more; --limit shows more than {most}", err=True)
 

@@ -10,7 +10,7 @@ import click
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.queues import queue_table
-from pykiq.cli.table import terminal_width
+from pykiq.cli.table import output_width
 from pykiq.store import stats as store
 from pykiq.store.connected import connected
 
@@ -22,7 +22,7 @@ def stats(as_json: bool, **parameters: Any) -> None:
     """Show counters, sets, queues and processes."""
     with connected(loaded(parameters).config) as client:
         numbers = store.read(client, time.time())
-    say(strict_json(numbers.as_dict()) if as_json else shown(numbers, terminal_width()))
+    say(strict_json(numbers.as_dict()) if as_json else shown(numbers, output_width()))
 
 
 def shown(numbers: store.Stats, width: int | None) -> str:

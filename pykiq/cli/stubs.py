@@ -9,7 +9,7 @@ import click
 
 from pykiq.cli import stubs_python, stubs_ruby
 from pykiq.cli.chosen import retry_of
-from pykiq.cli.options import HELP, loaded
+from pykiq.cli.options import HELP, Group, loaded
 from pykiq.cli.run import load_handlers
 from pykiq.cli.stubs_source import RubyJob, files_of, jobs_in
 from pykiq.client.naming import refusal
@@ -18,9 +18,15 @@ from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 
 
-@click.group(context_settings=HELP)
-def stubs() -> None:
+@click.group(cls=Group, invoke_without_command=True, context_settings=HELP)
+@click.pass_context
+def stubs(context: click.Context) -> None:
     """Write each language's jobs down in the other one."""
+    if context.invoked_subcommand is None:
+        raise ConfigError(
+            "stubs in which language? `pykiq stubs ruby --require MODULE` writes Ruby classes for Python's handlers,"
+            " `pykiq stubs python CLASS|PATH` Python declarations for Ruby's jobs"
+        )
 
 
 @stubs.command(context_settings=HELP)
@@ -41,7 +47,7 @@ def ruby(out: str | None, route_to: str, **parameters: Any) -> None:
     _write(stubs_ruby.ruby_file(handlers, route_to, path), path, stubs_ruby.HEADER)
 
 
-@stubs.command(context_settings=HELP)
+@stubs.command(short_help="Python declarations for Ruby job classes.", context_settings=HELP)
 @click.argument("sources", metavar="CLASS|PATH…", nargs=-1, required=True)
 @click.option("--out", metavar="PATH", help="The Python file to write.")
 @click.option("-q", "--queue", metavar="QUEUE", help="The queue of classes that are given by name.")

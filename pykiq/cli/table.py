@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from pykiq.cli.output import printable
 
+UNSEEN = 300  # columns of a table that goes into a pipe or a file: `--json` is for what is longer
 NARROWEST = 8  # characters that a column is never cut below
 GAP = "  "
 _AGES = 1_000_000 * 86400  # seconds: no life is so long, and the number of its days would fill the line
@@ -45,9 +45,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     )
 
 
-def terminal_width() -> int | None:
-    """How wide standard output is; None when it is no terminal: then nothing is cut."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def output_width() -> int:
+    """How wide a table on standard output may be: as the terminal, UNSEEN where there is none; COLUMNS goes first."""
+    return shutil.get_terminal_size((UNSEEN, 0)).columns
 
 
 def wide(text: str) -> int:
@@ -107,7 +107,10 @@ def _cell(text: str, size: int, column: Column) -> str:
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    fitted = list(widths)
+    fitted = [
+        min(width, max(room, NARROWEST)) if column.soft else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
     soft = [index for index, column in enumerate(columns) if column.soft]
     while sum(fitted) > room and soft:
         longest = max(soft, key=lambda index: fitted[index])

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pykiq.client import carrying
 from pykiq.client.naming import refusal
-from pykiq.client.times import number
+from pykiq.client.times import duration, number
 from pykiq.errors import PayloadError
 from pykiq.middleware.around import run_client
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job
@@ -192,7 +192,7 @@ def _check_job(job: Job) -> None:
 
 def retry_for(value: object) -> int:
     """`retry_for` in whole seconds (capture set_retry_for_float). Raises PayloadError, above 1e9 too."""
-    seconds = int(number(value, "retry_for"))
+    seconds = int(duration(value, "retry_for"))
     if seconds > RETRY_FOR_MAX:
         raise PayloadError(
             f"`retry_for` is {value!r}, more than {RETRY_FOR_MAX} seconds; it is how long to retry, not until when"
@@ -214,7 +214,7 @@ def _check_expiry(job: Job) -> None:
 
 def expires_in(value: object) -> int | float:
     """`expires_in` in seconds. Raises PayloadError, above 1e9 too."""
-    seconds = number(value, "expires_in")
+    seconds = duration(value, "expires_in")
     if not 0 < seconds <= EXPIRES_IN_MAX:
         raise PayloadError(
             f"`expires_in` is {value!r:.80}; expected a positive number of seconds, {EXPIRES_IN_MAX} at most;"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pykiq.client.build import envelope_of, finish, plan, template
 from pykiq.client.stencil import Stencil
-from pykiq.client.times import number
+from pykiq.client.times import duration, number
 from pykiq.errors import PayloadError
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job
 from pykiq.store.push import PushBatch
@@ -192,7 +192,7 @@ def _moments(
     if spread is not None:
         if at is not None:
             raise PayloadError("both `at` and `spread_interval` were given; pass one of them")
-        seconds = float(number(spread, "spread_interval"))
+        seconds = float(duration(spread, "spread_interval"))
         if seconds <= 0:
             raise PayloadError(f"`spread_interval` is {spread!r}; expected a positive number of seconds")
         return _Spread(now, max(seconds, SPREAD_AT_LEAST), rng)

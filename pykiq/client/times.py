@@ -56,6 +56,16 @@ def number(value: object, name: str = "at") -> int | float:
     return value
 
 
+def duration(value: object, name: str) -> int | float:
+    """The seconds of a length of time; unlike `number` no datetime has one. Raises PayloadError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):
+        raise PayloadError(
+            f"`{name}` is {value!r:.80} ({type(value).__name__}); expected seconds as a number, or a timedelta"
+            f"{_meant(value)}"
+        )
+    return number(value, name)
+
+
 def due(value: object, now: float, name: str = "at") -> float | None:
     """The moment `value` means for `perform_in` and `perform_at`; None when it is not in the future: push at once.
 

@@ -19,6 +19,7 @@ from pykiq.errors import ConfigError
 Rule = Callable[[object], Any]
 
 SHOWN_LENGTH = 60
+SLIP = 0.85  # likeness of names that differ in a letter or two: rather a slip than another name
 
 
 class Refused(ValueError):

@@ -23,7 +23,7 @@ from typing import Any
 
 from pykiq.client.build import expires_in, retry_for
 from pykiq.client.caller import users_level
-from pykiq.client.times import number
+from pykiq.client.times import duration
 from pykiq.errors import PayloadError, RegistrationError
 from pykiq.wire.arguments import check_arguments
 
@@ -191,7 +191,7 @@ def _tags(name: str, value: Any) -> list[str]:
 
 
 def _seconds(name: str, value: Any) -> int | float:
-    seconds = number(value, name)
+    seconds = duration(value, name)
     if seconds <= 0:
         raise PayloadError(f"`{name}` is {value!r:.80}; expected a positive number of seconds")
     return _whole(seconds)

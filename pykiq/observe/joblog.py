@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pykiq import logger
+from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.logger import LEVELS, Event, Sink
 from pykiq.observe.observer import Observer
 from pykiq.records import Fate, Foreign, Later, Outcome, Settled, Started, Takeover, Word
@@ -52,10 +53,12 @@ _LEVELS = {
 class JobLog(Observer):
     """The observer that writes the lines: all of a batch with one write.
 
-    `sink` is where all of pykiq's lines go unless given.
+    `sink` is where all of pykiq's lines go unless given. `handled` are the classes with a handler here: a foreign one
+    that is nearly called as one of them is rather a slip of somebody's.
     """
 
-    def __init__(self, sink: Sink | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, *, handled: Callable[[], Iterable[str]] = tuple) -> None:
+        self._handled = handled
         self._sink = sink or logger.sink()
         self._foreign: dict[str, float] = {}  # class → when (monotonic) it may be told of again
 
@@ -108,7 +111,8 @@ class JobLog(Observer):
 
     def _told(self, name: str, queue: str, **more: int) -> Event:
         told = {"timestamp": time.time(), "level": "warning", "event": "no_handler_here", "class": name[:NAME_LENGTH]}
-        return told | {"queue": queue, **more, "next": "left in the queue for a process that has one"}
+        near = did_you_mean(name[:NAME_LENGTH], self._handled(), cutoff=SLIP)
+        return told | {"queue": queue, **more, "next": f"left in the queue for a process that has one{near}"}
 
 
 def start_line(started: Started) -> Event:

@@ -13,6 +13,8 @@ WRAPPER = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
 WRAPPER_OF_8 = "Sidekiq::ActiveJob::Wrapper"  # since 7.3.3; older ones do not know it
 WRAPPERS = frozenset({WRAPPER, WRAPPER_OF_8})
 
+_RAILS_OWN = "_aj_"
+_GLOBALID = "_aj_globalid"
 _WHOLE_SECONDS = re.compile(r"\d\d:\d\d:\d\dZ?\Z")
 
 
@@ -26,6 +28,20 @@ def job_data(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
     args = payload.get("args")
     data = args[0] if isinstance(args, list) and len(args) == 1 else None
     return data if isinstance(data, dict) else None
+
+
+def legible(value: Any) -> Any:
+    """An encoded argument as Sidekiq's Web UI shows it: a GlobalID by its address, and without the keys of Rails' own.
+
+    Observed in 7.3.2 and 8.1.7; 6.4.1 shows everything.
+    """
+    if isinstance(value, list):
+        return [legible(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1 and _GLOBALID in value:
+        return value[_GLOBALID]
+    return {key: legible(one) for key, one in value.items() if not key.startswith(_RAILS_OWN)}
 
 
 def wrapped_class(payload: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import redis
 
 from pykiq.config import Config
+from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.jobs.registry import Registry, registry
 from pykiq.logger import get_logger
 from pykiq.store import waiting
@@ -75,6 +76,10 @@ def _of_queues_not_served(config: Config, handlers: Mapping[str, str]) -> None:
 def _of_classes_without_handler(client: redis.Redis, config: Config, handlers: Mapping[str, str]) -> None:
     known = {name.removeprefix("::") for name in handlers}
     for found in waiting.without_handler(client, config.queues, lambda name: name.removeprefix("::") in known):
+        near = next(filter(None, (did_you_mean(name, known, cutoff=SLIP) for name in found.classes)), "")
         get_logger().warning(
-            "waiting_without_handler", queue=found.queue, classes=dict(found.classes), next=FATES[config.foreign]
+            "waiting_without_handler",
+            queue=found.queue,
+            classes=dict(found.classes),
+            next=f"{FATES[config.foreign]}{near}",
         )

@@ -123,7 +123,7 @@ class Process:
             report=self._report,
             outage=outage,
         )
-        observers = (self._poller, self._counters, self._history, self.metrics, JobLog())
+        observers = (self._poller, self._counters, self._history, self.metrics, JobLog(handled=self._executor.classes))
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),

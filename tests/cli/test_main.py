@@ -56,13 +56,16 @@ def test_no_subcommand_shows_the_help_and_is_a_usage_error(capsys: pytest.Captur
         (["run", "-q", "a,b"], '--queue is "b"; expected a whole number from 0 to 10000, as the weight of queue `a`'),
         (["run", "--foreign", "dad"], '--foreign is "dad"; expected leave, retry or dead; did you mean `dead`?'),
         (["run", "--wire", "5"], '--wire is "5"; expected auto, 8, 7 or 6'),
-        (["run", "--redis", "localhost"], "--redis is not a URL; expected a URL like redis://host:6379/0"),
+        (["run", "--redis", "localhost"], "--redis is not a URL of Redis; expected a URL like redis://host:6379/0"),
         (["run", "-C", "none.yml"], '--config is "none.yml"; no such file; give the path of a sidekiq.yml'),
         (["run"], "no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py"),
         (["run", "--procs", "2"], "`pykiq run` has no option --procs"),
         (["push"], "missing argument 'CLASS'; see `pykiq push --help`"),
         (["stats", "x"], "got unexpected extra argument (x); see `pykiq stats --help`"),
-        (["stats", "--redis", "redis://h?bogus=1"], "the Redis URL redis://h?bogus=1 cannot be used: "),
+        (
+            ["stats", "--redis", "redis://h?bogus=1"],
+            "--redis is a URL of the host `h`; expected only parameters that a Redis URL may have: db, ",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_two(
@@ -130,3 +133,51 @@ def test_a_full_disk_is_not_blamed_on_redis(redis: redis_py.Redis, redis_url: st
         )
     assert ran.returncode == 1
     assert ran.stderr == "pykiq: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stubs"], "stubs in which language? `pykiq stubs ruby --require MODULE` writes Ruby classes"),
+        (["stubs", "rbuy"], "no such command `rbuy`; did you mean `ruby`?"),
+        (["stubs", "java"], "no such command `java`; `pykiq stubs --help` lists them"),
+        (["run", "handlers"], "was given handlers; modules are given with --require handlers, queues with -q handlers"),
+        (["run", "-r", "x", "a.py", "b.py"], "`pykiq run` takes no arguments and was given a.py; modules are given"),
+        (["stats", "default"], "got unexpected extra argument (default); see `pykiq stats --help`"),
+        (["run", "-r", "x", "-q", "python default"], "did you mean -q python -q default?"),
+        (["run", "-r", "x", "-q", " python,2  default "], "did you mean -q python,2 -q default?"),
+        (["push", "HardJob", "-q", "a b"], '--queue is "a b"; expected the name of one queue; did you mean -q a?'),
+        (["run", "--require", "nope.py"], "--require is nope.py; no such file or directory in "),
+        (["run", "--require", "nope.py"], "; did you mean app/jobs.py?"),
+        (["run", "--require", "app/jbos.py"], "; did you mean `jobs.py`?"),
+        (["run", "--require", "lib/nope.py"], "nor the folder it would be in; did you mean app/jobs.py?"),
+        (["run"], "such as --require app.handlers or --require jobs.py; did you mean app/jobs.py?"),
+    ],
+)
+def test_a_message_says_what_was_probably_meant(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "jobs.py").write_text("import pykiq\n")
+    (tmp_path / "setup.py").write_text("import setuptools\n")
+    (tmp_path / "zz.py").symlink_to("nowhere")
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--help"], ["stubs", "--help"]])
+def test_summaries_in_lists_of_commands_are_not_cut(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main(words)
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert len(listed) >= 2
+    assert [line for line in listed if line.endswith("...") or not line.startswith("  ") or line[2] == " "] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykiq.cli.output import printable
-from pykiq.cli.table import Column, counted, cut, span, table, wide
+from pykiq.cli.table import UNSEEN, Column, counted, cut, output_width, span, table, wide
 
 COLUMNS = (Column("name", soft=True), Column("size", right=True), Column("note", soft=True))
 
@@ -62,3 +62,16 @@ def test_a_length_of_time_is_told_in_two_units(seconds: float, text: str) -> Non
 
 def test_a_count_has_its_noun() -> None:
     assert [counted(1, "job"), counted(0, "job"), counted(2000, "process")] == ["1 job", "0 jobs", "2,000 processes"]
+
+
+def test_one_cell_of_megabytes_makes_no_row_of_megabytes_and_takes_no_time() -> None:
+    lines = table(COLUMNS, [["n", "1", "e" * 3_000_000], ["m", "2", "x"]], 300).splitlines()
+    assert max(map(len, lines)) == 300
+
+
+def test_a_pipe_has_a_width_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.__stdout__", None)  # no terminal, whatever runs the tests
+    assert output_width() == UNSEEN
+    monkeypatch.setenv("COLUMNS", "77")
+    assert output_width() == 77

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -52,6 +52,14 @@ BAD = [
     ({"tags": "alpha"}, "`tags` is 'alpha'; expected a list of strings"),
     ({"tags": [1]}, r"`tags` is \[1\]; expected a list of strings"),
     ({"timeout": 0}, "`timeout` is 0; expected a positive number of seconds"),
+    ({"timeout": "1"}, r"`timeout` is '1' \(str\); expected seconds as a number, or a timedelta; did you mean 1\?"),
+    ({"timeout": "1.5"}, r"`timeout` is '1.5' \(str\).*did you mean 1.5\?"),
+    ({"expires_in": "1h30m"}, r"`expires_in` is '1h30m' \(str\).*; did you mean 5400\?"),
+    ({"retry_for": "2 d"}, r"`retry_for` is '2 d' \(str\).*; did you mean 172800\?"),
+    (
+        {"timeout": datetime(2031, 5, 1, tzinfo=UTC)},
+        r"`timeout` is .*\(datetime\); expected seconds as a number",
+    ),
     ({"expires_in": "1h"}, r"`expires_in` is '1h' \(str\); expected seconds"),
     ({"sync": True}, "`sync` is not an option here; call perform_inline"),
     ({"custom": {1, 2}}, "option `custom` is a set"),

@@ -162,6 +162,21 @@ def test_a_class_without_a_handler_that_shall_fail_is_a_failure_like_any_other(
     assert [line["event"] for line in lines.all()] == ["fail"]
 
 
+def test_a_foreign_class_that_looks_like_a_slip_is_told_with_what_was_meant(lines: Lines) -> None:
+    job_log = JobLog(Output(lines, render_json, logging.INFO), handled=lambda: ["ChargeJob", "Billing::ReportJob"])
+    for name in ("ChargeJbo", "Billing::ReportsJob", "Another", "x" * 100_000):
+        job_log.settled([settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack(), name=name)])
+    job_log.met([Foreign("low", {"ChargeJobs": 3}, {})])
+    left = "left in the queue for a process that has one"
+    assert [line["next"] for line in lines.all()] == [
+        f"{left}; did you mean `ChargeJob`?",
+        f"{left}; did you mean `Billing::ReportJob`?",
+        left,
+        left,
+        f"{left}; did you mean `ChargeJob`?",
+    ]
+
+
 def test_a_job_put_back_for_want_of_a_slot_is_only_worth_a_debug_line(lines: Lines) -> None:
     back = settled(Word.UNSTARTED, Fate.HANDED_BACK, write=PutBack())
     JobLog(Output(lines, render_json, logging.INFO)).settled([back])
