@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import socket
@@ -13,6 +12,8 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from pykiq.worker.descriptors import readable
 
 RESIZED = "resized"  # instead of a key: what is drawn does not fit any more, or has been overwritten
 _OTHER, _OWN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -66,8 +67,8 @@ def screen() -> Iterator[Callable[[float], str]]:
         sys.exit(128 + number)
 
     def key_within(seconds: float) -> str:
-        ready, _, _ = select.select([keyboard, told], [], [], seconds)
-        if told in ready:
+        ready = readable([keyboard, told.fileno()], seconds)
+        if told.fileno() in ready:
             told.recv(4096)
             return RESIZED
         if ready:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import signal
 import socket
 
 from pykiq.worker import signals
+from pykiq.worker.descriptors import readable
 
 HEARD = (*signals.NUMBERS, signal.SIGCHLD)
 
@@ -25,7 +25,7 @@ class Ears:
 
     def wait(self, seconds: float) -> bytes:
         """The numbers of the signals that have come, after waiting up to `seconds` for the first one."""
-        select.select([self._heard], [], [], seconds)
+        readable([self._heard.fileno()], seconds)
         try:
             return self._heard.recv(4096)
         except BlockingIOError:

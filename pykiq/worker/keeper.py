@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -40,6 +39,7 @@ from pykiq.store.fleet import Fleet
 from pykiq.store.outage import Outage
 from pykiq.worker import signals
 from pykiq.worker.burials import carry_out
+from pykiq.worker.descriptors import readable
 from pykiq.worker.failing import Failing
 from pykiq.worker.reporter import Reporter
 from pykiq.worker.tether import Tether
@@ -95,8 +95,8 @@ class Keeper:
         self._reporter.start()
         if self._endpoint:
             self._endpoint.start()
-        watched: list[Any] = [self._tether.life, self._tether.bell, self._tether.reports]
-        while self._tether.life not in (ready := select.select(watched, [], [], self._breath)[0]):
+        watched = (self._tether.life, self._tether.bell, self._tether.reports.fileno())
+        while self._tether.life not in (ready := readable(watched, self._breath)):
             if self._tether.bell in ready:
                 os.read(self._tether.bell, 4096)
             self._keep()
@@ -169,7 +169,7 @@ class Keeper:
         while any(self._board.in_state(ALIVE)) and time.monotonic() < deadline + LAST_TAKEOVERS:
             self._keep()
             self._bury(kill=time.monotonic() > deadline)
-            select.select(list(self._handles.values()), [], [], self._breath)
+            readable(self._handles.values(), self._breath)
         deadline = time.monotonic() + LAST_TAKEOVERS
         while any(self._board.in_state(DEAD)) and time.monotonic() < deadline:
             self._keep()
@@ -192,7 +192,7 @@ class Keeper:
     def _has_ended(self, row: Row) -> bool:
         """Whether that child has ended, as far as can be told: its parent need not have seen it."""
         handle = self._handles.get(row.post.pid)
-        return row.post.pid in self._gone or (handle is not None and bool(select.select([handle], [], [], 0)[0]))
+        return row.post.pid in self._gone or (handle is not None and bool(readable([handle], 0)))
 
     def _bury(self, *, kill: bool) -> None:
         """Do for the children what the parent did: see who has ended, and what is to be taken over."""

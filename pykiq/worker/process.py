@@ -49,6 +49,7 @@ from pykiq.store.fleet import Fleet, chosen
 from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
 from pykiq.worker import fork, runtime, signals
+from pykiq.worker.descriptors import make_room
 from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
 from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
@@ -85,6 +86,7 @@ class Process:
         systemd: Systemd | None = None,
     ) -> None:
         """`nonce` is the random part of the identity, 12 hex digits; drawn here unless a parent has drawn it."""
+        make_room(config)
         self.config = config
         host = heartbeat.hostname(os.environ)
         self.identity = heartbeat.identity(host, os.getpid(), nonce or os.urandom(6).hex())

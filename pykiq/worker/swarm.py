@@ -33,6 +33,7 @@ from pykiq.observe.systemd import Systemd
 from pykiq.store.connection import connect
 from pykiq.worker import signals
 from pykiq.worker.child import run_child
+from pykiq.worker.descriptors import make_room
 from pykiq.worker.ears import Ears
 from pykiq.worker.fork import ended, fork, how
 from pykiq.worker.keeper import GRACE, LAST_TAKEOVERS, Keeper
@@ -75,6 +76,7 @@ class Swarm:
     """The parent. `run` returns in the parent and in each child: what follows it happens in all of them."""
 
     def __init__(self, config: Config, *, hooks: Lifecycle = lifecycle, systemd: Systemd | None = None) -> None:
+        make_room(config)
         self._config = config
         self._hooks = hooks
         self._systemd = systemd or Systemd({})
