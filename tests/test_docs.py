@@ -23,6 +23,7 @@ from pykiq.config.redis_parameters import PARAMETERS
 from pykiq.config.sidekiq_yml import RUBY_KEYS
 from pykiq.jobs.lifecycle import EVENTS
 from pykiq.jobs.options import OPTIONS
+from pykiq.store.rights import KEYS, RIGHTS
 from pykiq.worker.signals import NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +74,21 @@ def code(cell: str) -> list[str]:
 def test_the_table_of_what_a_redis_url_may_hold_is_the_list_that_is_read() -> None:
     listed = [name for row in table("docs/running.md", "## Redis") for name in code(row[0])]
     assert sorted(listed) == sorted(PARAMETERS)
+
+
+def test_the_table_of_rights_and_its_rules_are_those_that_a_worker_is_tested_with() -> None:
+    listed = table("docs/redis-keys.md", "## A user with few rights")
+    assert [[name.replace("\\|", "|") for name in code(row[0])] for row in listed] == [
+        list(right.commands) for right in RIGHTS
+    ]
+    assert [(row[1], row[2]) for row in listed] == [(right.why, right.without) for right in RIGHTS]
+    _, _, below = text("docs/redis-keys.md").partition("    ACL SETUSER pykiq on >PASSWORD ")
+    rules = below.partition("\n\n")[0].split()
+    assert rules == [
+        *(f"~{pattern}" for pattern in (*KEYS, "HOST:*")),
+        "-@all",
+        *(f"+{name}" for right in RIGHTS for name in right.commands),
+    ]
 
 
 def test_every_python_block_runs(redis_url: str) -> None:

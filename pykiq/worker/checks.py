@@ -11,6 +11,7 @@ from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.jobs.registry import Registry, registry
 from pykiq.logger import get_logger
 from pykiq.store import waiting
+from pykiq.store.rights import lacking
 from pykiq.store.server import Server
 
 FATES = {
@@ -37,6 +38,7 @@ def handled(handlers: Registry = registry) -> dict[str, str]:
 
 def warn(client: redis.Redis, config: Config, server: Server, handlers: Mapping[str, str]) -> None:
     """Warn of what will lose jobs or leave them waiting; `handlers` is what `handled` returns. Raises RedisError."""
+    _of_rights(client)
     _of_eviction(server)
     _of_queues_not_served(config, handlers)
     _of_classes_without_handler(client, config, handlers)
@@ -52,6 +54,16 @@ def warn_of_settings_of_run(config: Config) -> None:
                 value=getattr(config, name),
                 next="a worker inside another program has no children; it is for `pykiq run`",
             )
+
+
+def _of_rights(client: redis.Redis) -> None:
+    for one in lacking(client):
+        log.warning(
+            "rights_lacking",
+            commands=list(one.commands),
+            means=one.without,
+            next=f"allow it: ACL SETUSER … {one.rules}",
+        )
 
 
 def _of_eviction(server: Server) -> None:

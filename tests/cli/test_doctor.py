@@ -67,7 +67,7 @@ def test_a_healthy_fleet_has_nothing_wrong_and_exit_code_zero(healthy: redis_py.
     levels = {line["check"]: line["level"] for line in command("doctor", "--json").lines}
     assert set(levels.values()) == {"ok"}
     assert set(levels) == {
-        *("server", "eviction", "persistence", "clocks", "round trip"),
+        *("server", "eviction", "persistence", "clocks", "rights", "round trip"),
         *("versions", "processes", "schedule", "in flight"),
     }
 

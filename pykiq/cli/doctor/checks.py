@@ -266,6 +266,16 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
         yield Finding("in flight", Level.OK, f"{counted(jobs, 'job')} in flight, all with a living owner")
 
 
+def _rights(facts: Facts) -> Iterator[Finding]:
+    for one in facts.rights:
+        yield Finding(
+            *("rights", Level.WARNING, f"this user of Redis may not {', '.join(one.commands)}: {one.without}"),
+            advice=f"allow it: ACL SETUSER … {one.rules}",
+        )
+    if not facts.rights:
+        yield Finding("rights", Level.OK, "this user of Redis may do what a worker needs")
+
+
 def _extensions(facts: Facts) -> Iterator[Finding]:
     for extension, count in facts.extensions:
         yield Finding("extensions", Level.REMARK, f"{extension.name}: {counted(count, 'key')}", extension.advice)
@@ -274,6 +284,6 @@ def _extensions(facts: Facts) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    *(_server, _eviction, _persistence, _clocks, _round_trip, _versions),
+    *(_server, _rights, _eviction, _persistence, _clocks, _round_trip, _versions),
     *(_processes, _queues, _handlers, _sets, _in_flight, _extensions),
 )

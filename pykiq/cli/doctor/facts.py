@@ -17,6 +17,7 @@ from pykiq.store.inflight import Held
 from pykiq.store.kinds import readable
 from pykiq.store.processes import Seen
 from pykiq.store.queues import text
+from pykiq.store.rights import Lacking, lacking
 from pykiq.store.server import Server, described
 from pykiq.store.stats import Stats
 from pykiq.store.waiting import Waiting
@@ -54,6 +55,7 @@ class Facts(NamedTuple):
     in_flight: tuple[Held, ...]
     waiting: tuple[Waiting, ...]
     handlers_known: bool
+    rights: tuple[Lacking, ...]
     extensions: tuple[tuple[Extension, int], ...]
     scanned_all: bool
 
@@ -87,6 +89,7 @@ def gather(client: redis.Redis, config: Config, *, handled: frozenset[str] | Non
         in_flight=tuple(inflight.read(client, _named(found))),
         waiting=tuple(waiting.without_handler(client, looked_at, lambda name: name.removeprefix("::") in known)),
         handlers_known=handled is not None,
+        rights=tuple(lacking(client)),
         extensions=tuple(seen(found)),
         scanned_all=scanned_all,
     )
