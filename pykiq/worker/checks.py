@@ -58,7 +58,7 @@ def warn_of_settings_of_run(config: Config) -> None:
 
 def _of_rights(client: redis.Redis) -> None:
     for one in lacking(client):
-        log.warning(
+        get_logger().warning(
             "rights_lacking",
             commands=list(one.commands),
             means=one.without,

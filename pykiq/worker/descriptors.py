@@ -6,10 +6,9 @@ import os
 import select
 from collections.abc import Iterable
 
-import structlog
-
 from pykiq.config import Config
 from pykiq.errors import ConfigError
+from pykiq.logger import get_logger
 
 try:
     import resource
@@ -19,7 +18,7 @@ except ImportError:  # not POSIX, where there is no such limit
 OWN = 64  # connections that do not wait, pipes, the event loop, the metrics port and who asks there
 PER_SLOT = 4  # for what handlers open
 
-log = structlog.get_logger("pykiq")
+log = get_logger()
 
 
 def needed(config: Config) -> int:
