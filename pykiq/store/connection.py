@@ -25,7 +25,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from pykiq.config import Config
-from pykiq.config.redis_parameters import FILES
+from pykiq.config.redis_parameters import FILES, TLS
 from pykiq.config.redis_url import Address, parse
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.demotion import AsyncRedis, Redis
@@ -76,6 +76,7 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
 def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
     """The same for asyncio."""
     address = _address(config)
+    _known_to_asyncio(address)
     options: Any = _options(address, timeout, timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
     if not address.has_sentinels:
         kind: Any = _ASYNC_KINDS[address.scheme]
@@ -222,6 +223,17 @@ def _address(config: Config) -> Address:
                     " expected a path that can be read"
                 )
     return address
+
+
+def _known_to_asyncio(address: Address) -> None:
+    """Raise ConfigError for what older releases of redis-py can do, but for asyncio: `ssl_ca_path`, `ssl_password`."""
+    known = inspect.signature(redis.asyncio.SSLConnection.__init__).parameters
+    unknown = sorted(TLS.keys() & (address.parameters.keys() | address.sentinel_parameters.keys()) - known.keys())
+    if unknown:
+        raise ConfigError(
+            f"`{unknown[0]}` of the Redis URL {address.shown} is unknown to redis-py {redis.__version__} in asyncio;"
+            " expected a newer redis-py, or a URL without it"
+        )
 
 
 def _options(address: Address, timeout: float, connecting: float) -> dict[str, Any]:
