@@ -67,8 +67,8 @@ class JobLog(Observer):
             self._sink.lines(NAME, [start_line(started) for started in batch])
 
     def settled(self, batch: Sequence[Settled]) -> None:
-        wants = self._wants
-        lines = [end_line(settled) for settled in batch if wants(LEVELS[_LEVELS[settled.fate]])]
+        wanted = {fate for fate, level in _LEVELS.items() if self._wants(LEVELS[level])}
+        lines = [end_line(settled) for settled in batch if settled.fate in wanted]
         if self._wants(logging.WARNING):
             lines += [
                 self._told(settled.outcome.name, settled.outcome.claimed.queue)

@@ -24,7 +24,8 @@ class Output:
         return level >= self.level
 
     def line(self, name: str, event: Event) -> None:
-        self.lines(name, [event])
+        event["timestamp"] = timestamp(event["timestamp"])
+        self.stream.write(self._line(event) + "\n")
 
     def lines(self, name: str, events: Iterable[Event]) -> None:
         """Render all of `events` and write them with one write."""
@@ -40,7 +41,7 @@ class Output:
 
         Two lines per job make this the dearest observer: half of what the long way costs.
         """
-        if orjson is None or self.render is not render_json or any("exc_info" in event for event in events):
+        if orjson is None or self.render is not render_json:
             return None
         try:
             return [orjson.dumps(event).decode() for event in events]

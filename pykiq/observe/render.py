@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import floor
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from pykiq.wire.quick import orjson
 _FIRST = ("timestamp", "level", "event")  # what the eye looks for first in a JSON line
 _MULTILINE = frozenset({"event", "exception", "stack", "exc_info", "stack_info"})
 
-_second: tuple[int, str] = (0, "")  # the second that was written last, and how
+_second: tuple[int, str] = (-1, "")  # the second that was written last, and how
 
 
 def timestamp(at: float) -> str:
@@ -24,13 +25,14 @@ def timestamp(at: float) -> str:
     Two for every job: what is the same for all lines of a second is made once.
     """
     global _second
-    microseconds = int(at * 1_000_000)
-    whole, rest = divmod(microseconds, 1_000_000)
     second, text = _second
-    if whole != second:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        _second = (whole, text)
-    return f"{text}.{rest:06d}Z"
+    rest = at - second
+    if not 0 <= rest < 1:
+        second = floor(at)
+        rest = at - second
+        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        _second = (second, text)
+    return "%s%06dZ" % (text, rest * 1_000_000)  # noqa: UP031  # a fifth quicker than an f-string here
 
 
 def render_json(event: dict[str, Any]) -> str:
