@@ -16,6 +16,8 @@ import redis
 
 from pykiq.config import Capsule
 from pykiq.records import Claimed
+from pykiq.store.bounded import Entry, every
+from pykiq.store.refusals import concerns_all
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys
 
@@ -24,6 +26,20 @@ WINDOW = 300
 
 LARGE = 4000
 """Mean bytes of a job from which on a claim by transaction costs less than one by script."""
+
+
+class Held(NamedTuple):
+    """One entry of an in-flight list: of which queue, under which key, at which place (0 is the newest)."""
+
+    queue: str
+    key: str
+    place: int
+    entry: Entry
+
+    @property
+    def raw(self) -> bytes | None:
+        """Its bytes; None where only its ends and its digest have been sent."""
+        return self.entry.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +65,34 @@ class Berth:
         """Extend the lease, and be findable by whoever would take over."""
         run(client, Call(script("lease"), [self.lease, keys.OWNERS], self.owner_args))
 
-    def held(self, client: redis.Redis) -> list[Claimed]:
-        """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue."""
-        pipeline = self._asked_of_a_master(client)
+    def held(self, client: redis.Redis) -> list[Held]:
+        """Everything in flight in this process's lists as Redis has it, oldest claim first within a queue.
+
+        A key of another type holds nothing. As with `count`, a master that was demoted does not tell what was in flight
+        when it still was one: it is asked behind a write, which it refuses.
+        """
+        found: list[Held] = []
         for queue in self.queues:
-            pipeline.lrange(self.inflight(queue), 0, -1)
-        _, *answers = pipeline.execute()
-        return [
-            Claimed(queue, raw, 0.0)
-            for queue, entries in zip(self.queues, answers, strict=True)
-            for raw in reversed(entries)
-        ]
+            key = self.inflight(queue)
+            try:
+                entries = list(every(client, key, lease=self.lease, lease_ms=self.owner_args[1]))
+            except redis.ResponseError as error:
+                if concerns_all(error):
+                    raise
+                continue
+            found += [Held(queue, key, place, entry) for place, entry in enumerate(entries)][::-1]
+        return found
 
     def count(self, client: redis.Redis) -> int:
         """How many jobs are in flight in this process's lists as Redis has it."""
-        pipeline = self._asked_of_a_master(client)
+        pipeline = client.pipeline(transaction=False)  # not in a MULTI: a server that is full refuses even reads there
+        pipeline.pexpire(self.lease, int(self.lease_ttl * 1000))  # changes nothing but the age of a lease that is there
         for queue in self.queues:
             pipeline.llen(self.inflight(queue))
-        _, *answers = pipeline.execute()
-        return sum(answers)
-
-    def _asked_of_a_master(self, client: redis.Redis) -> Any:
-        """A pipeline for reads that begins with a write: a master that was demoted refuses it, and does not tell what
-        was in flight when it still was one. This one changes nothing but the age of a lease that is there.
-
-        Not in a MULTI: a server that is full refuses even reads there.
-        """
-        pipeline = client.pipeline(transaction=False)
-        pipeline.pexpire(self.lease, int(self.lease_ttl * 1000))
-        return pipeline
+        refused, *answers = pipeline.execute(raise_on_error=False)
+        if isinstance(refused, Exception):
+            raise refused
+        return sum(answer for answer in answers if isinstance(answer, int))
 
     def leave(self, client: redis.Redis) -> bool:
         """Give up the lease at a clean stop; False if jobs are still in flight (a sweep will take them over)."""
@@ -143,7 +158,15 @@ def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
         ]
     queues = [str(key)[prefix:] for key in call.keys[2::2]]
     flat = iter(answer)
-    return [Claimed(queues[pair - 1], raw, now) for pair, raw in zip(flat, flat, strict=True)]
+    return [Claimed(queues[pair - 1], raw, now) for pair, raw in zip(flat, flat, strict=True) if pair > 0]
+
+
+def read_refused(call: Call, answer: Sequence[Any]) -> dict[str, str]:
+    """The queues that a claim by script had to pass over, and the errors."""
+    prefix = len(keys.queue(""))
+    flat = iter(answer)
+    pairs = zip(flat, flat, strict=True)
+    return {str(call.keys[-2 * pair])[prefix:]: error.decode("utf-8", "replace") for pair, error in pairs if pair < 0}
 
 
 class Look(NamedTuple):

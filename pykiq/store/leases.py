@@ -15,6 +15,7 @@ from typing import Any
 
 import redis
 
+from pykiq.store.bounded import sent
 from pykiq.store.claim import Berth
 from pykiq.wire import keys
 
@@ -47,15 +48,15 @@ class Leases:
         if not once:
             return {}
         time.sleep(min(AGAIN, self._ttl / 4))
-        twice = self._look(client)
-        return {owner: queues for owner, queues in twice.items() if owner in once}
+        twice = self._look(client) & once
+        found = ((owner, _served(client, owner)) for owner in twice)
+        return {owner: queues for owner, queues in found if queues is not None}
 
-    def _look(self, client: redis.Redis) -> Owners:
+    def _look(self, client: redis.Redis) -> set[str]:
         """The processes that have no lease now."""
         began = time.monotonic()
-        listed: Any = client.hgetall(keys.OWNERS)
-        owners = dict(owner for entry in listed.items() if (owner := _owner(*entry)) is not None)
-        owners.pop(self._me, None)
+        listed: Any = client.hkeys(keys.OWNERS)  # not with their queues: those of a large fleet are more than a portion
+        owners = {name.decode("utf-8", "replace") for name in listed} - {self._me}
         with client.pipeline(transaction=False) as pipeline:
             for name in owners:
                 pipeline.exists(keys.lease(name))
@@ -65,7 +66,7 @@ class Leases:
         for answer in alive:
             if isinstance(answer, Exception):
                 raise answer
-        return {name: queues for (name, queues), holds in zip(owners.items(), alive, strict=True) if not holds}
+        return {name for name, holds in zip(owners, alive, strict=True) if not holds}
 
     def _check(self, began: float, clock: object) -> None:
         """Raise Doubtful when the look that `began` (monotonic) and brought Redis' `clock` is not to be believed."""
@@ -80,13 +81,14 @@ class Leases:
             raise Doubtful(f"Redis' clock was put {self._offset - before:+.1f} s")
 
 
-def _owner(name: bytes, queues: bytes) -> tuple[str, list[str]] | None:
-    """A process and its queues; None for what no process has written, which must not keep the others from a sweep."""
+def _served(client: redis.Redis, owner: str) -> list[str] | None:
+    """The queues of one process; None for what no process has written, which must not keep the others from a sweep."""
+    listed: Any = sent(client, lambda: client.hget(keys.OWNERS, owner))
     try:
-        names = json.loads(queues)
+        names = json.loads(listed or b"")
         if isinstance(names, list) and all(isinstance(one, str) for one in names):
             "".join(names).encode()  # half of a surrogate pair is no name of a key
-            return name.decode(), names
+            return names
     except (ValueError, RecursionError):
         pass
     return None

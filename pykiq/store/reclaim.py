@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from hashlib import sha1
 from typing import Any
 
 import redis
@@ -19,9 +18,11 @@ from pykiq.config import Config
 from pykiq.errors import Unreadable
 from pykiq.logger import get_logger
 from pykiq.records import Takeover
+from pykiq.store.bounded import Entry, portions
 from pykiq.store.claim import Berth
 from pykiq.store.lastseen import LastSeen
 from pykiq.store.leases import Leases
+from pykiq.store.refusals import Refusals, concerns_all
 from pykiq.store.scripts import Call, run, script, send
 from pykiq.wire import keys, payload
 
@@ -49,6 +50,7 @@ def sweep(
     config: Config,
     poison_entry: Callable[[bytes, str, str, float], bytes],
     leases: Leases | None = None,
+    refusals: Refusals | None = None,
 ) -> Iterator[Takeover]:
     """Take over the jobs of every process without a lease; none if another process sweeps just now.
 
@@ -64,14 +66,11 @@ def sweep(
     list_unlisted(client, berth)
     until = time.monotonic() + TRIALS
     for owner, queues in (leases or Leases(berth)).lapsed(client).items():
-        try:
-            left = _Leftovers(client, owner, config, poison_entry, until)
-            for queue in queues:
-                yield from left.taken(queue)
-            lists = [keys.inflight(owner, queue) for queue in queues]
-            run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
-        except redis.ResponseError as error:  # one whose list is no list keeps the others from nothing
-            log.error("not_taken_over", identity=owner, error=str(error))
+        left = _Leftovers(client, owner, config, poison_entry, until, refusals)
+        for queue in queues:
+            yield from left.taken(queue)
+        lists = [keys.inflight(owner, queue) for queue in queues]
+        run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
 
 
 def list_unlisted(client: redis.Redis, berth: Berth) -> None:
@@ -97,7 +96,11 @@ def list_unlisted(client: redis.Redis, berth: Berth) -> None:
 
 
 def take_over(
-    client: redis.Redis, gone: Berth, config: Config, poison_entry: Callable[[bytes, str, str, float], bytes]
+    client: redis.Redis,
+    gone: Berth,
+    config: Config,
+    poison_entry: Callable[[bytes, str, str, float], bytes],
+    refusals: Refusals | None = None,
 ) -> Iterator[Takeover]:
     """Take over at once what a process had in flight that is known to have ended, whatever its lease says.
 
@@ -105,7 +108,7 @@ def take_over(
     redis.RedisError; a repeat takes over what is left.
     """
     client.delete(gone.lease)
-    left = _Leftovers(client, gone.identity, config, poison_entry, time.monotonic() + TRIALS)
+    left = _Leftovers(client, gone.identity, config, poison_entry, time.monotonic() + TRIALS, refusals)
     for queue in gone.queues:
         yield from left.taken(queue)
     if not gone.count(client):
@@ -124,12 +127,14 @@ class _Leftovers:
         config: Config,
         poison_entry: Callable[[bytes, str, str, float], bytes],
         until: float,
+        refusals: Refusals | None,
     ) -> None:
         self._client = client
         self._owner = owner
         self._config = config
         self._poison_entry = poison_entry
         self._until = until
+        self._refusals = refusals or Refusals()
         self._seen = LastSeen(client, owner)
         self._lines = 0
 
@@ -137,52 +142,67 @@ class _Leftovers:
         """Take over everything at once, but for suspects: of those the oldest, if none of them is under way.
 
         Where that is not the one that kills its process, it ends, and the next has its turn: now, while there is time,
-        or with the next sweep. The one that does dies alone.
+        or with the next sweep. The one that does dies alone. A key that is no list keeps the others from nothing.
         """
-        client, suspects = self._client, list[bytes]()
-        # Newest claim first, each to the head of the queue: the oldest ends up as the next to run.
-        entries: Any = client.lrange(keys.inflight(self._owner, queue), 0, -1)
-        for raw, fate in zip(entries, self._fates(queue, entries), strict=True):
-            if fate == _STAYS:
-                suspects.append(raw)
-            else:
-                yield from self._moved(queue, raw, "stay", back=fate == _BACK)
-        while suspects and (not _is_under_way(client) or _ends(client, self._until)):
-            yield from self._moved(queue, suspects.pop(), "go", back=True)
+        try:
+            yield from self._all_but_suspects(queue, suspects := list[Entry]())
+            while suspects and (not _is_under_way(self._client) or _ends(self._client, self._until)):
+                yield from self._moved(queue, suspects.pop(), "go", back=True)
+        except redis.ResponseError as error:
+            if concerns_all(error):
+                raise
+            key = keys.inflight(self._owner, queue)
+            self._refusals.key("takeover", key, str(error), "the other takeovers go on")
+            log.error("not_taken_over", identity=self._owner, queue=queue, error=str(error))
 
-    def _fates(self, queue: str, entries: Sequence[bytes]) -> list[int]:
+    def _all_but_suspects(self, queue: str, suspects: list[Entry]) -> Iterator[Takeover]:
+        # Newest claim first, each to the head of the queue: the oldest ends up as the next to run. What goes is no more
+        # before the next portion; what stays is.
+        stays = 0
+        while entries := portions(self._client, keys.inflight(self._owner, queue), stays):
+            for entry, fate in zip(entries, self._fates(queue, entries), strict=True):
+                if fate == _STAYS:
+                    suspects.append(entry)
+                    stays += 1
+                    continue
+                moved = list(self._moved(queue, entry, "stay", back=fate == _BACK))
+                stays += not moved
+                yield from moved
+
+    def _fates(self, queue: str, entries: Sequence[Entry]) -> list[int]:
         """What would become of these jobs now."""
-        answers = send(self._client, [self._call(queue, b"", _counter(raw), "look") for raw in entries])
+        answers = send(self._client, [self._call(queue, entry, "look") for entry in entries])
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return answers
 
-    def _moved(self, queue: str, raw: bytes, mode: str, *, back: bool) -> Iterator[Takeover]:
+    def _moved(self, queue: str, entry: Entry, mode: str, *, back: bool) -> Iterator[Takeover]:
         """Move one job, if it is still there: `back` to its queue, as far as can be told beforehand."""
-        started_at = self._seen.started_at(queue, raw)
+        seen = entry.stand_in
+        started_at = self._seen.started_at(queue, seen)
         if back:
-            self._say(queue, raw, started_at)
-        now = time.time()
-        dead_entry = self._poison_entry(raw, queue, self._owner, now)
-        answer = int(run(self._client, self._call(queue, raw, _counter(raw), mode, now, dead_entry)))
+            self._say(queue, seen, started_at)
+        now, raw = time.time(), entry.raw
+        dead_entry = b"" if raw is None else self._poison_entry(raw, queue, self._owner, now)
+        answer = int(run(self._client, self._call(queue, entry, mode, now, dead_entry)))
         if answer in (_BACK, _DEAD):
-            yield Takeover(self._owner, queue, raw, started_at, dead_entry if answer == _DEAD else b"")
+            yield Takeover(self._owner, queue, seen, started_at, (dead_entry or seen) if answer == _DEAD else b"")
 
-    def _call(
-        self, queue: str, raw: bytes, counter: str, mode: str, now: float | None = None, dead_entry: bytes = b""
-    ) -> Call:
+    def _call(self, queue: str, entry: Entry, mode: str, now: float | None = None, dead_entry: bytes = b"") -> Call:
         config, owner = self._config, self._owner
+        raw = b"" if mode == "look" or entry.raw is None else entry.raw
         now = time.time() if now is None else now
         return Call(
             script("reclaim"),
             [
                 *(keys.lease(owner), keys.inflight(owner, queue), keys.queue(queue), keys.QUEUES, keys.DEAD),
-                *(counter, keys.SUSPECT),
+                *(_counter(entry), keys.SUSPECT),
             ],
             [
                 *(raw, queue, now, POISON_TAKEOVERS, POISON_WINDOW),
                 *(now - config.dead_timeout, config.dead_max_jobs, dead_entry, mode, ALONE, owner, TOGETHER),
+                *(entry.size, entry.digest),
             ],
         )
 
@@ -209,29 +229,23 @@ def _ends(client: redis.Redis, until: float) -> bool:
 
 def _is_under_way(client: redis.Redis) -> bool:
     """Whether the suspect that had its turn last waits in its queue yet, or is in flight somewhere."""
-    answer: Any = client.hmget(keys.SUSPECT, "queue", "raw")
-    name, raw = answer
-    if raw is None:
+    name: Any = client.hget(keys.SUSPECT, "queue")
+    if name is None:
         return False
-    queue = (name or b"").decode("utf-8", "replace")
-    # First the queue: from there it goes in flight, and not the other way round.
+    queue = name.decode("utf-8", "replace")
     owners: Any = client.hkeys(keys.OWNERS)
-    places = [keys.queue(queue), *(keys.inflight(owner.decode("utf-8", "replace"), queue) for owner in owners)]
-    with client.pipeline(transaction=False) as pipeline:
-        for place in places:
-            pipeline.lpos(place, raw, rank=-1)  # it was put at the old end
-        found = pipeline.execute(raise_on_error=False)
-    return any(isinstance(place, int) for place in found)
+    places = [keys.inflight(owner.decode("utf-8", "replace"), queue) for owner in owners]
+    return bool(run(client, Call(script("under_way"), [keys.SUSPECT, keys.queue(queue), *places], [name])))
 
 
-def _counter(raw: bytes) -> str:
+def _counter(entry: Entry) -> str:
     """The key under which takeovers of one job are counted. By its bytes too: applications give many jobs one jid.
 
     The jid is there for people; one of any bytes or of any length would be no name for a key.
     """
     try:
-        jid = payload.parse(raw).get("jid")
+        jid = payload.parse(entry.stand_in).get("jid")
     except Unreadable:
         jid = None
     plain = isinstance(jid, str) and jid.isascii() and len(jid) <= 100
-    return keys.takeovers(str(jid) if plain else "", sha1(raw, usedforsecurity=False).hexdigest())
+    return keys.takeovers(str(jid) if plain else "", entry.digest)

@@ -11,6 +11,18 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 _CODES = re.compile(r"\b(?:READONLY|NOREPLICAS|UNBLOCKED|LOADING|MASTERDOWN|MISCONF|BUSY|OOM|CLUSTERDOWN|EXECABORT)\b")
 
 
+class Refusals:
+    """Who is told of refusals. This one forgets them."""
+
+    def entry(
+        self, step: str, name: str, jid: str, queue: str, size: int, after: str, error: str = "Redis hung up on it"
+    ) -> None:
+        """One entry. `step` is settle, claim, due or takeover; `size` is in bytes; `after` is what becomes of it."""
+
+    def key(self, step: str, key: str, error: str, after: str) -> None:
+        """A whole key: of another type, or one that this user may not touch."""
+
+
 def concerns_all(error: Exception) -> bool:
     """Whether a refusal tells of the server as a whole: others will be refused as well, and it passes by itself."""
     return isinstance(error, (OutOfMemoryError, ReadOnlyError, redis.ConnectionError)) or bool(

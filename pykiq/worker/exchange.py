@@ -85,7 +85,7 @@ class Exchange:
         self._refused = refused or Refused()
         self._flight = Flight(self._refused.settlement)
         self._singly = Singly(berth, self._line, self._flight, config, self._refused)
-        self._doubt = Doubt(berth, self._line, self._flight)
+        self._doubt = Doubt(berth, self._line, self._flight, self._refused)
         self._quiet = self._stop = self._hurried = False
         self._deadline = 0.0
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
@@ -95,7 +95,7 @@ class Exchange:
         berth, executor = self._berth, self._executor
         ring = partial(self._rung, capsule.name)
         doors = [Doorbell(queue, berth, door_client(), self._inbox, ring) for queue in capsule.names]
-        intake = Intake(capsule, berth, doors, Selective(berth, executor.classes))
+        intake = Intake(capsule, berth, doors, Selective(berth, executor.classes), self._refused)
         return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox)
 
     # For other threads.
@@ -209,8 +209,9 @@ class Exchange:
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
         answers = self._line.send(calls + [claim.call for _, claim in claims])
         if answers is None:
-            if claims:
+            for pool, _ in claims:
                 self._doubt.raised()
+                pool.intake.broke()
             self._flight.unanswered(batches)
             return self._line.backoff
         self._tell(self._flight.answered(batches, answers))
@@ -218,8 +219,8 @@ class Exchange:
             if isinstance(answer, list):
                 self._accept(pool, pool.intake.read(claim, answer))
             elif isinstance(answer, Exception):
-                pool.intake.refused(claim)
-                self._line.failed(answer)
+                if not pool.intake.refused(claim, answer):
+                    self._line.failed(answer)
                 self._doubt.raised()  # a script that fails half-way keeps what it had moved by then
         ended = time.monotonic()
         for pool in self._pools.values():
@@ -315,6 +316,8 @@ class Exchange:
             self._collect(wait)
             wait = self._turn()
             self.turned_at = time.monotonic()
+            if self._flight.withheld and not self._doubt.here:
+                self._singly.give_back()
         if abandoned:
             self._interrupt()
         clean = not len(self._flight) and not self._doubt.here

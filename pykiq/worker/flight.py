@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
+from hashlib import sha1
 
 from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
+from pykiq.store.claim import Held
 from pykiq.store.refusals import concerns_all
 from pykiq.store.settle import Batch, in_order, read_settled
 from pykiq.worker.pool import Pool
@@ -23,13 +25,14 @@ class Flight:
         self.unsettled: list[Outcome] = []
         self.breaks = 0  # settlements in a row that were not answered
         self._refused = refused
+        self.withheld: list[Held] = []  # in flight in Redis, which does not send them
         self._resting: list[tuple[float, Outcome]] = []  # until when (monotonic), in this order
         self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
         self._doubtful: set[int] = set()  # ids of outcomes sent and not answered: Redis may have taken them
         self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
 
     def __len__(self) -> int:
-        return len(self._running) + len(self.unsettled) + len(self._resting)
+        return len(self._running) + len(self.unsettled) + len(self._resting) + len(self.withheld)
 
     @property
     def running(self) -> int:
@@ -121,15 +124,15 @@ class Flight:
         self.unsettled = [outcome for outcome in self.unsettled if id(outcome) not in ids]
         self._doubtful = {one for one in self._doubtful if one not in ids}
 
-    def unknown(self, held: Iterable[Claimed]) -> list[Claimed]:
+    def unknown(self, held: Iterable[Held]) -> list[Held]:
         """Those of `held`, which Redis has in flight, that this process does not know of."""
-        known = Counter((one.claimed.queue, one.claimed.raw) for _, one in self._running.values())
         ended = [*self.unsettled, *(one for _, one in self._resting)]
-        known.update((one.claimed.queue, one.claimed.raw) for one in ended)
+        claimed = [*(one.claimed for _, one in self._running.values()), *(one.claimed for one in ended)]
+        known = Counter((one.queue, sha1(one.raw, usedforsecurity=False).hexdigest()) for one in claimed)
         unknown = []
         for one in held:
-            if known[one.queue, one.raw] > 0:
-                known[one.queue, one.raw] -= 1
+            if known[one.queue, one.entry.digest] > 0:
+                known[one.queue, one.entry.digest] -= 1
             else:
                 unknown.append(one)
         return unknown

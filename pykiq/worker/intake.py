@@ -12,12 +12,25 @@ import redis
 
 from pykiq.config import Capsule
 from pykiq.records import Claimed
-from pykiq.store.claim import LARGE, Berth, claim_call, claim_firsts_call, first_choices, orders, read_claim
+from pykiq.store.claim import (
+    LARGE,
+    Berth,
+    claim_call,
+    claim_firsts_call,
+    first_choices,
+    orders,
+    read_claim,
+    read_refused,
+)
+from pykiq.store.refusals import Refusals, concerns_all
 from pykiq.store.scripts import Call
+from pykiq.wire import keys
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.selective import Selective
 
 MEMORY = 0.2  # weight of the newest claim in the mean size of a job
+REST = 5.0  # seconds until a queue that was refused is tried again
+PLENTY = 64  # jobs of one claim, from which on claims are not kept small any more
 REFUSAL = 60.0  # seconds for which scripts claim after a transaction was refused
 
 
@@ -37,7 +50,14 @@ class Claim:
 class Intake:
     """One capsule's way to its queues. Only the exchange's thread uses it."""
 
-    def __init__(self, capsule: Capsule, berth: Berth, doors: Sequence[Doorbell], selective: Selective) -> None:
+    def __init__(
+        self,
+        capsule: Capsule,
+        berth: Berth,
+        doors: Sequence[Doorbell],
+        selective: Selective,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.queues = capsule.names
         self.selective = selective
         self.dry = False  # the last claim found less than it asked for: wait for a ring
@@ -49,11 +69,35 @@ class Intake:
         self._scripts_until = 0.0  # monotonic: a server that is full refuses transactions, but not our scripts
         self._looked = False  # the last claim was a look: the plain queues are next
         self._paused: frozenset[str] = frozenset()
+        self._refusals = refusals or Refusals()
+        self._refused: dict[str, float] = {}  # queues that Redis has refused, and until when (monotonic) they rest
+        self._shut: frozenset[str] = frozenset()  # nothing is taken from these: paused, or refused
+        self._most: int | None = None  # jobs of one claim, after one whose answer was lost
 
     def pause(self, queues: frozenset[str]) -> None:
         """Take nothing from these queues, but from all others again. What has been claimed goes on."""
-        self._paused = self.selective.paused = queues
+        self._paused = queues
+        self._arrange_shut()
         self.dry = False
+
+    def _arrange_shut(self) -> None:
+        self._shut = self.selective.paused = self._paused | self._refused.keys()
+
+    def _reopen(self) -> None:
+        """Queues that were refused and have rested are tried again."""
+        now = time.monotonic()
+        rested = [queue for queue, until in self._refused.items() if until <= now]
+        if rested:
+            for queue in rested:
+                del self._refused[queue]
+            self._arrange_shut()
+            self.dry = False
+
+    def _refuse(self, queue: str, error: str) -> None:
+        """A queue's key, or its in-flight list's, is no list: it rests, and keeps no other queue waiting."""
+        self._refused[queue] = time.monotonic() + REST
+        self._arrange_shut()
+        self._refusals.key("claim", keys.queue(queue), error, f"the other queues are served; again in {REST:g} s")
 
     def claim(self, room: int, rng: random.Random) -> Claim | None:
         """The claim to send now, or None when there is no room or nothing to expect.
@@ -62,6 +106,10 @@ class Intake:
         """
         if room <= 0:
             return None
+        if self._refused:
+            self._reopen()
+        if self._most is not None:
+            room = min(room, self._most)
         queue = self.selective.due(time.monotonic())
         if queue is not None and (self.dry or not self._looked):
             self._looked = True
@@ -71,8 +119,8 @@ class Intake:
             return None
         drawn = orders(self._capsule, room, rng)
         plain = [tuple(name for name in order if name not in self.selective) for order in drawn]
-        if self._paused:
-            plain = [tuple(name for name in order if name not in self._paused) for order in plain]
+        if self._shut:
+            plain = [tuple(name for name in order if name not in self._shut) for order in plain]
         if not plain[0]:
             self.dry = True
             return None
@@ -83,21 +131,34 @@ class Intake:
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
         now = time.time()
+        if self._most is not None:
+            self._most = None if self._most >= PLENTY else 2 * self._most
         if claim.looks_at is not None:
             claimed = self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
         else:
             claimed = read_claim(claim.call, answer, now)
             self.dry = claim.call.script is not None and len(claimed) < claim.room
+            if self.dry:
+                for queue, error in read_refused(claim.call, answer).items():
+                    self._refuse(queue, error)
             self._firsts_served = self.job_size >= LARGE and 2 * _at_first(claim, claimed) >= claim.room
         if claimed:
             mean = sum(len(one.raw) for one in claimed) / len(claimed)
             self.job_size += (mean - self.job_size) * MEMORY
         return claimed
 
-    def refused(self, claim: Claim) -> None:
-        """Redis has answered a claim with an error."""
+    def refused(self, claim: Claim, error: Exception) -> bool:
+        """Redis has answered a claim with an error. Whether that is all that there is to it: other claims may go on."""
         if claim.call.script is None:
             self._scripts_until = time.monotonic() + REFUSAL
+        if claim.looks_at is not None and not concerns_all(error):
+            self._refuse(claim.looks_at, str(error))
+            return True
+        return False
+
+    def broke(self) -> None:
+        """The answer to a claim was lost. It may have been more than Redis sends at once: smaller ones for a while."""
+        self._most = max(1, (self._most or PLENTY) // 2)
 
     def expects_jobs(self) -> bool:
         """Whether a claim may find something right now."""
@@ -108,9 +169,11 @@ class Intake:
 
         `insist` disarms again those that have not let go: what unblocks a waiter can arrive before it blocks.
         """
+        if self._refused:
+            self._reopen()
         waiting = open_to_work and self.dry
         for door in self._doors:
-            if waiting and door.queue not in self.selective and door.queue not in self._paused:
+            if waiting and door.queue not in self.selective and door.queue not in self._shut:
                 door.arm()
                 if not door.armed:
                     break  # its connection could not be had: another one, which may take seconds, is for another turn

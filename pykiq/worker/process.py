@@ -116,6 +116,7 @@ class Process:
             backlog=Backlog(lambda: connect(config, timeout=1.0), queues),
         )
         outage = Outage()  # one for all of them: it is told once
+        refused = Refused(self.metrics.tally)
         self._poller = Poller(
             config, connect(config), on_push, dialect=failing.dialect, report=self._report, outage=outage
         )
@@ -123,13 +124,14 @@ class Process:
             *(config, self.berth, connect(config)),
             poison_entry=failing.poison_entry,
             report=self._report,
+            refusals=refused,
             outage=outage,
         )
         observers = (self._poller, self._counters, self._history, self.metrics, JobLog(handled=self._executor.classes))
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),
-            refused=Refused(self.metrics.tally),
+            refused=refused,
             outage=outage,
         )
         info = heartbeat.process_info(

@@ -7,6 +7,7 @@ import time
 from pykiq.logger import get_logger
 from pykiq.observe.tally import REFUSED, Tally
 from pykiq.records import Outcome
+from pykiq.store.refusals import Refusals
 
 LINES = 10  # a minute at most, for each kind of refusal
 MINUTE = 60.0  # seconds
@@ -15,8 +16,8 @@ NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any 
 log = get_logger()
 
 
-class Refused:
-    """What one process was refused. One thread at a time."""
+class Refused(Refusals):
+    """What one process was refused. Several threads may tell of it: what they may lose of each other is a line."""
 
     def __init__(self, tally: Tally | None = None) -> None:
         self._tally = tally
@@ -31,7 +32,6 @@ class Refused:
     def entry(
         self, step: str, name: str, jid: str, queue: str, size: int, after: str, error: str = "Redis hung up on it"
     ) -> None:
-        """One entry. `step` is settle, claim, due or takeover; `size` is in bytes; `after` is what becomes of it."""
         told: dict[str, object] = {
             "class": (name or "?")[:NAME_LENGTH],
             "jid": jid[:NAME_LENGTH],
@@ -40,7 +40,6 @@ class Refused:
         self._say(step, "entry_refused", told | {"size": size, "error": error, "next": after})
 
     def key(self, step: str, key: str, error: str, after: str) -> None:
-        """A whole key: of another type, or one that this user may not touch."""
         self._say(step, "key_refused", {"key": key[:NAME_LENGTH], "error": error, "next": after})
 
     def _say(self, step: str, event: str, told: dict[str, object]) -> None:

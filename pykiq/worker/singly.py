@@ -18,7 +18,7 @@ from pykiq.errors import Unreadable
 from pykiq.records import Acknowledge, Bury, Later, Outcome, PutBack, Settled
 from pykiq.store.claim import Berth
 from pykiq.store.scripts import send
-from pykiq.store.settle import Batch, fate, in_order, settle_call, settle_unsent_call
+from pykiq.store.settle import Batch, fate, in_order, settle_call, settle_unsent_call, unsent_call
 from pykiq.wire import keys
 from pykiq.wire.dialect import SEVEN, for_payload
 from pykiq.wire.failure import cut
@@ -49,6 +49,16 @@ class Singly:
         if self._line.ask(lambda client: self._divide(client, settled)) is None and not settled:
             return None
         return settled
+
+    def give_back(self) -> None:
+        """Put back what is in flight here and Redis does not send: another process may be sent more."""
+        kept = []
+        for one in self._flight.withheld:
+            about = (self._berth, one.queue, one.entry.size, one.entry.digest, "back", time.time(), self._config)
+            answers = self._line.send([unsent_call(*about)])
+            if answers is None or isinstance(answers[0], Exception):
+                kept.append(one)
+        self._flight.withheld = kept
 
     def _divide(self, client: redis.Redis, settled: list[Settled]) -> bool:
         parts = [self._flight.unsettled]

@@ -17,6 +17,7 @@ from pykiq.store import reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.leases import Doubtful, Leases
 from pykiq.store.outage import Outage
+from pykiq.store.refusals import Refusals
 from pykiq.worker.burials import Report, carry_out
 from pykiq.worker.duty import Duty
 
@@ -39,12 +40,14 @@ class Sweeper(Duty):
         poison_entry: Callable[[bytes, str, str, float], bytes],
         report: Report,
         outage: Outage | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         super().__init__("sweeper", client, outage)
         self._config = config
         self._berth = berth
         self._poison_entry = poison_entry
         self._report = report
+        self._refusals = refusals
         self._leases = Leases(berth)
         self._sweep_at = 0.0  # monotonic
         self._doubt()  # Redis may have come back just now
@@ -57,7 +60,8 @@ class Sweeper(Duty):
 
     def _sweep(self) -> None:
         try:
-            taken = reclaim.sweep(self._client, self._berth, self._config, self._poison_entry, self._leases)
+            about = (self._config, self._poison_entry, self._leases, self._refusals)
+            taken = reclaim.sweep(self._client, self._berth, *about)
             carry_out(taken, self._report)
         except Doubtful as why:
             self._doubt()

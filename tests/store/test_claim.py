@@ -6,18 +6,33 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from hashlib import sha1
 
 import pytest
 import redis as redis_py
 from redis.exceptions import ResponseError
 
 from pykiq.config import Capsule
-from pykiq.store.claim import WINDOW, Berth, Look, Looked, claim_call, claim_firsts_call, first_choices, orders
+from pykiq.store.bounded import PORTION, whole
+from pykiq.store.claim import (
+    WINDOW,
+    Berth,
+    Look,
+    Looked,
+    claim_call,
+    claim_firsts_call,
+    first_choices,
+    orders,
+    read_claim,
+    read_refused,
+)
 from pykiq.store.scripts import run
+from pykiq.wire import payload
 from tests import captures
 from tests.servers import Server
 from tests.store.jobs import (
     ANEW,
+    NOW,
     berth,
     claim,
     claim_firsts,
@@ -38,6 +53,9 @@ def recorded_orders(version: str, name: str) -> list[tuple[str, ...]]:
     """The key order of every BRPOP that Ruby sent."""
     fetches = [command for command in captures.read(version, name).commands if command.verb == "brpop"]
     return [tuple(key.decode().removeprefix("queue:") for key in fetch.words[:-1]) for fetch in fetches]
+
+
+WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
 
 @pytest.mark.parametrize("version", captures.VERSIONS)
@@ -140,9 +158,41 @@ def test_a_key_that_is_no_list_keeps_no_other_queue_from_being_served(redis: red
     push(redis, "good", raw(1), raw(2))
     place = berth("good", "broken")
     assert [one.raw for one in claim(redis, place, 5, ("broken", "good"))] == [raw(1), raw(2)]
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        claim(redis, place, 5)
-    assert in_flight(redis, place, "good") == [raw(1), raw(2)], "both were handed over before the error"
+    assert in_flight(redis, place, "good") == [raw(1), raw(2)]
+    push(redis, "good", raw(3), raw(4))
+    call = claim_call(place, [("broken", "good")], 3)
+    answer = run(redis, call)
+    assert [one.raw for one in read_claim(call, answer, NOW)] == [raw(3), raw(4)]
+    assert read_refused(call, answer) == {"broken": WRONG_TYPE}, "it is told with the jobs of the others"
+    assert read_refused(call, run(redis, call)) == {"broken": WRONG_TYPE}
+    full = claim_call(place, [("good",)], 1)
+    assert read_refused(full, run(redis, full)) == {}
+
+
+def test_of_what_is_large_in_flight_its_ends_and_its_digest_are_told(redis: redis_py.Redis) -> None:
+    """Redis may hang up on who asks for it. The others come in portions."""
+    large = raw(9, "Large", text="x" * PORTION)
+    jobs = [raw(number, text="x" * 50_000) for number in range(20)]
+    push(redis, "default", *jobs[:10], large, *jobs[10:])
+    place = berth()
+    claim(redis, place, 21)
+    held = place.held(redis)
+    assert [one.raw for one in held] == [*jobs[:10], None, *jobs[10:]]
+    assert [one.place for one in held] == list(range(20, -1, -1))
+    entry = held[10].entry
+    assert (entry.size, entry.digest) == (len(large), sha1(large).hexdigest())
+    assert payload.told(entry.stand_in)[:2] == ("Large", f"{9:024x}")
+    assert whole(redis, held[10].key, held[10].place, entry) == large
+    assert whole(redis, held[10].key, 0, entry) is None, "another one is there"
+
+
+def test_an_in_flight_key_of_another_type_holds_nothing(redis: redis_py.Redis) -> None:
+    place = berth("a", "b")
+    push(redis, "b", raw(1), raw(2))
+    claim(redis, place, 2)
+    redis.set(place.inflight("a"), "no list")
+    assert [one.raw for one in place.held(redis)] == [raw(1), raw(2)]
+    assert place.count(redis) == 2
 
 
 def test_held_tells_what_is_in_flight_oldest_first(redis: redis_py.Redis) -> None:
@@ -362,7 +412,13 @@ def test_a_look_ends_early_where_jobs_are_large(redis: redis_py.Redis) -> None:
     large = [raw(n, "Ruby", text="x" * 40_000) for n in range(20)]
     push(redis, "default", *large)
     looked = claim_known(redis, berth(), "default", 5, "Mine")
-    assert (looked.seen, looked.to_the_end, looked.newest_left, looked.place) == (4, False, large[3], 4)
+    assert (looked.seen, looked.to_the_end, looked.place) == (4, False, 4)
+    assert looked.newest_left == b"sha1 " + sha1(large[3]).hexdigest().encode(), "it is not sent there and back"
+    again = claim_known(redis, berth(), "default", 5, "Mine", look=Look(looked.newest_left, looked.place))
+    assert (again.seen, again.place) == (4, 8)
+    redis.ltrim("queue:default", 0, -4)  # others have taken three
+    again = claim_known(redis, berth(), "default", 5, "Mine", look=Look(looked.newest_left, looked.place))
+    assert (again.seen, again.place) == (4, 5)
 
 
 @pytest.mark.parametrize("place", [0, 700, 1400])
@@ -467,6 +523,6 @@ def test_where_nothing_can_be_put_in_flight_the_jobs_stay_in_their_queue(redis: 
     redis.set(place.inflight("a"), "no list")
     assert raws(claim(redis, place, 3)) == [raw(3)]
     assert waiting(redis, "a") == [raw(1), raw(2)]
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        claim(redis, place, 3)
+    call = claim_call(place, [place.queues], 3)
+    assert read_refused(call, run(redis, call)) == {"a": WRONG_TYPE}
     assert waiting(redis, "a") == [raw(1), raw(2)]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
 import redis as redis_py
 from redis.exceptions import NoPermissionError, ResponseError
 
-from pykiq.records import Bury, Later, PutBack, Word
+from pykiq.records import Bury, Claimed, Later, PutBack, Word
 from pykiq.store import claim as claiming
-from pykiq.store import due, reclaim, sets
+from pykiq.store import due, leases, reclaim, sets
 from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
-from pykiq.store.settle import LARGE, in_order, settle_call
+from pykiq.store.settle import LARGE, in_order, settle_call, settle_unsent_call
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
 
@@ -34,7 +36,7 @@ def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: 
     place = berth()
     push(redis, "default", raw(0, note="x" * LARGE), *map(raw, (1, 2, 3)))
     claim(redis, place, 2)  # the server knows claim.lua now, but not settle.lua
-    first, second = place.held(redis)
+    first, second = (Claimed(one.queue, one.raw or b"", NOW) for one in place.held(redis))
     ends = settle_call(place, in_order([outcome(first), outcome(second, Bury(b"{}"))]), NOW, CONFIG)
     answers = send(redis, [ends, claim_call(place, [("default",)], 1)])
     assert answers == [[1, 1], [1, raw(2)]]
@@ -44,12 +46,13 @@ def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: 
 def test_one_call_that_fails_does_not_stop_the_others(redis: redis_py.Redis) -> None:
     push(redis, "good", raw(1))
     redis.set("queue:bad", "of another type")
-    bad, good = berth("bad"), berth("good")
-    answers = send(redis, [claim_call(bad, [("bad",)], 1), claim_call(good, [("good",)], 1)])
+    good = berth("good")
+    bad = claim_known_call(berth("bad"), "bad", 1, Look(), ["Job"])
+    answers = send(redis, [bad, claim_call(good, [("good",)], 1)])
     assert isinstance(answers[0], ResponseError)
     assert answers[1] == [1, raw(1)]
     with pytest.raises(ResponseError):
-        run(redis, claim_call(bad, [("bad",)], 1))
+        run(redis, bad)
 
 
 def test_one_round_trip_carries_all_calls(redis: redis_py.Redis) -> None:
@@ -103,7 +106,11 @@ def test_the_watch_sees_a_key_that_is_not_declared(redis: redis_py.Redis, watche
         run(redis, Call(sneaky, ["declared-key"], []))
 
 
-def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, watched: Watched) -> None:
+def test_every_script_touches_only_the_keys_it_is_given(
+    redis: redis_py.Redis, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "AGAIN", 0.001)
+    monkeypatch.setattr(reclaim, "TRIALS", 0.05)
     place, gone = berth("a", "b"), berth("a", identity="gone:1:cccccccccccc")
     push(redis, "a", *map(raw, range(6)))
     push(redis, "b", raw(10, "Mine"), raw(11, "Ruby"))
@@ -125,7 +132,15 @@ def test_every_script_touches_only_the_keys_it_is_given(redis: redis_py.Redis, w
         push(redis, "a", raw(99))
         claim(redis, gone, 1)
         redis.delete(gone.lease)
-        reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}")
+        list(reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}"))
+    redis.hset("pykiq:suspect", mapping={"queue": "a", "raw": raw(99)})
+    push(redis, "a", raw(99), raw(98))
+    claim(redis, gone, 9)
+    redis.delete(gone.lease)
+    redis.lpush(f"pykiq:takeovers:{98:024x}:{sha1(raw(98)).hexdigest()}", f"{time.time()} another")
+    redis.delete("pykiq:sweep")
+    list(reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}"))
+    run(redis, settle_unsent_call(place, outcome(claimed[0], PutBack()), NOW, CONFIG))
     place.renew(redis)
     assert place.leave(redis) is False
     assert list(sets.pages(redis, "dead"))

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from pykiq.records import Acknowledge, Assigned, Claimed, Outcome, PutBack, Word
+from pykiq.records import Acknowledge, Assigned, Outcome, PutBack, Word
+from pykiq.store.bounded import Entry
+from pykiq.store.claim import Held
 from pykiq.worker.flight import REST, Flight
 from tests.worker.stage import claimed, raw
 
@@ -25,6 +27,10 @@ class FakePool:
 
 def assigned(number: int) -> Assigned:
     return Assigned(claimed(raw("Job", number)), {}, None, "Job", str(number))  # type: ignore[arg-type]
+
+
+def held(payload: bytes, queue: str = "default") -> Held:
+    return Held(queue, f"pykiq:inflight:me:{queue}", 0, Entry(payload))
 
 
 def done(one: Assigned) -> Outcome:
@@ -87,7 +93,7 @@ def test_everything_is_settled_in_one_step_until_one_is_refused_and_then_job_by_
     flight.begin(FakePool(), [last])  # type: ignore[arg-type]
     flight.end(done(last))
     assert [[one.jid for one in batch] for batch in flight.batches()] == [["9"]], "the one at rest keeps none waiting"
-    assert flight.unknown([jobs[1].claimed]) == [], "it is held here"
+    assert flight.unknown([held(jobs[1].claimed.raw)]) == [], "it is held here"
 
 
 def test_a_refused_one_is_tried_again_after_its_rest_or_at_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,15 +150,14 @@ def test_what_redis_holds_and_nobody_here_knows_is_unknown() -> None:
     runs, ended = assigned(1), assigned(2)
     flight, _ = begun(runs, ended)
     flight.end(done(ended))
-    stranger = Claimed("default", raw("Job", 3), 0.0)
-    elsewhere = Claimed("other", raw("Job", 1), 0.0)
-    known = [Claimed("default", raw("Job", number), 0.0) for number in (1, 2)]
+    stranger, elsewhere = held(raw("Job", 3)), held(raw("Job", 1), "other")
+    known = [held(raw("Job", number)) for number in (1, 2)]
     assert flight.unknown([*known, stranger, elsewhere]) == [stranger, elsewhere]
 
 
 def test_of_equal_payloads_as_many_are_known_as_are_held_here() -> None:
     flight, _ = begun(assigned(1))
-    twin = Claimed("default", raw("Job", 1), 0.0)
+    twin = held(raw("Job", 1))
     assert flight.unknown([twin, twin, twin]) == [twin, twin]
     assert flight.unknown([twin]) == []
 

@@ -11,8 +11,8 @@
 -- ARGV  1 identity, 2 lease in ms, 3 this process's queues as JSON, 4 how many jobs at most,
 --       5 the entry to begin behind, '' for the old end, 6 its place when it was seen, 7 1 if that was long ago,
 --       8 entries to look at, 9… names of the classes
--- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place or '',
---          the place behind which the next look begins, then two lists: the classes of what was left in place, each
+-- returns: number of entries looked at, 1 if that was up to the newest else 0, the newest one left in place (or its
+--          digest) or '', the place behind which the next look begins, then two lists: the classes of what was left in place, each
 --          followed by how many, and the raw bytes of the jobs claimed
 --
 -- PEXPIRE goes first: a server that is full refuses SET and LMOVE, but not what follows a script's first write. Its
@@ -20,6 +20,7 @@
 local NEAR = 1000      -- entries that others may have taken between two looks of one walk; fewer large ones
 local FAR = 20000      -- entries from the new end among which one is sought that was seen long ago
 local BYTES = 131072   -- of entries looked at: 1 to 2 ms of reading
+local LARGE = 4000     -- bytes from which on an entry is known by its digest
 local TAKEN = 'pykiq:taken'  -- stands for an entry until the end of this script
 local queue = KEYS[3]
 if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
@@ -47,20 +48,25 @@ local function class_of(entry)
   local inside = wrapper[name] and not known[name] and wrapped(job) or ''
   return inside ~= '' and inside or name
 end
+-- What stands for an entry behind which a look begins: a large one is not sent there and back, nor may Redis send it.
+local function mark(entry)
+  return #entry > LARGE and 'sha1 ' .. redis.sha1hex(entry) or entry
+end
 local total = redis.call('LLEN', queue)
 -- How many entries are as old as that one or older.
 local function place_of(entry, place, long_ago)
   if entry == '' then return 0 end
   place = math.min(place, total)
-  if place > 0 and redis.call('LINDEX', queue, -place) == entry then return place end
+  local there = place > 0 and redis.call('LINDEX', queue, -place)
+  if there and mark(there) == entry then return place end
   local passed, bytes = 0, 0
   while passed < math.min(NEAR, place) and bytes < 8 * BYTES do
     for _, one in ipairs(redis.call('LRANGE', queue, passed - place, math.min(passed - place + 49, -1))) do
-      if one == entry then return place - passed end
+      if mark(one) == entry then return place - passed end
       passed, bytes = passed + 1, bytes + #one
     end
   end
-  if long_ago then
+  if long_ago and string.sub(entry, 1, 5) ~= 'sha1 ' then
     local newer = redis.call('LPOS', queue, entry, 'MAXLEN', FAR)
     if newer then return total - newer end
     if total <= FAR then return 0 end -- it is gone, so all that was older is gone too
@@ -88,7 +94,7 @@ while goes_on() do
       redis.call('LSET', queue, -(behind + looked), TAKEN)
       claimed[#claimed + 1] = entry
     else
-      newest, place = entry, place + 1
+      newest, place = mark(entry), place + 1
       if not counts[name] then left[#left + 1] = name end
       counts[name] = (counts[name] or 0) + 1
     end
