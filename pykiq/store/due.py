@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
@@ -15,11 +15,12 @@ from typing import Any, Literal
 import redis
 
 from pykiq.config import Config
-from pykiq.store.kinds import readable
+from pykiq.store.bounded import PORTION, TRIES, Entry, sent
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys, untrusted
 
 SETS = (keys.RETRY, keys.SCHEDULE)  # the order in which Sidekiq's poller drains them
+LONG_REST = 60.0  # seconds until one is tried again that is too large for Redis to send or to take
 REST = 5.0  # seconds until a job that could not be moved is due again
 
 
@@ -39,19 +40,30 @@ class Move:
     why: str = ""
 
 
-def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[bytes]:
-    """Up to `limit` members of `key` that are due at `now` (epoch s), the earliest first. Nothing is removed."""
-    members: Any = client.zrangebyscore(key, "-inf", now, start=0, num=limit)
-    return list(members)
+def peek(client: redis.Redis, key: str, now: float, limit: int) -> list[Entry]:
+    """Up to `limit` members of `key` that are due at `now` (epoch s), the earliest first: a portion that Redis sends.
+
+    Nothing is removed.
+    """
+    call = Call(script("due_portion"), [key], [now, limit, PORTION])
+    return [Entry(answer) for answer in run(client, call)]
+
+
+def whole(client: redis.Redis, key: str, now: float, place: int, entry: Entry) -> bytes | None:
+    """The bytes of a large member that was at `place` among the due; None when Redis does not send them."""
+    found: Any = sent(client, lambda: client.zrangebyscore(key, "-inf", now, start=place, num=1))
+    return found[0] if found and len(found[0]) == entry.size else None
+
+
+def rest(client: redis.Redis, key: str, now: float, entry: Entry) -> None:
+    """Let a member rest for `LONG_REST` seconds, of which nothing need be sent: there or back it is too large."""
+    run(client, Call(script("due_rest"), [key], [now, entry.size, entry.digest, now + LONG_REST]))
 
 
 def next_score(client: redis.Redis) -> float | None:
     """The earliest score in `retry` and `schedule` (epoch s; may be infinite), or None when both are empty."""
-    pipeline = client.pipeline(transaction=False)
-    for key in SETS:
-        pipeline.zrange(key, 0, 0, withscores=True)
-    scores = [untrusted.score(answer[0][1]) for answer in readable(pipeline.execute(raise_on_error=False)) if answer]
-    return min(scores, default=None)
+    scores = run(client, Call(script("next_due"), SETS, []))
+    return min((untrusted.score(float(score)) for score in scores), default=None)
 
 
 class Moved(IntEnum):
@@ -77,6 +89,25 @@ def move(
     lists = [_bytes(keys.queue(name)) for name in queues]
     call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, keys.SCHEDULE, *lists], args)
     return [Moved(answer) for answer in run(client, call)]
+
+
+def move_apart(
+    client: redis.Redis, key: str, moves: Sequence[Move], now: float, config: Config
+) -> Iterator[tuple[Move, Moved | None]]:
+    """The same, but one on which Redis hangs up keeps no other waiting: its answer is None, and it stays as it was."""
+    tries = TRIES if len(moves) == 1 else 1
+    for _ in range(tries):
+        try:
+            yield from zip(moves, move(client, key, moves, now, config), strict=True)
+        except (redis.ConnectionError, OSError):
+            client.ping()  # raises when it is Redis that is away
+        else:
+            return
+    middle = len(moves) // 2
+    for part in (moves[:middle], moves[middle:]) if middle else ():
+        yield from move_apart(client, key, part, now, config)
+    if not middle:
+        yield moves[0], None
 
 
 def _bytes(name: str) -> bytes:

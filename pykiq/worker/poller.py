@@ -20,9 +20,11 @@ from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.observer import Observer
 from pykiq.records import Later, Settled
 from pykiq.store import due
+from pykiq.store.bounded import Entry
 from pykiq.store.due import Move, Moved
 from pykiq.store.kinds import is_wrong_type
 from pykiq.store.outage import Outage
+from pykiq.store.refusals import Refusals
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe
@@ -50,12 +52,14 @@ class Poller(Duty, Observer):
         dialect: Callable[[dict[str, Any]], Dialect],
         report: Report,
         outage: Outage | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         super().__init__("poller", client, outage)
         self._config = config
         self._chain = chain
         self._dialect = dialect
         self._report = report
+        self._refusals = refusals or Refusals()
 
     def settled(self, batch: Sequence[Settled]) -> None:
         """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""
@@ -98,9 +102,11 @@ class Poller(Duty, Observer):
             members = due.peek(self._client, key, now, BATCH)
             if not members:
                 return False
-            moves = list(self._repushed(members, now, until))
-            moved = due.move(self._client, key, moves, now, self._config)
-            answered = list(zip(moves, moved, strict=True))
+            moves = list(self._repushed(key, members, now, until))
+            answered = list(due.move_apart(self._client, key, moves, now, self._config)) if moves else []
+            for move, answer in answered:
+                if answer is None:
+                    self._pass_over(key, now, Entry(move.member))
             buried = [unusable(move, key) for move, answer in answered if move.kind == "dead" and answer is Moved.DONE]
             if buried:
                 self._report([], buried)
@@ -111,12 +117,28 @@ class Poller(Duty, Observer):
                 return True
         return False
 
-    def _repushed(self, members: Sequence[bytes], now: float, until: float) -> Iterator[Move]:
+    def _repushed(self, key: str, members: Sequence[Entry], now: float, until: float) -> Iterator[Move]:
         """What becomes of as many of `members` as there is time for: of one at least."""
-        for member in members:
-            yield repush(member, now, self._chain, self._dialect)
+        resting = 0
+        for place, member in enumerate(members):
+            raw = member.raw
+            if raw is None:
+                raw = due.whole(self._client, key, now, place - resting, member)
+            if raw is None:
+                self._pass_over(key, now, member)
+                resting += 1
+                continue
+            yield repush(raw, now, self._chain, self._dialect)
             if self._stop.is_set() or time.monotonic() >= until:
                 return
+
+    def _pass_over(self, key: str, now: float, entry: Entry) -> None:
+        """Redis hangs up on this one: it rests in its set, and keeps no other waiting."""
+        due.rest(self._client, key, now, entry)
+        job = payload.told(entry.stand_in)
+        self._refusals.entry(
+            "due", job.name, job.jid, job.queue, entry.size, f"rests in `{key}`; again in {due.LONG_REST:g} s"
+        )
 
 
 def repush(

@@ -118,7 +118,11 @@ class Process:
         outage = Outage()  # one for all of them: it is told once
         refused = Refused(self.metrics.tally)
         self._poller = Poller(
-            config, connect(config), on_push, dialect=failing.dialect, report=self._report, outage=outage
+            *(config, connect(config), on_push),
+            dialect=failing.dialect,
+            report=self._report,
+            refusals=refused,
+            outage=outage,
         )
         self._sweeper = Sweeper(
             *(config, self.berth, connect(config)),

@@ -212,7 +212,7 @@ def test_the_poller_moves_every_one_of_them_to_a_queue_or_to_the_dead(key: str, 
     for job in zoo.JOBS:
         redis.zadd(key, {job: "-inf"})
     config = Config.of()
-    while members := due.peek(redis, key, 1.7e9, 100):
+    while members := [one.raw or b"" for one in due.peek(redis, key, 1.7e9, 100)]:
         moves = [repush(member, 1.7e9, Chain(), lambda job: SEVEN) for member in members]
         assert {move.kind for move in moves} <= {"push", "dead"}
         assert set(due.move(redis, key, moves, 1.7e9, config)) == {due.Moved.DONE}

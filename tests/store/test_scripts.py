@@ -19,6 +19,7 @@ from pykiq.store.due import Move, Moved
 from pykiq.store.reclaim import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
 from pykiq.store.settle import LARGE, in_order, settle_call, settle_unsent_call
+from pykiq.store.sifting import sift
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
 
@@ -133,6 +134,10 @@ def test_every_script_touches_only_the_keys_it_is_given(
         claim(redis, gone, 1)
         redis.delete(gone.lease)
         list(reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}"))
+    redis.zadd("retry", {b"due": 1})
+    [late] = due.peek(redis, "retry", 2, 1)
+    due.rest(redis, "retry", 2, late)
+    assert due.next_score(redis) is not None
     redis.hset("pykiq:suspect", mapping={"queue": "a", "raw": raw(99)})
     push(redis, "a", raw(99), raw(98))
     claim(redis, gone, 9)
@@ -144,6 +149,8 @@ def test_every_script_touches_only_the_keys_it_is_given(
     place.renew(redis)
     assert place.leave(redis) is False
     assert list(sets.pages(redis, "dead"))
+    push(redis, "sifted", *map(raw, range(3)))
+    assert sum(sift(redis, "sifted", lambda one: one != raw(1))) == 2
     assert set(watched.ran) == EVERY
     assert redis.zscore("dead", b"{}") is not None
 

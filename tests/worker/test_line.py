@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from pykiq.store.claim import claim_call
+from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.worker.line import FIRST_WAIT, LONGEST_WAIT, Line
 from tests.logs import capture_logs
 from tests.store.jobs import berth, push, raw
@@ -36,7 +36,8 @@ def test_a_lost_answer_is_none_and_a_refusal_is_an_error(redis: redis_py.Redis) 
     assert line.send([call()]) is None
     assert not line.answering
     redis.set("queue:default", "text")
-    answers = line.send([call(), call("other")])
+    look = claim_known_call(berth("default"), "default", 1, Look(), ["Job"])
+    answers = line.send([look, call("other")])
     assert answers is not None
     assert isinstance(answers[0], redis_py.ResponseError)
     assert answers[1] == []

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from structlog.testing import capture_logs
 
 from pykiq.config import Config
+from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.observe.tally import REFUSED, Tally
 from pykiq.store import leases
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.reclaim import POISON_TAKEOVERS
+from pykiq.wire.dialect import SEVEN
+from pykiq.worker.poller import Poller
 from pykiq.worker.refused import Refused
 from pykiq.worker.sweeper import Sweeper
+from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.worker.stage import in_flight, push, raw, registry, staged, waiting
 
@@ -194,6 +198,74 @@ def test_a_foreign_job_that_redis_does_not_send_keeps_none_of_ours_behind_it_wai
         wait_until(lambda: stage.reports.fates.count("done") == 20, 20, "all of ours done")
         assert stage.stop() is True
     assert sorted(sizes(store, "queue:default")) == [len(raw("Ruby::Job")), len(foreign)]
+
+
+# Due jobs.
+
+
+def due_payload(name: str, size: int) -> bytes:
+    bare = len(raw(name, 0, "", queue="low"))
+    return raw(name, 0, "x" * (size - bare), queue="low")
+
+
+@pytest.fixture
+def poll(narrow: Server) -> Iterator[Callable[[], Tally]]:
+    """Starts a poller; what it counts."""
+    made: list[Poller] = []
+
+    def start() -> Tally:
+        config, tally = Config.of(redis=narrow.url, poll_interval=0.1), Tally()
+        report, refusals = (lambda *_: None), Refused(tally)
+        chain: Chain[ClientMiddleware] = Chain()
+        poller = Poller(config, connect(config), chain, dialect=lambda _: SEVEN, report=report, refusals=refusals)
+        made.append(poller)
+        poller.start()
+        return tally
+
+    yield start
+    for poller in made:
+        poller.close()
+
+
+def test_a_due_job_that_redis_does_not_send_rests_and_the_others_are_moved(
+    store: redis_py.Redis, poll: Callable[[], Tally]
+) -> None:
+    store.zadd("retry", {raw("Job", 1, queue="low"): 1, HUGE: 2, raw("Job", 2, queue="low"): 3})
+    with capture_logs() as lines:
+        tally = poll()
+        wait_until(lambda: store.llen("queue:low") == 2, what="the others moved")
+        wait_until(lambda: store.zcount("retry", "-inf", time.time()) == 0, what="the large one at rest")
+    assert store.zcard("retry") == 1
+    [told] = [line for line in lines if line["event"] == "entry_refused"]
+    assert (told["class"], told["jid"], told["size"]) == ("Huge", json.loads(HUGE)["jid"], len(HUGE))
+    assert [row.labels for row in tally.take()] == [("due",)]
+
+
+def test_a_due_job_that_is_too_large_for_its_queue_rests_and_the_others_are_moved(
+    store: redis_py.Redis, poll: Callable[[], Tally]
+) -> None:
+    """It was just below the limit, and `enqueued_at` is added."""
+    store.config_set("client-output-buffer-limit", "normal 0 0 0")
+    store.zadd("schedule", {due_payload("Large", MEGABYTE - 10): 50})
+    store.zadd("schedule", {raw("Job", number, queue="low"): number for number in range(99)})
+    store.config_set("proto-max-bulk-len", MEGABYTE)
+    tally = poll()
+    wait_until(lambda: store.llen("queue:low") == 99, what="the others moved")
+    wait_until(lambda: store.zcount("schedule", "-inf", time.time()) == 0, what="the large one at rest")
+    assert store.zcard("schedule") == 1
+    assert [row.labels for row in tally.take()] == [("due",)]
+    store.config_set("proto-max-bulk-len", "512mb")
+
+
+def test_more_due_jobs_than_redis_sends_at_once_are_moved_in_portions(
+    store: redis_py.Redis, poll: Callable[[], Tally]
+) -> None:
+    for number in range(40):
+        store.zadd("retry", {raw("Job", number, "x" * 100_000, queue="low"): number})
+    tally = poll()
+    wait_until(lambda: store.llen("queue:low") == 40, what="all moved")
+    assert [json.loads(store.lindex("queue:low", -1 - place))["args"][0] for place in range(40)] == list(range(40))
+    assert tally.take() == []
 
 
 # Keys of another type.
