@@ -24,6 +24,7 @@ from pykiq.cli.output import say
 from pykiq.config.settings import checked, whole
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import close, connect, probe
+from pykiq.worker import runtime
 
 MISUSED = 2  # exit code of `pykiq run` for what no change of a file will mend
 PATIENCE = 30.0  # seconds for a worker to stop before it is killed
@@ -47,6 +48,7 @@ def dev(watch: Sequence[str], port: str | None, flags: Sequence[str], **paramete
 
     All flags of `pykiq run` are passed on. Without --redis and REDIS_URL there is a Valkey of its own, gone at the end.
     """
+    runtime.check_system()
     wanted = None if port is None else checked(whole(1, 65535), port, "--port")
     _need("watchfiles")
     folders = [Path(folder) for folder in watch or (".",)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pykiq.cli import inherited, process_one, startup
+from pykiq.cli import inherited, startup
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
 from pykiq.cli.require import HandlersFailed, load_all, meant
@@ -62,6 +62,9 @@ def run(**parameters: Any) -> int:
 
 def serve(settings: Loaded) -> int:
     """Run a worker with these settings in this thread; returns the exit code."""
+    runtime.check_system()
+    from pykiq.cli import process_one  # which is made of what only POSIX has
+
     output = log.configure(settings.config.log_format, settings.config.log_level)
     process_one.step_down()
     signals.install(_stop_while_starting)

@@ -7,12 +7,11 @@ import shutil
 import signal
 import socket
 import sys
-import termios
-import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pykiq.errors import ConfigError
 from pykiq.worker.descriptors import readable
 
 RESIZED = "resized"  # instead of a key: what is drawn does not fit any more, or has been overwritten
@@ -39,8 +38,13 @@ def screen() -> Iterator[Callable[[float], str]]:
     """The other screen; `key_within(seconds)` waits for a key and returns it, RESIZED, or nothing.
 
     Whatever ends the block, TERM and a terminal that is closed too, the terminal is as it was. Ctrl-Z gives it back
-    to the shell until the job is in the foreground again.
+    to the shell until the job is in the foreground again. Raises ConfigError where terminals are not POSIX's.
     """
+    try:
+        import termios
+        import tty
+    except ImportError:
+        raise ConfigError("top draws on terminals of POSIX systems; expected --once, or `pykiq stats --json`") from None
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     told, tells = socket.socketpair()  # which signals came: Python's select would go on waiting after them

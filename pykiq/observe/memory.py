@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -13,5 +12,7 @@ def rss_kb(statm: Path = Path("/proc/self/statm")) -> int:
     try:
         return int(statm.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
     except (OSError, ValueError, IndexError):
+        import resource  # Windows has none, and what runs there does not come here
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak // 1024 if sys.platform == "darwin" else peak

@@ -63,7 +63,8 @@ def _unblock() -> None:
         _mask.before = None
 
 
-os.register_at_fork(before=_before, after_in_parent=_unblock, after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, where tests of handlers run and nothing forks
+    os.register_at_fork(before=_before, after_in_parent=_unblock, after_in_child=_in_child)
 
 
 def leave(outcome: Outcome) -> NoReturn:

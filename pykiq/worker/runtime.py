@@ -1,7 +1,8 @@
-"""What a worker's threads rest on, and the refusal of a process in which a library has put something else there."""
+"""What a worker rests on, a POSIX system and Python's own threads, and the refusal of what has something else."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pykiq.errors import ConfigError
@@ -20,8 +21,18 @@ RESTS_ON = {
 }
 
 
+def check_system() -> None:
+    """Raise ConfigError where processes cannot fork and be told by signals."""
+    if not hasattr(os, "fork"):
+        raise ConfigError(
+            f"a worker needs a POSIX system, such as Linux or macOS, and this is {sys.platform}; pushing, testing and"
+            " the other commands work here. Run workers in WSL, in a container or on another machine"
+        )
+
+
 def check() -> None:
-    """Raise ConfigError when gevent or eventlet has replaced what a worker rests on."""
+    """Raise ConfigError where no worker can run, or gevent or eventlet has replaced what one rests on."""
+    check_system()
     for library, call in GREEN.items():
         replaced = [what for what, places in RESTS_ON.items() if any(_is_of(library, *place) for place in places)]
         if replaced:
