@@ -23,7 +23,8 @@ MODULES = sorted(
     for path in Path(pykiq.__file__).parent.rglob("*.py")
 )
 OF_WORKERS = {
-    "pykiq.cli.process_one", "pykiq.worker.child", "pykiq.worker.ears", "pykiq.worker.keeper", "pykiq.worker.swarm", "pykiq.worker.tether",
+    "pykiq.cli.process_one", "pykiq.worker.child", "pykiq.worker.ears",
+    "pykiq.worker.keeper", "pykiq.worker.swarm", "pykiq.worker.tether",
 }  # fmt: skip
 """Process 1 of a container, the parent of `--processes`, what belongs to them: loaded when a worker starts."""
 
