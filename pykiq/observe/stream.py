@@ -164,7 +164,8 @@ def _after_fork() -> None:
         stream.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def whole_lines(data: memoryview) -> Iterator[memoryview]:
