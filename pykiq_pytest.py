@@ -74,9 +74,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pushing(redis: str, stacklevel: int) -> None:
-    """Called by pykiq's clients before a push that goes to Redis, this one: warn once unless it is meant.
+    """Warn, once in a run, unless the push is meant. pykiq's clients call this before each push to a real Redis.
 
-    Where the warning is made an error it is raised at every such push, and nothing is pushed.
+    `redis` says which Redis. Where the warning is made an error, it is raised at every such push, before it is sent.
     """
     if not _sessions:
         return

@@ -1,4 +1,4 @@
-"""The other package that is imported as `pykiq`: a client for Sidekiq that its authors gave up in 2021.
+"""The other package that is imported as `pykiq`: a client for Sidekiq, without a release since 2021.
 
 The name `pykiq` on the package index is theirs, ours is `pykiq-worker`. Installed into one environment both write into
 one folder, and the later one replaces the other's `__init__.py`.

@@ -10,11 +10,10 @@ Exit codes, of every subcommand:
 
     main.py      the command group: subcommands loaded when used, every error one line and one code
     options.py   flags shared by the subcommands, and how they become settings
-    connected.py a connection for the length of one command
-    inherited.py process_one.py   what whoever started it has left; process 1 of a container
-    run.py       `run`; require.py loads handlers, startup.py says what starts, waiting.py which classes wait
-    push.py      `push`; chosen.py with which options, each.py a job per line of a file
-    job.py       `job`: one job, wherever it is; frames.py makes its backtrace short
+    inherited.py process_one.py   signals and streams as the parent left them; process 1 of a container
+    run.py       `run`; require.py loads handlers, startup.py says what starts
+    push.py      `push`; push_options.py finds its options, each.py reads a job per line of a file
+    job.py       `job`: one job, wherever it is; backtrace.py folds the frames of libraries
     jobs.py      `retries`, `scheduled`, `dead`
     queues.py    `queues`, `pause`, `resume`
     fleet.py     `processes`, `busy`, `quiet`, `stop`
@@ -27,6 +26,7 @@ Exit codes, of every subcommand:
     filters.py   which jobs are meant        bulk.py      asking, counting, telling
     showing.py   jobs on the screen, as JSON progress.py  a bar where somebody sees it
     table.py     tables that fit             times.py     moments as people write them
+    output.py    printing: escapes for terminals, strict JSON, words quoted for a shell
 """
 
 from __future__ import annotations

@@ -30,15 +30,12 @@ MISUSED = 2  # exit code of `pykiq run` for what no change of a file will mend
 PATIENCE = 30.0  # seconds for a worker to stop before it is killed
 SERVER_PATIENCE = 5.0  # seconds for the server to do so
 START = 10.0  # seconds for the server to answer
-PORT = 6379  # where programs look for Redis by themselves
+PORT = 6379  # where programs look for Redis by default
 TRIES = 5  # ports, when one that was free is somebody else's a moment later
 TIMEOUT = ("--timeout", "5")  # of running jobs, unless the command line has another: somebody is waiting
 
 
-@click.command(
-    short_help="Run jobs while you write them, with a server of its own.",
-    context_settings={**HELP, "ignore_unknown_options": True},
-)
+@click.command(context_settings={**HELP, "ignore_unknown_options": True})
 @click.option("--watch", multiple=True, metavar="DIR", help="Look for changes there; the current directory by default.")
 @click.option("--port", metavar="PORT", help="Of its own Valkey; 6379 if that is free, else any.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS OF RUN]")
@@ -62,14 +59,14 @@ def dev(watch: Sequence[str], port: str | None, flags: Sequence[str], **paramete
             raise ConfigError("--port is for a Valkey of its own, and there is a Redis given; expected one of them")
         return Reloading(command, folders, {}).run()
     with embedded(wanted) as server:
-        say(f"pykiq dev: {told(server.url)}", err=True)
+        say(f"pykiq dev: {server_line(server.url)}", err=True)
         return Reloading(command, folders, {"REDIS_URL": server.url}, held=(server.program.pipe,)).run()
 
 
-def told(url: str) -> str:
-    """Where the server is, and what the programs that push have to know of it."""
+def server_line(url: str) -> str:
+    """Where the server is, and what the programs that push have to do to find it."""
     if url == f"redis://127.0.0.1:{PORT}/0":
-        return f"a Valkey at {url}, where programs look by themselves"
+        return f"a Valkey at {url}, where programs look by default"
     return f"a Valkey at {url}; for the programs that push: export REDIS_URL={url}"
 
 

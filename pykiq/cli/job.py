@@ -9,7 +9,7 @@ import click
 
 from pykiq.admin import SortedEntry
 from pykiq.admin.lookup import FoundJob, Lookup
-from pykiq.cli import frames, showing
+from pykiq.cli import backtrace, showing
 from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.output import say, strict_json
 from pykiq.cli.progress import progress
@@ -56,7 +56,7 @@ def shown(found: FoundJob, config: Config, now: float) -> str:
     limit = retry_limit(record.item, default_retry=True, max_retries=config.max_retries)
     tried = payload.retry_count(record.item)
     above.append(("retries", "none" if limit is None else f"{showing.count(tried)} of {showing.count(limit)}"))
-    return showing.details(record, above, frames.own(record.error_backtrace or []))
+    return showing.details(record, above, backtrace.folded(record.error_backtrace or []))
 
 
 def state(found: FoundJob, now: float) -> str:

@@ -40,8 +40,8 @@ class Kind:
     empty: str
 
 
-def _set_command(name: str, kind: Kind, summary: str, help_text: str) -> click.Command:
-    @click.command(name, context_settings=HELP, short_help=summary, help=help_text)
+def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
+    @click.command(name, context_settings=HELP, help=help_text)
     @click.argument("words", nargs=-1, metavar=f"[{'|'.join(kind.actions)}] [JID]...")
     @filter_options()
     @click.option("--all", "everything", is_flag=True, help="Act on every job of the set.")
@@ -223,21 +223,18 @@ DEAD = Kind(
 retries = _set_command(
     "retries",
     RETRIES,
-    "Show, retry, kill or delete jobs that will be tried again.",
     "Show the jobs that will be tried again, the next one first; or retry, kill, delete, reschedule or clear them."
     " --since is about their last failure.",
 )
 scheduled = _set_command(
     "scheduled",
     SCHEDULED,
-    "Show, push, move or delete jobs that are due later.",
     "Show the jobs that are due later, the next one first; or push them now (retry), kill, delete, reschedule or clear"
     " them. --since is about when they were made.",
 )
 dead = _set_command(
     "dead",
     DEAD,
-    "Show, retry or delete jobs that will not be tried again.",
     "Show the jobs that will not be tried again, the latest first; or retry, delete or clear them. --since is about"
     " their death.",
 )

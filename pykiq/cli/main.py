@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,28 +21,36 @@ from pykiq.version import __version__
 STOPPED, FAILED, MISUSED = 0, 1, 2
 UNREAD = 141  # what shells say of a program that SIGPIPE has ended: nobody reads its output any more
 
-COMMANDS: Mapping[str, str] = {
-    "run": "pykiq.cli.run:run",
-    "push": "pykiq.cli.push:push",
-    "stats": "pykiq.cli.stats:stats",
-    "queues": "pykiq.cli.queues:queues",
-    "pause": "pykiq.cli.queues:pause",
-    "resume": "pykiq.cli.queues:resume",
-    "job": "pykiq.cli.job:job",
-    "retries": "pykiq.cli.jobs:retries",
-    "scheduled": "pykiq.cli.jobs:scheduled",
-    "dead": "pykiq.cli.jobs:dead",
-    "processes": "pykiq.cli.fleet:processes",
-    "busy": "pykiq.cli.fleet:busy",
-    "quiet": "pykiq.cli.fleet:quiet",
-    "stop": "pykiq.cli.fleet:stop",
-    "top": "pykiq.cli.top:top",
-    "doctor": "pykiq.cli.doctor:doctor",
-    "stubs": "pykiq.cli.stubs:stubs",
-    "mark": "pykiq.cli.mark:mark",
-    "dev": "pykiq.cli.dev:dev",
+
+class Subcommand(NamedTuple):
+    """Where it is, as `module:name`, and what `pykiq --help` says of it."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Subcommand] = {
+    "run": Subcommand("pykiq.cli.run:run", "Run jobs until TERM, INT or Ctrl-C."),
+    "push": Subcommand("pykiq.cli.push:push", "Push one job and print its jid."),
+    "stats": Subcommand("pykiq.cli.stats:stats", "Show counters, sets, queues and processes."),
+    "queues": Subcommand("pykiq.cli.queues:queues", "Show the queues, or the jobs of one; delete them."),
+    "pause": Subcommand("pykiq.cli.queues:pause", "Let no more jobs be taken from queues; those that run go on."),
+    "resume": Subcommand("pykiq.cli.queues:resume", "Let jobs be taken from paused queues again."),
+    "job": Subcommand("pykiq.cli.job:job", "Find a job, wherever it is, and show all about it."),
+    "retries": Subcommand("pykiq.cli.jobs:retries", "Show, retry, kill or delete jobs that will be tried again."),
+    "scheduled": Subcommand("pykiq.cli.jobs:scheduled", "Show, push, move or delete jobs that are due later."),
+    "dead": Subcommand("pykiq.cli.jobs:dead", "Show, retry or delete jobs that will not be tried again."),
+    "processes": Subcommand("pykiq.cli.fleet:processes", "Show the processes of the fleet, Ruby's and Python's."),
+    "busy": Subcommand("pykiq.cli.fleet:busy", "Show the jobs that run now, the longest running first."),
+    "quiet": Subcommand("pykiq.cli.fleet:quiet", "Let processes take no more jobs."),
+    "stop": Subcommand("pykiq.cli.fleet:stop", "Let processes stop."),
+    "top": Subcommand("pykiq.cli.top:top", "Watch queues, processes and running jobs."),
+    "doctor": Subcommand("pykiq.cli.doctor:doctor", "Look for what is wrong with the fleet and its Redis."),
+    "stubs": Subcommand("pykiq.cli.stubs:stubs", "Write each language's jobs down in the other one."),
+    "mark": Subcommand("pykiq.cli.mark:mark", "Mark a deployment in the charts of the Metrics page."),
+    "dev": Subcommand("pykiq.cli.dev:dev", "Run jobs while you write them, with a server of its own."),
 }
-"""Each subcommand and where it is: loaded when it is used, so that a worker does not pay for what draws tables."""
+"""Each is loaded when it is used, so that a worker does not pay for what draws tables, nor `pykiq --help` for any."""
 
 
 class _Group(Group):
@@ -52,12 +60,17 @@ class _Group(Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = COMMANDS.get(cmd_name)
-        if place is None:
+        known = COMMANDS.get(cmd_name)
+        if known is None:
             return None
-        module, _, name = place.partition(":")
+        module, _, name = known.place.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them by their summaries here: click would load each command to ask it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, known.summary) for name, known in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it, until nobody reads what it prints any more, as in `pykiq dead | head`."""

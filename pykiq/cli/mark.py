@@ -18,7 +18,7 @@ from pykiq.wire import metrics
 GIT = ("git", "log", "-1", "--format=%h %s")  # what Ruby's Sidekiq::Deploy asks, too
 
 
-@click.command(short_help="Mark a deployment in the charts of the Metrics page.", context_settings=HELP)
+@click.command(context_settings=HELP)
 @click.argument("label", required=False)
 @connection_options
 def mark(label: str | None, **parameters: Any) -> None:

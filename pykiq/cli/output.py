@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+_PRINTABLE_BITS = 2000  # of an integer: an interpreter may be set to refuse those of more than 640 digits
+
 
 def say(text: str, *, mark: str = "", err: bool = False) -> None:
     """Print `text`, its lines as they are and each of them `printable`; `mark` before it may have colours."""
@@ -88,14 +90,11 @@ def _strict(value: Any) -> Any:
         return {_strict(str(key)): _strict(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_strict(one) for one in value]
-    return digits(value) if isinstance(value, int) and value.bit_length() > _LONG else value
-
-
-_LONG = 2000  # bits: an interpreter may refuse to print integers of more than 640 digits
+    return digits(value) if isinstance(value, int) and value.bit_length() > _PRINTABLE_BITS else value
 
 
 def digits(value: int) -> str:
     """An integer of any size in decimal; int() refuses to print one of thousands of digits."""
     from decimal import Decimal
 
-    return str(value) if value.bit_length() <= _LONG else f"{Decimal(value):f}"
+    return str(value) if value.bit_length() <= _PRINTABLE_BITS else f"{Decimal(value):f}"

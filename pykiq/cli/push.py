@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 import click
 
-from pykiq.cli.chosen import class_of, options_of
 from pykiq.cli.each import push_each
 from pykiq.cli.options import HELP, connection_options, loaded, one_queue
 from pykiq.cli.output import say
 from pykiq.cli.progress import progress
+from pykiq.cli.push_options import class_of, options_of
 from pykiq.cli.times import when
 from pykiq.client.sync import Client
 from pykiq.config.settings import shown

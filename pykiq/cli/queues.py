@@ -37,7 +37,7 @@ _JOB_COLUMNS = (
 )
 
 
-@click.command(short_help="Show the queues, or the jobs of one; delete them.", context_settings=HELP)
+@click.command(context_settings=HELP)
 @click.argument("name", required=False, metavar="[QUEUE")
 @click.argument("words", nargs=-1, metavar="[delete|clear] [JID]...]")
 @filter_options(error=False)

@@ -16,9 +16,10 @@ from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError, PykiqError
 from pykiq.version import FOLDER
 
-LOOKED_AT = 200  # files that are looked into for what was meant
-GLANCED = 100_000  # bytes of each
-NAMED = 3
+# To say which module was probably meant:
+SEARCHED_FILES = 200
+SEARCHED_BYTES = 100_000  # of each
+SUGGESTED_FILES = 3
 
 
 class HandlersFailed(PykiqError):
@@ -66,7 +67,7 @@ def _load(spec: str, directory: Path) -> ModuleType:
 def _load_path(path: Path, spec: str, directory: Path) -> ModuleType:
     if not path.exists():
         siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = did_you_mean(path.name, siblings) or meant(directory)
+        near = did_you_mean(path.name, siblings) or suggested(directory)
         where = path.parent if path.parent.is_dir() else f"{directory}, nor the folder it would be in"
         raise ConfigError(f"--require is {spec}; no such file or directory in {where}{near}")
     if path.is_dir() and not (path / "__init__.py").is_file():
@@ -82,17 +83,17 @@ def _load_path(path: Path, spec: str, directory: Path) -> ModuleType:
     return _import(name, spec)
 
 
-def meant(directory: Path) -> str:
-    """The files in and one folder below `directory` that use pykiq, as the end of a sentence; nothing if none does."""
+def suggested(directory: Path) -> str:
+    """`; did you mean …?` with the files that use pykiq, in `directory` and one folder below; nothing if none does."""
     found = []
-    for path in islice((*sorted(directory.glob("*.py")), *sorted(directory.glob("*/*.py"))), LOOKED_AT):
+    for path in islice((*sorted(directory.glob("*.py")), *sorted(directory.glob("*/*.py"))), SEARCHED_FILES):
         try:
             with path.open("rb") as file:
-                if b"pykiq" in file.read(GLANCED):
+                if b"pykiq" in file.read(SEARCHED_BYTES):
                     found.append(str(path.relative_to(directory)))
         except OSError:
             continue
-    few = ", ".join(found[:NAMED]) + (" or another" if len(found) > NAMED else "")
+    few = ", ".join(found[:SUGGESTED_FILES]) + (" or another" if len(found) > SUGGESTED_FILES else "")
     return f"; did you mean {few}?" if found else ""
 
 

@@ -16,7 +16,7 @@ import click
 from pykiq.cli import inherited, startup
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
-from pykiq.cli.require import HandlersFailed, load_all, meant
+from pykiq.cli.require import HandlersFailed, load_all, suggested
 from pykiq.client.configure import configure, current
 from pykiq.config.load import Loaded, with_code
 from pykiq.errors import ConfigError
@@ -124,7 +124,8 @@ def load_handlers(settings: Loaded, directory: Path) -> Loaded:
     """
     if not settings.config.require:
         raise ConfigError(
-            f"no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py{meant(directory)}"
+            "no handlers: give --require MODULE, such as --require app.handlers or --require jobs.py"
+            + suggested(directory)
         )
     # The modules' own pushes go where the worker takes its jobs from.
     configure(settings.config)

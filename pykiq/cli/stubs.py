@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from pykiq.cli import stubs_python, stubs_ruby
-from pykiq.cli.chosen import retry_of
 from pykiq.cli.options import HELP, Group, loaded
+from pykiq.cli.push_options import retry_of
 from pykiq.cli.run import load_handlers
 from pykiq.cli.stubs_source import RubyJob, files_of, jobs_in
 from pykiq.client.naming import refusal

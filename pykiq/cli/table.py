@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from pykiq.cli.output import printable
 
-UNSEEN = 300  # columns of a table that goes into a pipe or a file: `--json` is for what is longer
+PIPE_WIDTH = 300  # characters a row, in a pipe or a file: `--json` is for what is longer
 NARROWEST = 8  # characters that a column is never cut below
 GAP = "  "
-_AGES = 1_000_000 * 86400  # seconds: no life is so long, and the number of its days would fill the line
+_LONGEST_SPAN = 1_000_000 * 86400  # seconds that are written as days; of more the days would fill the line
 
 
 class Column(NamedTuple):
@@ -46,8 +46,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
 
 
 def output_width() -> int:
-    """How wide a table on standard output may be: as the terminal, UNSEEN where there is none; COLUMNS goes first."""
-    return shutil.get_terminal_size((UNSEEN, 0)).columns
+    """How wide a table on standard output may be: COLUMNS, else as the terminal, else PIPE_WIDTH."""
+    return shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
 
 
 def wide(text: str) -> int:
@@ -85,7 +85,7 @@ def span(seconds: float) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    if whole >= _AGES:
+    if whole >= _LONGEST_SPAN:
         return f"{whole / 86400:.1e} d"
     for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:

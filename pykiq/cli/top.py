@@ -28,7 +28,7 @@ from pykiq.store.connected import connected
 WINDOW = 10.0  # seconds that rates are measured over: the rhythm of heartbeats, which bring the counters
 
 
-@click.command(short_help="Watch queues, processes and running jobs.", context_settings=HELP)
+@click.command(context_settings=HELP)
 @click.option(
     "--interval", type=click.FloatRange(0.1, 3600), default=2.0, metavar="SECONDS", help="Between two looks; 2."
 )

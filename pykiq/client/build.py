@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pykiq.client import carrying
 from pykiq.client.naming import refusal
-from pykiq.client.times import duration, number
+from pykiq.client.times import INTERVAL_BELOW, duration, number
 from pykiq.errors import PayloadError
 from pykiq.middleware.around import run_client
 from pykiq.middleware.chain import Chain, ClientMiddleware, Job
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 DEFAULTS: Mapping[str, Any] = {"retry": True, "queue": "default"}
 """The options of a job whose class is given as a string (WIRE.md §4.1, capture string_class_push_known)."""
 
-RETRY_FOR_MAX = 1_000_000_000  # seconds; a larger one is a timestamp that was passed by mistake
-EXPIRES_IN_MAX = 1_000_000_000  # seconds; the same
+LONGEST_S = INTERVAL_BELOW  # seconds of `retry_for` and `expires_in`; a larger number is a moment, passed by mistake
 
 _NO_CHAIN: Chain[ClientMiddleware] = Chain()
 
@@ -193,9 +192,9 @@ def _check_job(job: Job) -> None:
 def retry_for(value: object) -> int:
     """`retry_for` in whole seconds (capture set_retry_for_float). Raises PayloadError, above 1e9 too."""
     seconds = int(duration(value, "retry_for"))
-    if seconds > RETRY_FOR_MAX:
+    if seconds > LONGEST_S:
         raise PayloadError(
-            f"`retry_for` is {value!r}, more than {RETRY_FOR_MAX} seconds; it is how long to retry, not until when"
+            f"`retry_for` is {value!r}, more than {LONGEST_S} seconds; it is how long to retry, not until when"
         )
     return seconds
 
@@ -206,7 +205,7 @@ def _check_expiry(job: Job) -> None:
         job["expires_in"] = expires_in(job["expires_in"])
     if job.get("expiry") is not None:
         job["expiry"] = float(number(job["expiry"], "expiry"))
-        if job["expiry"] < EXPIRES_IN_MAX:
+        if job["expiry"] < INTERVAL_BELOW:
             raise PayloadError(
                 f"`expiry` is {job['expiry']:g}; it is until when to start; pass `expires_in` for how long"
             )
@@ -215,12 +214,12 @@ def _check_expiry(job: Job) -> None:
 def expires_in(value: object) -> int | float:
     """`expires_in` in seconds. Raises PayloadError, above 1e9 too."""
     seconds = duration(value, "expires_in")
-    if not 0 < seconds <= EXPIRES_IN_MAX:
+    if not 0 < seconds <= LONGEST_S:
         raise PayloadError(
-            f"`expires_in` is {value!r:.80}; expected a positive number of seconds, {EXPIRES_IN_MAX} at most;"
+            f"`expires_in` is {value!r:.80}; expected a positive number of seconds, {LONGEST_S} at most;"
             " it is how long a job may wait, not until when"
         )
-    return int(seconds) if seconds == int(seconds) else seconds
+    return seconds
 
 
 def _listed(item: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -15,11 +15,14 @@ Delay = int | float | timedelta
 Moment = int | float | datetime
 """When: epoch seconds, or a datetime with a time zone."""
 
+When = Moment | timedelta | str
+"""For `perform_in`, `perform_at`, `wait`, `wait_until`. An interval: a number below `INTERVAL_BELOW`, a timedelta, or
+text such as `5m`. A moment: any other number, a datetime, or text in ISO 8601 with a time zone."""
+
 INTERVAL_BELOW = 1_000_000_000
 """`perform_in` and `perform_at` take a smaller number for an interval, any other for a moment (WIRE.md §4.3)."""
 
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # in seconds
 _PART = r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw])"
 _LENGTH = re.compile(rf"\s*(?:{_PART}\s*)+")
 
@@ -48,7 +51,7 @@ def number(value: object, name: str = "at") -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PayloadError(
             f"`{name}` is {value!r:.80} ({type(value).__name__}); expected seconds as a number, a timedelta,"
-            f" or a datetime with a time zone{_meant(value)}"
+            " or a datetime with a time zone"
         )
     if not is_number(value):
         given = repr(value) if isinstance(value, float) else "an integer of more than 300 digits"
@@ -57,13 +60,13 @@ def number(value: object, name: str = "at") -> int | float:
 
 
 def duration(value: object, name: str) -> int | float:
-    """The seconds of a length of time; unlike `number` no datetime has one. Raises PayloadError."""
+    """The seconds of a length of time, an int where they are whole. Raises PayloadError, for a datetime too."""
     if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):
         raise PayloadError(
             f"`{name}` is {value!r:.80} ({type(value).__name__}); expected seconds as a number, or a timedelta"
             f"{_meant(value)}"
         )
-    return number(value, name)
+    return _int_if_whole(number(value, name))
 
 
 def due(value: object, now: float, name: str = "at") -> float | None:
@@ -85,7 +88,9 @@ def _read(text: str, name: str) -> timedelta | datetime:
     try:
         return datetime.fromisoformat(text) if seconds is None else timedelta(seconds=seconds)
     except OverflowError:
-        raise PayloadError(f"`{name}` is {text!r:.80}, a length of time beyond all calendars") from None
+        raise PayloadError(
+            f"`{name}` is {text!r:.80}, which is too long; expected a length such as '5m' or '3d'"
+        ) from None
     except ValueError:
         raise PayloadError(
             f"`{name}` is {text!r:.80} (str); expected seconds as a number, a length of time such as '5m' or '1h30m',"
@@ -94,7 +99,7 @@ def _read(text: str, name: str) -> timedelta | datetime:
 
 
 def _meant(value: object) -> str:
-    """What a text was probably meant to be, as the end of a sentence."""
+    """`; did you mean …?` with the seconds that a text stands for, or nothing."""
     if not isinstance(value, str):
         return ""
     try:
@@ -106,4 +111,8 @@ def _meant(value: object) -> str:
         seconds = found
     if not math.isfinite(seconds):
         return ""
-    return f"; did you mean {int(seconds) if seconds == int(seconds) else seconds}?"
+    return f"; did you mean {_int_if_whole(seconds)}?"
+
+
+def _int_if_whole(seconds: int | float) -> int | float:
+    return int(seconds) if seconds == int(seconds) else seconds

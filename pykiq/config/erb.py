@@ -6,7 +6,7 @@
     any of them with .to_i, .to_f, .to_s or .presence, inside Integer(…), Float(…) or parentheses, with + - * / == !=
     and `a ? b : c`; literals; <%# comments %>
 
-They mean what they mean in Ruby (docs/wire.md §18, ERB with `-%>` trimming): an unset variable prints nothing, an empty
+They mean what they mean in Ruby (WIRE.md §18, ERB with `-%>` trimming): an unset variable prints nothing, an empty
 one is a value, `fetch` without a default refuses an unset variable, `Integer("010")` is eight.
 
 A tag that cannot be read is refused only when somebody asks for the value it stands in: the file is Ruby's too, and a
@@ -31,16 +31,13 @@ SUPPORTED = (
 
 # No `<%` within a tag: to look for the end of each of many that have none is quadratic.
 _TAG = re.compile(r"<%%|(?P<open><%-?)(?P<kind>[=#]?)(?P<code>(?:(?!<%|%>).)*?)(?P<close>-?%>)", re.DOTALL)
-
-
-_LOAD = re.compile(
-    r"""(?:require(?:_relative)?\s*\(?\s*(?:"[\w/.-]+"|'[\w/.-]+')\s*\)?\s*;?\s*)+"""
-)  # prints nothing, sets nothing
-# Characters that no file has, and that YAML reads as text wherever a value stands.
+# Code that prints nothing and sets nothing.
+_REQUIRE = re.compile(r"""(?:require(?:_relative)?\s*\(?\s*(?:"[\w/.-]+"|'[\w/.-]+')\s*\)?\s*;?\s*)+""")
+# What stands for a tag that cannot be read: characters that no file has, and that YAML takes for text in any value.
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 
 
-class Refused(NamedTuple):
+class UnreadTag(NamedTuple):
     """A tag that pykiq does not read: as it stands in the file, and the one line that says so."""
 
     tag: str
@@ -58,8 +55,8 @@ class Rendered:
 
     text: str
     lines: tuple[int, ...]
-    values: tuple[Refused, ...] = ()
-    code: tuple[Refused, ...] = ()
+    values: tuple[UnreadTag, ...] = ()
+    code: tuple[UnreadTag, ...] = ()
 
     def refusal(self, text: str) -> str | None:
         """Why `text`, a part of the rendered text, cannot be used; None when it can."""
@@ -83,8 +80,8 @@ def render(text: str, variables: Mapping[str, str], path: str, environment: str 
     """
     text = _MARK.sub("\ufffd", text)
     pieces: list[_Piece] = []
-    values: list[Refused] = []
-    code: list[Refused] = []
+    values: list[UnreadTag] = []
+    code: list[UnreadTag] = []
     position, line = 0, 1  # the line is counted on: to count from the start for each tag is quadratic
     for tag in _TAG.finditer(text):
         before = text[position : tag.start()]
@@ -97,7 +94,7 @@ def render(text: str, variables: Mapping[str, str], path: str, environment: str 
             value = "<%" if tag["open"] is None else _MARK.sub("\ufffd", _value(tag, text, variables, environment))
         except _NotRead as refused:
             known = values if tag["kind"] == "=" else code
-            known.append(Refused(tag[0], line, f"{path}:{line}: `{' '.join(tag[0].split())}`{refused}"))
+            known.append(UnreadTag(tag[0], line, f"{path}:{line}: `{' '.join(tag[0].split())}`{refused}"))
             value = f"\ue000{len(values) - 1}\ue001" if known is values else ""
         pieces.append(_Piece(value, line, literal=False))
         line += text.count("\n", tag.start(), tag.end())
@@ -148,7 +145,7 @@ def _value(tag: re.Match[str], text: str, variables: Mapping[str, str], environm
     if tag["kind"] == "=" and text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].lstrip().startswith("#"):
         return ""  # inside a YAML comment nobody reads the value, whatever it is
     if tag["kind"] != "=":
-        if _LOAD.fullmatch(code):
+        if _REQUIRE.fullmatch(code):
             return ""
         raise _NotRead(f" is Ruby code, which pykiq does not run; supported are {SUPPORTED}")
     try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from pykiq.jobs.enqueue import LocalVerbs, When
+from pykiq.client.times import When
+from pykiq.jobs.enqueue import LocalVerbs
 from pykiq.jobs.optiontypes import SetOptions
 
 P = ParamSpec("P")

@@ -246,9 +246,9 @@ def _declare(
 
 
 def _function_in(given: Any) -> Callable[..., Any]:
-    """What is to run: itself, the function in a staticmethod, that of a job which gets a second name.
+    """The function to run: `given` itself, the one in a staticmethod, or that of a job which gets a second name.
 
-    Of those two it could not be seen from outside whether they are asynchronous. Raises RegistrationError.
+    The last two would hide whether they are `async def`. Raises RegistrationError for what cannot be a job.
     """
     if isinstance(given, JobFunction):
         return given.handler.target  # type: ignore[no-any-return]

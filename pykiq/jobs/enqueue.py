@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from pykiq.client import default
-from pykiq.client.times import Delay, Moment, due
+from pykiq.client.times import Delay, When, due
 from pykiq.errors import PayloadError, UnknownClass
 from pykiq.jobs import inline
 from pykiq.jobs.handler import Handler
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-When = Moment | timedelta | str
-"""For perform_in and perform_at: a number below 1e9, a timedelta and a text such as `5m` are intervals, everything else
-is a moment; as text that is ISO 8601 with a time zone."""
 
 
 class Verbs(Generic[P]):

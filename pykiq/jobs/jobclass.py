@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pykiq.client.build import DEFAULTS
-from pykiq.client.times import Delay
+from pykiq.client.times import Delay, When
 from pykiq.jobs import ajrules, classbody
 from pykiq.jobs.classverbs import AwaitInline, AwaitPush, AwaitPushLater, Inline, Push, PushLater, Set
 from pykiq.jobs.context import current_job
 from pykiq.jobs.declare import declared_options, envelope_of, job_name
-from pykiq.jobs.enqueue import BaseVerbs, LocalVerbs, Verbs, When
+from pykiq.jobs.enqueue import BaseVerbs, LocalVerbs, Verbs
 from pykiq.jobs.handler import for_class
 from pykiq.jobs.optiontypes import JobOptions
 from pykiq.jobs.registry import registry

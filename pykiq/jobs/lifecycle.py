@@ -14,11 +14,11 @@ A hook that raises is reported to the log and to the error handlers; it never st
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError
 from pykiq.logger import get_logger
 
@@ -43,9 +43,8 @@ class Lifecycle:
     def on(self, event: str) -> Callable[[Hook], Hook]:
         """Decorator: call the function, without arguments, at `event`. Raises ConfigError for an unknown event."""
         if event not in self._hooks:
-            near = difflib.get_close_matches(str(event), EVENTS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(EVENTS)}"
-            raise ConfigError(f"{event!r} is not an event; {hint}")
+            near = did_you_mean(str(event), EVENTS, cutoff=0.5)
+            raise ConfigError(f"{event!r} is not an event{near or '; expected one of ' + ', '.join(EVENTS)}")
 
         def add(hook: Hook) -> Hook:
             _check(f"on({event!r})", hook)

@@ -113,7 +113,7 @@ def _json(name: str, value: Any) -> Any:
     if name in OF_ONE_JOB:
         raise PayloadError(f"`{name}` belongs to one job and is not an option; leave it out")
     if isinstance(value, timedelta):
-        return _whole(value.total_seconds())
+        return duration(value, name)
     try:
         check_arguments([value])
     except PayloadError as error:
@@ -194,17 +194,13 @@ def _seconds(name: str, value: Any) -> int | float:
     seconds = duration(value, name)
     if seconds <= 0:
         raise PayloadError(f"`{name}` is {value!r:.80}; expected a positive number of seconds")
-    return _whole(seconds)
+    return seconds
 
 
 def _retry_for(name: str, value: Any) -> int:
     if _seconds(name, value) < 1:
         raise PayloadError(f"`{name}` is {value!r:.80}; expected at least one second")
     return retry_for(value)
-
-
-def _whole(seconds: int | float) -> int | float:
-    return int(seconds) if seconds == int(seconds) else seconds
 
 
 _RULES: Mapping[str, Callable[[str, Any], Any]] = {
@@ -221,4 +217,4 @@ _RULES: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 OPTIONS = frozenset(_RULES) | {"extra"}
-"""What an option may be called; any other name is kept for somebody else."""
+"""The names of the options that pykiq checks; any other keyword is kept on the payload as it is."""

@@ -7,10 +7,9 @@ want to find on the payload goes into `extra`. At run time any other keyword is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pykiq.client.times import Delay, Moment
+from pykiq.client.times import Delay, When
 
 if TYPE_CHECKING:
     from pykiq.jobs.ajrules import Rescue
@@ -36,8 +35,8 @@ class PayloadOptions(TypedDict, total=False):
 class SetOptions(PayloadOptions, total=False):
     """What `set` takes."""
 
-    wait: Moment | timedelta
-    wait_until: Moment | timedelta
+    wait: When
+    wait_until: When
 
 
 class RemoteOptions(PayloadOptions, total=False):

@@ -6,7 +6,6 @@ application's own lines are its own affair. Only where it has configured nothing
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -15,6 +14,7 @@ from typing import Any, TextIO
 import structlog
 
 from pykiq import logger
+from pykiq.config.settings import did_you_mean
 from pykiq.errors import ConfigError
 from pykiq.logger import LEVELS
 from pykiq.observe.output import Output
@@ -139,6 +139,4 @@ def _is_terminal(stream: TextIO) -> bool:
 
 def _unknown(what: str, given: object, known: Iterable[str] | Mapping[str, object]) -> str:
     names = list(known)
-    near = difflib.get_close_matches(str(given), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{what} {given!r} is not one of {', '.join(names)}{hint}"
+    return f"{what} {given!r} is not one of {', '.join(names)}{did_you_mean(str(given), names)}"

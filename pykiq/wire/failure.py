@@ -22,8 +22,8 @@ from pykiq.wire.exactjson import dumps, loads
 from pykiq.wire.payload import parse, retry_count
 
 MESSAGE_LIMIT = 10_000  # characters
-BACKTRACE_LIMIT = 1_000_000  # bytes that are read of one; a megabyte in Redis may unpack to a gigabyte
-CUT_MESSAGE = 200  # characters that are left where the whole cannot be written
+BACKTRACE_LIMIT = 1_000_000  # bytes that are unpacked of one; a megabyte in Redis may be a gigabyte unpacked
+CUT_MESSAGE_LIMIT = 200  # characters, where an entry is too large for Redis
 UNSPEAKABLE = "!!! ERROR MESSAGE THREW AN ERROR !!!"  # capture error_message_msgraise
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -172,7 +172,7 @@ def cut(entry: bytes, dialect: Callable[[dict[str, Any]], Dialect]) -> bytes:
     job = parse(entry)
     message = job.get("error_message")
     if isinstance(message, str):
-        job["error_message"] = message[:CUT_MESSAGE]
+        job["error_message"] = message[:CUT_MESSAGE_LIMIT]
     if job.pop("error_backtrace", None) is None and job.get("error_message") == message:
         return entry
     return dumps(job, dialect(job))

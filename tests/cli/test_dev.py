@@ -172,14 +172,16 @@ def test_the_usual_port_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPatch) 
         port = free_port()
         monkeypatch.setattr(dev, "PORT", port)
         assert dev._free_port(None) == port
-        assert dev.told(f"redis://127.0.0.1:{port}/0").endswith("/0, where programs look by themselves")
+        assert dev.server_line(f"redis://127.0.0.1:{port}/0").endswith("/0, where programs look by default")
         with suppress(OSError), socket.socket(family) as taken:
             taken.bind((address, port))
             taken.listen()
             other = dev._free_port(None)
             assert other != port
             assert dev._free_port(port) == port
-            assert dev.told(f"redis://127.0.0.1:{other}/0").endswith(f"export REDIS_URL=redis://127.0.0.1:{other}/0")
+            assert dev.server_line(f"redis://127.0.0.1:{other}/0").endswith(
+                f"export REDIS_URL=redis://127.0.0.1:{other}/0"
+            )
 
 
 @pytest.mark.system

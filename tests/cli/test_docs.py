@@ -41,7 +41,7 @@ def test_the_actions_are_those_of_the_sets() -> None:
 def test_the_checks_are_those_of_the_doctor() -> None:
     documented = {name for row in table(PAGE, "## Doctor") for name in row[0].split(", ")}
     source = Path(checks.__file__).read_text("utf-8")
-    assert documented == set(re.findall(r'Finding\(\s*(?:\*\()?"([a-z ]+)"', source))
+    assert documented == set(re.findall(r'Finding\(\s*(?:\*\(\s*)?"([a-z ]+)"', source))
 
 
 def test_the_names_of_admin_are_those_it_has() -> None:

@@ -93,7 +93,7 @@ def test_a_subcommand_is_loaded_when_it_is_used_and_not_before() -> None:
     code = "import sys; from pykiq.cli import main; main(['push', '-h']); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.removeprefix("pykiq.cli.") for name in shown.stdout.split() if name.startswith("pykiq.cli.")}
-    assert loaded == {"main", "options", "push", "times", "each", "output", "progress", "chosen", "inherited"}
+    assert loaded == {"main", "options", "push", "times", "each", "output", "progress", "push_options", "inherited"}
 
 
 def test_every_subcommand_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,3 +181,11 @@ def test_summaries_in_lists_of_commands_are_not_cut(
     listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
     assert len(listed) >= 2
     assert [line for line in listed if line.endswith("...") or not line.startswith("  ") or line[2] == " "] == []
+
+
+def test_the_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
+    code = "import sys; from pykiq.cli import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    listed, _, loaded = done.stdout.rstrip().rpartition("\n")
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+    assert {known.place.partition(":")[0] for known in COMMANDS.values()} & set(loaded.split()) == set()

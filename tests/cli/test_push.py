@@ -13,7 +13,7 @@ import pytest
 import redis as redis_py
 
 from pykiq import Client
-from pykiq.cli import chosen
+from pykiq.cli import push_options
 from pykiq.cli.push import parsed_arguments
 from pykiq.cli.times import when
 from pykiq.client import configure
@@ -193,7 +193,7 @@ def _by_hand(redis: redis_py.Redis) -> bytes:
     handler = registry.get("Billing::ChargeJob")
     assert handler is not None
     redis.delete("queue:critical")
-    class_, _ = chosen.class_of("Billing::ChargeJob")
+    class_, _ = push_options.class_of("Billing::ChargeJob")
     Client(redis=redis).push({"class": class_, "args": [7]})
     return redis.lindex("queue:critical", 0)  # type: ignore[return-value]
 
@@ -267,7 +267,7 @@ def test_a_class_without_a_handler_takes_options_too(redis: redis_py.Redis, comm
     ],
 )
 def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
-    assert chosen.options_of(None, None, [f"note={text}"]) == {"note": value}
+    assert push_options.options_of(None, None, [f"note={text}"]) == {"note": value}
 
 
 @pytest.mark.parametrize(

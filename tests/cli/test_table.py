@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykiq.cli.output import printable
-from pykiq.cli.table import UNSEEN, Column, counted, cut, output_width, span, table, wide
+from pykiq.cli.table import PIPE_WIDTH, Column, counted, cut, output_width, span, table, wide
 
 COLUMNS = (Column("name", soft=True), Column("size", right=True), Column("note", soft=True))
 
@@ -72,6 +72,6 @@ def test_one_cell_of_megabytes_makes_no_row_of_megabytes_and_takes_no_time() -> 
 def test_a_pipe_has_a_width_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr("sys.__stdout__", None)  # no terminal, whatever runs the tests
-    assert output_width() == UNSEEN
+    assert output_width() == PIPE_WIDTH
     monkeypatch.setenv("COLUMNS", "77")
     assert output_width() == 77

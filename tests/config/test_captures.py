@@ -78,7 +78,7 @@ CASES = {
     "missing config": Case(("-C", "nope.yml"), outcome=REFUSED),
     "-q forms": Case(("-q", "a,3", "-q", "b", "-q", "c,1")),
     "-q ones": Case(("-q", "a,1", "-q", "b,1")),
-    "-q space": Case(("-q", "a 3")),
+    "-q space": Case(("-q", "a 3"), outcome=REFUSED),
     "-q dup": Case(("-q", "a", "-q", "a")),
     "RAILS_MAX_THREADS": Case(variables={"RAILS_MAX_THREADS": "11"}),
     "RAILS_MAX_THREADS + -c": Case(("-c", "3"), variables={"RAILS_MAX_THREADS": "11"}),
@@ -103,6 +103,7 @@ CASES = {
 DEVIATIONS = {
     "yml capsules_strkeys.yml": "a capsule has no concurrency of its own: Ruby reads that and cannot start",
     "yml erb.yml": "a loop is Ruby code, and nothing of a file is ever evaluated",
+    "-q space": "Ruby serves a queue of that name, to which nobody pushes: two queues were meant",
     "yml hash_items.yml": "Ruby serves queues named after the mappings; the ones meant would never be served",
 }
 """Cases Ruby reads and we refuse."""

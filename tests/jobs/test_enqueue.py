@@ -123,7 +123,7 @@ def test_a_long_timedelta_is_an_interval_although_its_seconds_look_like_a_moment
         ("5 minutes", r"'5 minutes' \(str\); expected .* such as '5m' or '1h30m'"),
         ("-5m", r"'-5m' \(str\); expected"),
         ("", r"'' \(str\); expected"),
-        ("9" * 400 + "d", "beyond all calendars"),
+        ("9" * 400 + "d", "which is too long; expected a length such as '5m'"),
         ("2030-01-01T00:00", "without a time zone"),
         (None, r"None \(NoneType\); expected seconds"),
         (True, r"True \(bool\); expected seconds"),
@@ -186,8 +186,10 @@ def test_set_wait_and_wait_until_schedule(charge: Any, redis: redis_py.Redis) ->
     charge.set(wait=timedelta(minutes=1)).perform_async(1)
     charge.set(wait_until=datetime(2096, 10, 2, 7, 6, 40, tzinfo=UTC)).perform_async(2)
     charge.set(wait=-1).perform_async(3)
-    (_, first), (_, second) = scheduled(redis)
+    charge.set(wait="5m").perform_async(4)
+    (_, first), (_, third), (_, second) = scheduled(redis)
     assert before + 60 <= first <= time.time() + 60
+    assert before + 300 <= third <= time.time() + 300
     assert second == 4_000_000_000
     assert [job["args"] for job in queued(redis)] == [[3]]
     assert "wait" not in queued(redis)[0]

@@ -33,7 +33,7 @@ def test_hooks_are_called_at_their_event_and_no_other(hooks: Lifecycle, event: s
 
 
 def test_an_unknown_event_is_refused_with_the_nearest_one(hooks: Lifecycle) -> None:
-    with pytest.raises(ConfigError, match="'shutdwon' is not an event; did you mean 'shutdown'"):
+    with pytest.raises(ConfigError, match="'shutdwon' is not an event; did you mean `shutdown`"):
         hooks.on("shutdwon")
     with pytest.raises(ConfigError, match="expected one of startup, quiet"):
         hooks.on("x")

@@ -246,11 +246,11 @@ def test_a_value_cannot_break_out_of_its_pretty_line() -> None:
 @pytest.mark.parametrize(
     ("format", "level", "message"),
     [
-        ("jsn", "info", "log format 'jsn' is not one of auto, json, pretty; did you mean 'json'?"),
+        ("jsn", "info", "log format 'jsn' is not one of auto, json, pretty; did you mean `json`?"),
         (
             "json",
             "warn",
-            "log level 'warn' is not one of debug, info, warning, error, critical; did you mean 'warning'?",
+            "log level 'warn' is not one of debug, info, warning, error, critical; did you mean `warning`?",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def an_option_of_a_wrong_type_is_an_error() -> None:
     pykiq.remote("A", retry="x")  # type: ignore[call-overload]
     charge.set(retry="x")  # type: ignore[arg-type]
     Order.set(retry="x")  # type: ignore[arg-type]
-    charge.set(wait="x")  # type: ignore[arg-type]
+    charge.set(wait=[5])  # type: ignore[arg-type]
     pykiq.remote("A").set(queue=5)  # type: ignore[arg-type]
 
 
@@ -122,6 +122,7 @@ def so_is_one_that_nobody_knows() -> None:
     charge.set(qeue="low")  # type: ignore[call-arg]
     Order.set(qeue="low")  # type: ignore[call-arg]
     charge.set(extra={"qeue": "low"}, wait=5).perform_async(42)
+    charge.set(wait="5m").perform_async(42)
 
 
 def and_on_the_line_of_a_class() -> object:

@@ -18,7 +18,7 @@ SILENT = 30.0  # seconds without a beat: three times the longest rhythm
 OVERDUE = 60.0  # seconds that a due job may wait for a poller
 STALE = 30.0  # seconds that a job may wait in a queue that has free slots
 FULL = 0.9  # of maxmemory
-COMMANDS = {keys.RETRY: "retries", keys.SCHEDULE: "scheduled"}
+COMMANDS = {keys.RETRY: "retries", keys.SCHEDULE: "scheduled"}  # of the sets of jobs that are due later
 
 
 class Level(Enum):
@@ -229,21 +229,13 @@ def _sets(facts: Facts) -> Iterator[Finding]:
         yield Finding("schedule", Level.OK, "no due job waits")
     for key, count in facts.never_due:
         yield Finding(
-            *(
-                "schedule",
-                Level.WARNING,
-                f"{counted(count, 'job')} in {key} will never be due",
-            ),
+            *("schedule", Level.WARNING, f"{counted(count, 'job')} in {key} will never be due"),
             advice=f"give them a time: pykiq {COMMANDS[key]} reschedule JID --in 0",
         )
     for key in facts.stats.unreadable:
         yield Finding(
-            *(
-                "keys",
-                Level.ERROR,
-                f"the key {key} is of another type: nothing can be read from it",
-            ),
-            advice="some other program has written it: rename it away, and find out which",
+            *("keys", Level.ERROR, f"the key {key} is of another type: nothing can be read from it"),
+            advice="another program has written it: find out which, and rename the key",
         )
 
 

@@ -9,22 +9,22 @@ LIBRARIES = (
     *("/site-packages/", "/dist-packages/", "/lib/python", "<frozen ", "<string>"),
     *("/gems/", "/lib/ruby/", "<internal:", "(eval"),
 )
-"""What is in the path of a frame of Python's and Ruby's own libraries, and of those that were installed."""
+"""A frame with one of these in its path is of Python's or Ruby's own libraries, or of installed ones."""
 
 
-def own(backtrace: Sequence[str]) -> list[str]:
+def folded(backtrace: Sequence[str]) -> list[str]:
     """The frames of the application, and a line for each run of others between them; all if there are only others."""
-    return list(_folded(backtrace)) if not all(map(_is_foreign, backtrace)) else list(backtrace)
+    return list(backtrace) if all(map(_is_of_a_library, backtrace)) else list(_parts(backtrace))
 
 
-def _folded(backtrace: Sequence[str]) -> Iterator[str]:
-    for foreign, frames in groupby(backtrace, _is_foreign):
+def _parts(backtrace: Sequence[str]) -> Iterator[str]:
+    for of_a_library, frames in groupby(backtrace, _is_of_a_library):
         lines = list(frames)
-        if foreign:
+        if of_a_library:
             yield f"… {len(lines)} of libraries"
         else:
             yield from lines
 
 
-def _is_foreign(frame: str) -> bool:
+def _is_of_a_library(frame: str) -> bool:
     return any(place in frame for place in LIBRARIES)
