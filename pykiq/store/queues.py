@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha1
 from typing import Any
 
 import redis
@@ -53,44 +54,84 @@ def pages(client: redis.Redis, name: str, *, page: int = PAGE) -> Iterator[list[
     Jobs that are taken leave from the far end and do not matter. Pushes and deletions shift the rest: each page begins
     where the last one ended, found by its bytes. A job that waits all the time comes at least once.
     """
-    key, start = raw_key(name), 0
-    seen: list[bytes] = []
-    portion = Portion(page)
-    while True:
-        start, found = _after(client, key, start, seen, portion.size)
-        if not found:
-            return
+    place, portion = _Place(client, raw_key(name)), Portion(page)
+    while found := place.next(portion.size):
         yield found
-        start, seen = start + len(found), found
         portion.took(found)
 
 
-def _after(client: redis.Redis, key: bytes, start: int, seen: Sequence[bytes], page: int) -> tuple[int, list[bytes]]:
-    """The jobs after those of `seen`, which ended at index `start`; and the index of the first of them."""
-    if not seen:
-        return start, _range(client, key, start, page)
-    found = _range(client, key, start - 1, page + 1)
-    if found and found[0] == seen[-1]:
-        return start, found[1:]
-    # Pushed to: further on. Deleted from: further back, and then perhaps it is not the last one seen that is left.
-    known, after = frozenset(seen), None
-    at = max(start - 1 - page, 0)
-    for _ in range(SEARCHED):
-        found = _range(client, key, at, page)
-        places = [place for place, raw in enumerate(found) if raw in known]
-        if places:
-            after = at + places[-1] + 1
-        if len(found) < page or (after is not None and after < at + page):
-            break  # nothing comes between those seen: behind the first other job there are only others
-        at += page
-    # When all of them are gone, the rest has moved up into their place.
-    start = max(start - len(seen), 0) if after is None else after
-    return start, _range(client, key, start, page)
+class _Place:
+    """How far a walk through a list has come: behind the last of the jobs it has seen that are still there.
+
+    Whatever stands before one of them was seen too, or has been pushed since. Nothing else may be passed over.
+    """
+
+    def __init__(self, client: redis.Redis, key: bytes) -> None:
+        self._client = client
+        self._key = key
+        self._start = 0
+        self._seen: list[bytes] = []  # the last page, or the last job that is left of those before
+        self._before: bytes | None = None  # the last job of the page before
+        self._marks: set[bytes] = set()  # of the last job of every page, its digest
+
+    def next(self, page: int) -> list[bytes]:
+        """The next jobs, at most `page` of them; empty at the end."""
+        self._start, found = self._after(page)
+        if found:
+            self._before = self._seen[-1] if self._seen else None
+            self._start, self._seen = self._start + len(found), found
+            self._marks.add(_mark(found[-1]))
+        return found
+
+    def _after(self, page: int) -> tuple[int, list[bytes]]:
+        if not self._seen:
+            return 0, self._range(0, page)
+        found = self._range(self._start - 1, page + 1)
+        if found and found[0] == self._seen[-1]:
+            return self._start, found[1:]
+        near = max(self._start - 1 - max(page, len(self._seen)), 0)
+        start = self._further_on(near, page)
+        if start is None:
+            start = self._further_back(self._start, page)
+        return start, self._range(start, page)
+
+    def _further_on(self, at: int, page: int) -> int | None:
+        """Where the walk goes on behind those of the last page that are left: jobs were pushed, or a few deleted."""
+        known, after = frozenset(self._seen), None
+        for _ in range(SEARCHED):
+            found = self._range(at, page)
+            places = [place for place, raw in enumerate(found) if raw in known]
+            if places:
+                after = at + places[-1] + 1
+            if len(found) < page or (after is not None and after < at + page):
+                break  # nothing comes between those seen: behind the first other job there are only others
+            if after is None and self._before is not None and self._before in found[:-1]:
+                self._seen = [self._before]  # the last page stood behind it, and is gone
+                return at + found.index(self._before) + 1
+            at += page
+        return after
+
+    def _further_back(self, until: int, page: int) -> int:
+        """The same behind the last of all pages of which something is left: many jobs were deleted. Some come again."""
+        known = {*map(_mark, self._seen), *self._marks}
+        while until > 0:
+            at = max(until - page, 0)
+            found = self._range(at, until - at)
+            places = [place for place, raw in enumerate(found) if _mark(raw) in known]
+            if places:
+                self._seen = [found[places[-1]]]
+                return at + places[-1] + 1
+            until = at
+        self._seen = []
+        return 0
+
+    def _range(self, start: int, count: int) -> list[bytes]:
+        found: Any = asked(lambda: self._client.lrange(self._key, start, start + count - 1), [])
+        return list(found)
 
 
-def _range(client: redis.Redis, key: bytes, start: int, count: int) -> list[bytes]:
-    found: Any = asked(lambda: client.lrange(key, start, start + count - 1), [])
-    return list(found)
+def _mark(raw: bytes) -> bytes:
+    return sha1(raw, usedforsecurity=False).digest()
 
 
 def count(client: redis.Redis, name: str, raw: bytes) -> int:

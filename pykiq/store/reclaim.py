@@ -24,6 +24,7 @@ from pykiq.store.lastseen import LastSeen
 from pykiq.store.leases import Leases
 from pykiq.store.refusals import Refusals, concerns_all
 from pykiq.store.scripts import Call, run, script, send
+from pykiq.store.sifting import is_pass, put_back
 from pykiq.wire import keys, payload
 
 _BACK, _DEAD, _STAYS = 1, 2, 3  # answers of the script
@@ -65,12 +66,30 @@ def sweep(
         return
     list_unlisted(client, berth)
     until = time.monotonic() + TRIALS
-    for owner, queues in (leases or Leases(berth)).lapsed(client).items():
+    lapsed = (leases or Leases(berth)).lapsed(client)
+    for owner, queues in sorted(lapsed.items(), key=lambda one: is_pass(one[0])):  # theirs are many, and none ran
+        if is_pass(owner):
+            _put_back(client, owner, queues, refusals or Refusals())
+            continue
         left = _Leftovers(client, owner, config, poison_entry, until, refusals)
         for queue in queues:
             yield from left.taken(queue)
         lists = [keys.inflight(owner, queue) for queue in queues]
         run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+
+
+def _put_back(client: redis.Redis, owner: str, queues: Sequence[str], refusals: Refusals) -> None:
+    """What a deletion from a queue held that was killed: no job of it ran, so it is no takeover and counts as none."""
+    for queue in queues:
+        try:
+            put_back(client, owner, queue)
+            log.warning(
+                "deletion_was_killed", identity=owner, queue=queue, next="what it had looked at is in its place"
+            )
+        except redis.ResponseError as error:
+            if concerns_all(error):
+                raise
+            refusals.key("takeover", keys.inflight(owner, queue), str(error), "the other takeovers go on")
 
 
 def list_unlisted(client: redis.Redis, berth: Berth) -> None:

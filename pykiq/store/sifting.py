@@ -6,7 +6,8 @@ portion at a time, all but the oldest jobs; what stays comes back in the end, in
 meanwhile. Workers take from the old end all the while, pushes go on.
 
 That list is an in-flight list under a lease, as a worker's: whoever is killed in the middle leaves his jobs to the next
-pykiq process, or to the next pass through that queue.
+pykiq process, or to the next pass through that queue. They go back to their places, and it does not count as a
+takeover: nobody ran them, so none of them can have killed the pass, and three such kills would bury them all.
 """
 
 from __future__ import annotations
@@ -75,10 +76,20 @@ def can_sift(name: str) -> bool:
     return name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name)
 
 
+def is_pass(identity: str) -> bool:
+    """Whether an owner of jobs in flight is such a pass, and no process that runs them."""
+    return identity.startswith(WHO)
+
+
+def put_back(client: redis.Redis, identity: str, name: str) -> None:
+    """Put back what a pass through this queue has left that was killed. Raises redis.RedisError; a repeat goes on."""
+    _Pass(client, name, identity, "lost").put_all_back()
+
+
 def put_back_for_others(client: redis.Redis, name: str) -> None:
-    """Put back what a pass through this queue has left that was killed."""
+    """The same for every pass through this queue that was killed, trying for `PATIENCE` seconds."""
     for held in inflight.read(client):
-        if held.identity.startswith(WHO) and held.queue == name and not held.alive:
+        if is_pass(held.identity) and held.queue == name and not held.alive:
             _Pass(client, name, held.identity, "lost").put_back()
 
 
@@ -132,12 +143,9 @@ class _Pass:
         until, removed = time.monotonic() + PATIENCE, [False] * len(removing)
         while True:
             try:
-                left, found = self._put_some_back(removing)
+                _, found = self._put_some_back(removing)
                 removed = [one or bool(other) for one, other in zip(removed, found, strict=False)]
-                while left:
-                    left, _ = self._put_some_back()
-                self._berth.leave(self._client)
-                self._is_back = True
+                self.put_all_back()
                 return removed
             except redis.ResponseError:
                 raise
@@ -148,6 +156,13 @@ class _Pass:
                         " answer: a pykiq process puts them back, or the same command once more"
                     ) from error
                 time.sleep(BREATH)
+
+    def put_all_back(self) -> None:
+        """Put everything back, without another attempt. Raises redis.RedisError."""
+        while self._put_some_back()[0]:
+            pass
+        self._berth.leave(self._client)
+        self._is_back = True
 
     def _put_some_back(self, removing: Sequence[bytes] = ()) -> tuple[int, list[int]]:
         lists = [keys.queue(self._name), self._berth.inflight(self._name)]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import redis as redis_py
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pykiq.store import queues
 
@@ -56,6 +58,38 @@ def test_pushes_and_deletions_together_lose_nothing_from_view(filled: redis_py.R
         filled.lpush("queue:q", *[f"n{turn}-{n}" for n in range(4)])
 
     assert [job for job in walk(filled, meanwhile) if job in JOBS] == JOBS
+
+
+@pytest.mark.parametrize("passed", [13, 18, 24])
+def test_many_that_were_passed_may_be_deleted_at_once(filled: redis_py.Redis, passed: int) -> None:
+    seen = walk(filled, lambda turn, found: turn == 3 and queues.delete(filled, "q", JOBS[:passed]))
+    assert set(seen) == set(JOBS)
+    assert len(seen) <= len(JOBS) + 6, "those of one page may come again"
+
+
+def test_a_walk_whose_every_page_is_deleted_while_others_stay_before_it_ends(filled: redis_py.Redis) -> None:
+    seen = walk(filled, lambda turn, found: turn > 2 and queues.delete(filled, "q", found))
+    assert seen == JOBS
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.integers(0, 9), st.sets(st.integers(0, 39))), min_size=1, max_size=12), st.integers(1, 9))
+def test_a_job_that_waits_all_the_time_is_seen(redis: redis_py.Redis, turns: list[int | set[int]], page: int) -> None:
+    """`turns`: how many are pushed, or which of those passed are deleted."""
+    redis.delete("queue:q")
+    redis.rpush("queue:q", *JOBS)
+    passed: set[bytes] = set()
+
+    def meanwhile(turn: int, found: list[bytes]) -> None:
+        passed.update(found)
+        step = turns[turn] if turn < len(turns) else 0
+        if isinstance(step, set):
+            queues.delete(redis, "q", [JOBS[n] for n in step if JOBS[n] in passed])
+        elif step:
+            redis.lpush("queue:q", *[f"n{turn}-{n}" for n in range(step)])
+
+    walk(redis, meanwhile, page)
+    assert passed >= set(JOBS)
 
 
 def test_a_deletion_tells_which_jobs_were_there(filled: redis_py.Redis) -> None:

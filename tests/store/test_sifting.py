@@ -225,14 +225,39 @@ def test_what_a_killed_pass_has_on_the_side_is_put_back(
     assert {raw for raw in made if not is_even(raw)} < set(aside + waiting)
     redis.delete(lease)
     if by == "a worker":
-        taken = list(reclaim.sweep(redis, berth("other"), CONFIG, lambda *_: b"dead"))
-        assert [one.raw for one in taken] == aside
-        assert redis.lrange(QUEUE, 0, -1) == waiting + aside, "at the head: nobody waits longer for it"
+        assert not list(reclaim.sweep(redis, berth("other"), CONFIG, lambda *_: b"dead"))
+        assert redis.lrange(QUEUE, 0, -1) == aside + waiting
         assert not redis.keys("pykiq:*sift@*")
         return
     assert not any(sift(redis, "low", lambda raw: False))
     assert redis.lrange(QUEUE, 0, -1) == aside + waiting
     assert left(redis) == {QUEUE.encode()}
+
+
+@pytest.mark.usefixtures("small")
+def test_jobs_that_were_only_looked_at_are_never_suspects_or_poison(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(redis, 100)
+    for _ in range(reclaim.POISON_TAKEOVERS + 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(sifting._Pass, "put_back", lambda self: None)
+            next(iter(looked := sift(redis, "low", lambda raw: False)))
+            looked.close()  # type: ignore[attr-defined]
+        redis.delete(*redis.keys("pykiq:lease:sift@*"), "pykiq:sweep")
+        assert not list(reclaim.sweep(redis, berth("other"), CONFIG, lambda *_: b"dead"))
+        assert redis.lrange(QUEUE, 0, -1) == made
+    assert not redis.exists("dead")
+    assert not redis.keys("pykiq:takeovers:*")
+
+
+def test_a_killed_pass_through_what_is_no_list_keeps_no_other_from_a_takeover(redis: redis_py.Redis) -> None:
+    redis.hset("pykiq:owners", mapping={"sift@gone:1:a": '["odd"]', "gone:1:b": '["low"]'})
+    redis.rpush("pykiq:inflight:sift@gone:1:a:odd", "held")
+    redis.set("queue:odd", "no list")
+    redis.rpush("pykiq:inflight:gone:1:b:low", "job")
+    assert [one.raw for one in reclaim.sweep(redis, berth("other"), CONFIG, lambda *_: b"dead")] == [b"job"]
+    assert redis.lrange("pykiq:inflight:sift@gone:1:a:odd", 0, -1) == [b"held"]
 
 
 @pytest.mark.usefixtures("small")
