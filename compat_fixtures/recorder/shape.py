@@ -31,6 +31,7 @@ GREETING = re.compile(r'"PING"|"HELLO" "3"|"select" "\d"', re.IGNORECASE)
 TOOK = re.compile(r" took \d+\.\d s$")
 FIXED_JID = "0123456789abcdef01234567"
 FIXED_UUID = "00000000-0000-4000-8000-000000000000"
+LOOKS = {"brpop", "zrangebyscore"}
 # These parts of a capture have rules of their own, or are free text.
 SPECIAL = {"name", "sidekiq", "ruby", "redis", "commands", "commands_total", "events"}
 
@@ -89,9 +90,12 @@ def commands(lines: list[str]) -> list[str]:
 
 
 def effects(lines: list[str]) -> list[str]:
-    """Which commands touched the queues and the sets, whatever their order."""
+    """Which commands changed the queues and the sets, whatever their order.
+
+    What only looks (BRPOP, a poller's ZRANGEBYSCORE) is left out: it comes as often as the server lives long enough.
+    """
     found = (re.match(r'"(\w+)" "(queues|queue:[^"]*|retry|schedule|dead)"', line) for line in commands(lines))
-    return sorted({f"{one[1].lower()} {one[2]}" for one in found if one and one[1].lower() != "brpop"})
+    return sorted({f"{one[1].lower()} {one[2]}" for one in found if one and one[1].lower() not in LOOKS})
 
 
 def of_key(name: str) -> str:

@@ -80,8 +80,8 @@ def dies(message: str) -> None:
 
 @pykiq.job("Py::Busy", queue="python")
 def busy(path: str) -> None:
-    """Runs until the file exists."""
-    deadline = time.monotonic() + 100
+    """Runs until the file exists, or its process is stopped: the tests that look at it may take minutes."""
+    deadline = time.monotonic() + 3600
     while not Path(path).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
 
