@@ -111,7 +111,7 @@ class Config:
     metrics_max_classes: int = field(default=200, metadata=_rule(whole(1)))
     """How many classes, and how many queues, get a label of their own; later ones share `other`."""
     metrics_host: str = field(default="0.0.0.0", metadata=_rule(filled_text))
-    """The address the metrics are served at; all of IPv4 by default, for who asks is on another machine as a rule."""
+    """The address the metrics are served at; all of IPv4 by default: scrapers are usually elsewhere."""
     require: tuple[str, ...] = field(default=(), metadata=_rule(texts))
     """Modules, packages and files that declare the handlers."""
     processes: int | None = field(default=None, metadata=_rule(optional(whole(1, 1000))))

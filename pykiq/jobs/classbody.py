@@ -1,7 +1,7 @@
-"""What the body of a class of jobs says in vain: refused when the class is made, with what was probably meant.
+"""What would mean nothing in the body of a job class: refused when the class is made, with what was probably meant.
 
-Options stand on the class line and the code in `perform`. Anything else under such a name would be looked at by nobody,
-and the jobs would go to the wrong queue, or run nothing.
+Options stand on the class line and the code in `perform`. Nothing would read an option or call a method elsewhere: the
+jobs would go to the wrong queue, or run nothing.
 """
 
 from __future__ import annotations

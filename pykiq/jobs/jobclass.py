@@ -34,7 +34,7 @@ class Job:
     The name is the class's own unless `name` is given. The options are those of `pykiq.job`, on the class line, and are
     inherited. A class without `perform`, or with an abstract method, is a base for others: no handler, and not to be
     pushed. `active_job=True`, and what goes with it, are options too.
-    Raises RegistrationError as `@pykiq.job` does, when the class is made; also for what its body would say in vain,
+    Raises RegistrationError as `@pykiq.job` does, when the class is made; also for what would mean nothing in its body,
     such as `queue = "low"` or a method `run` in the place of `perform`.
     """
 
