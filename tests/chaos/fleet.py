@@ -63,6 +63,11 @@ def mixed(count: int, rng: random.Random, **keys: object) -> list[bytes]:
     return jobs
 
 
+def portions(jobs: list[bytes], count: int) -> list[list[bytes]]:
+    """`jobs` in so many parts, one to be pushed before each kill: however slow a start is, then there is work to do."""
+    return [jobs[number::count] for number in range(count)]
+
+
 def push(client: redis.Redis, jobs: list[bytes], queue: str = "default") -> None:
     client.sadd("queues", queue)
     client.lpush(f"queue:{queue}", *jobs)

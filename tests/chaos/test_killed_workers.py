@@ -11,30 +11,29 @@ import pytest
 import redis
 
 from pykiq.store.claim import LARGE
-from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, portions, push
 from tests.servers import wait_until
 
 JOBS = 1000
+KILLS = 6
 
 
 @pytest.mark.parametrize("note", ["", "x" * 2 * LARGE], ids=["small", "large"])
 def test_no_job_is_lost_when_the_only_worker_is_killed_again_and_again(
     crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None], note: str
 ) -> None:
-    push(store, mixed(JOBS, rng, note=note))
-    kills, moment = 0, moments(rng, 0.02, 0.8)
-    while left(store) > 100 and kills < 12:
+    moment = moments(rng, 0.02, 0.8)
+    for portion in portions(mixed(JOBS, rng, note=note), KILLS):
+        push(store, portion)
         worker = crew.start("-c", "5")
         if rng.random() < 0.8:
             worker.ready()  # else it is killed while it starts
         moment()
         worker.kill()
-        kills += 1
     survivor = crew.start("-c", "10").ready()
     finish(store)
     report = account(store, crew.ledger, JOBS)
-    say(f"{report}, {kills} kills")
-    assert kills >= 3
+    say(f"{report}, {KILLS} kills")
     assert report.lost == []
     assert survivor.stop() == 0
     assert in_flight(store) == []
@@ -43,18 +42,16 @@ def test_no_job_is_lost_when_the_only_worker_is_killed_again_and_again(
 def test_no_job_is_lost_when_two_workers_are_killed_in_turn_and_each_takes_over_from_the_other(
     crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
-    push(store, mixed(JOBS, rng))
-    moment, kills = moments(rng, 0.02, 0.6), 0
+    moment = moments(rng, 0.02, 0.6)
     living = [crew.start("-c", "3").ready(), crew.start("-c", "3").ready()]
-    while left(store) > 50 and kills < 12:
+    for portion in portions(mixed(JOBS, rng), KILLS):
+        push(store, portion)
         moment()
         living.pop(0).kill()
-        kills += 1
         living.append(crew.start("-c", "3").ready())
     finish(store)
     report = account(store, crew.ledger, JOBS)
-    say(f"{report}, {kills} kills, {sum(worker.said('took_over') for worker in crew.workers)} workers took jobs over")
-    assert kills >= 3
+    say(f"{report}, {KILLS} kills, {sum(worker.said('took_over') for worker in crew.workers)} workers took jobs over")
     assert report.lost == []
     assert [worker.stop() for worker in living] == [0, 0]
     assert in_flight(store) == []

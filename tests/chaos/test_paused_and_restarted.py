@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.chaos.fleet import HASTY, Fleet, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.chaos.fleet import HASTY, Fleet, account, finish, in_flight, left, mixed, moments, payload, portions, push
 from tests.servers import wait_until
 
 JOBS = 1000
@@ -43,17 +43,16 @@ def test_what_was_taken_over_from_a_frozen_process_is_not_settled_by_it_when_it_
 def test_a_process_that_is_frozen_and_thawed_again_and_again_loses_nothing(
     crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
-    push(store, mixed(JOBS, rng))
     workers = [crew.start("-c", "2", settings=HASTY).ready() for _ in range(2)]
-    freezes, moment = 0, moments(rng, 0.05, 0.4)
-    while left(store) > 50 and freezes < 5:
+    freezes, moment = 5, moments(rng, 0.05, 0.4)
+    for number, portion in enumerate(portions(mixed(JOBS, rng), freezes)):
+        push(store, portion)
         moment()
-        worker = workers[freezes % 2]
+        worker = workers[number % 2]
         worker.signal(signal.SIGSTOP)
         wait_until(lambda worker=worker: not worker.leased(store), 10, "the end of its lease")  # type: ignore[misc]
         time.sleep(rng.uniform(0.2, 0.6))  # and past a sweep
         worker.signal(signal.SIGCONT)
-        freezes += 1
     finish(store)
     report = account(store, crew.ledger, JOBS)
     say(f"{report}, {freezes} times frozen past the lease")

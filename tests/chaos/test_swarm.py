@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, push
+from tests.chaos.fleet import Fleet, account, finish, in_flight, mixed, moments, payload, portions, push
 from tests.servers import free_port, wait_until
 
 JOBS = 1000
@@ -39,21 +39,20 @@ def scrape(port: int) -> dict[str, float]:
 def test_no_job_is_lost_when_children_are_killed_again_and_again_and_each_is_replaced(
     crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
 ) -> None:
-    push(store, mixed(JOBS, rng))
     # The leases outlive the test: what is taken over is taken over because the parent has seen the end.
     swarm = crew.start("--processes", "3", "-c", "3", settings={"lease_ttl": 120, "poll_interval": 0.2}).ready(3)
     moment, killed = moments(rng, 0.02, 0.4), set[int]()
-    while left(store) > 50 and len(killed) < 6:
+    for portion in portions(mixed(JOBS, rng), 6):
+        push(store, portion)
         moment()
-        victims = set(swarm.children()) - killed
-        if victims:
-            victim = rng.choice(sorted(victims))
-            os.kill(victim, signal.SIGKILL)
-            killed.add(victim)
+        wait_until(lambda: set(swarm.children()) - killed, 40, "a child that has not been killed")
+        victim = rng.choice(sorted(set(swarm.children()) - killed))
+        os.kill(victim, signal.SIGKILL)
+        killed.add(victim)
     finish(store)
     report = account(store, crew.ledger, JOBS)
     say(f"{report}, {len(killed)} children killed")
-    assert len(killed) >= 3
+    assert len(killed) == 6
     assert report.lost == []
     wait_until(lambda: len(swarm.children()) == 3, 40, "three children again")
     assert {line["pid"] for line in swarm.told("child_crashed")} == killed
