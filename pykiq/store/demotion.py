@@ -9,7 +9,6 @@ All these refusals come before anything is carried out. What was refused has wri
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
@@ -17,24 +16,10 @@ from typing import Any, TypeVar
 import redis
 import redis.asyncio.connection
 from redis.client import Pipeline
-from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
+
+from pykiq.store.refusals import is_demoted
 
 T = TypeVar("T")
-
-# redis-py takes the code off where it has a class for it. In a script's error, or in that of an EXEC, it stands within:
-# "ERR Error running script …: -READONLY You can't …", "EXECABORT Transaction discarded because of: READONLY You …".
-_CLASSES = (ReadOnlyError, MasterDownError, BusyLoadingError)
-_CODES = re.compile(r"(?:^|-|: )(?:READONLY|NOREPLICAS|UNBLOCKED|LOADING|MASTERDOWN) ")
-_ANNOTATION = " of pipeline caused error: "  # what redis-py puts before it is the command, with the user's own text
-
-
-def is_demoted(answer: object) -> bool:
-    """Whether it is the refusal of a server that is no master, has too few replicas for one, or is loading its data."""
-    if not isinstance(answer, redis.RedisError):
-        return False
-    return isinstance(answer, _CLASSES) or (
-        isinstance(answer, redis.ResponseError) and _CODES.search(str(answer).rpartition(_ANNOTATION)[2]) is not None
-    )
 
 
 def once_more(work: Callable[[], T]) -> T:

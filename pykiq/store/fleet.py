@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from pykiq.store.kinds import is_wrong_type
+from pykiq.store.refusals import is_wrong_type
 from pykiq.wire import keys, untrusted
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_fleet
 

@@ -8,13 +8,9 @@ from typing import Any
 import redis
 
 from pykiq.errors import StoreError
+from pykiq.store.refusals import is_wrong_type
 
 _NAMES = {"list": "a list", "set": "a set", "zset": "a sorted set", "hash": "a hash"}
-
-
-def is_wrong_type(answer: object) -> bool:
-    """Whether Redis answered that the key is of another type than the command is for."""
-    return isinstance(answer, redis.ResponseError) and "WRONGTYPE" in str(answer)  # of a script: in the middle
 
 
 def readable(answers: Iterable[Any]) -> list[Any]:

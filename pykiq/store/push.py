@@ -13,7 +13,7 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
-from pykiq.store.demotion import is_demoted
+from pykiq.store.refusals import is_demoted
 from pykiq.store.roundtrip import Command, around_trip, round_trip
 from pykiq.wire import keys
 

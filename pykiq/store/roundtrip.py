@@ -13,7 +13,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import BusyLoadingError
 
-from pykiq.store.demotion import is_demoted
+from pykiq.store.refusals import is_demoted
 
 Command = Sequence[str | bytes | int | float]
 

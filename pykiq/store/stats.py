@@ -11,9 +11,10 @@ import redis
 
 from pykiq.errors import Unreadable
 from pykiq.store import inflight
-from pykiq.store.kinds import is_wrong_type, readable
+from pykiq.store.kinds import readable
 from pykiq.store.processes import MOST_JOBS
 from pykiq.store.queues import text
+from pykiq.store.refusals import is_wrong_type
 from pykiq.wire import keys, payload, untrusted
 
 _COUNTERS = (keys.STAT_PROCESSED, keys.STAT_FAILED)

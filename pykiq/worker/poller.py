@@ -22,9 +22,8 @@ from pykiq.records import Later, Settled
 from pykiq.store import due
 from pykiq.store.bounded import Entry
 from pykiq.store.due import Move, Moved
-from pykiq.store.kinds import is_wrong_type
 from pykiq.store.outage import Outage
-from pykiq.store.refusals import Refusals
+from pykiq.store.refusals import Refusals, is_wrong_type
 from pykiq.wire import payload
 from pykiq.wire.dialect import Dialect
 from pykiq.wire.failure import describe

@@ -20,8 +20,9 @@ from pykiq.config import Config
 from pykiq.store import processes, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
-from pykiq.store.demotion import is_demoted, once_more
+from pykiq.store.demotion import once_more
 from pykiq.store.push import PushBatch, push
+from pykiq.store.refusals import is_demoted
 from pykiq.store.roundtrip import round_trip
 from pykiq.store.scripts import Call, script, send
 from tests.chaos.proxy import Proxy
