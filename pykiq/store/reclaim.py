@@ -65,8 +65,8 @@ def sweep(
     if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock), again=False):
         return
     list_unlisted(client, berth)
+    lapsed = (leases or Leases(berth)).lapsed(client)  # takes a second where there are any
     until = time.monotonic() + TRIALS
-    lapsed = (leases or Leases(berth)).lapsed(client)
     for owner, queues in sorted(lapsed.items(), key=lambda one: is_pass(one[0])):  # theirs are many, and none ran
         if is_pass(owner):
             _put_back(client, owner, queues, refusals or Refusals())
