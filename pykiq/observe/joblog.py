@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pykiq import logger
 from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.logger import LEVELS, Event, Sink
-from pykiq.observe.observer import Observer
+from pykiq.observe.observer import Kinds, Observer
 from pykiq.records import Fate, Foreign, Later, Outcome, Settled, Started, Takeover, Word
 from pykiq.store.reclaim import LINES
 from pykiq.wire.payload import attempt
@@ -24,6 +24,7 @@ NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any 
 # five, and this runs twice per job.
 _EVENTS = {word: "fail" if word is Word.FAILED else word.value for word in Word}
 _FOREIGN = Word.FOREIGN
+_DONE = Fate.DONE
 _DELAYED = {Fate.RETRY: "retry in", Fate.SNOOZED: "again in"}
 _NEXT = {
     Fate.DEAD: "dead",
@@ -48,6 +49,7 @@ _LEVELS = {
     Fate.TAKEN_OVER: "warning",
     Fate.DEAD: "error",
 }
+_FROM = {least: {fate for fate, level in _LEVELS.items() if LEVELS[level] >= least} for least in LEVELS.values()}
 
 
 class JobLog(Observer):
@@ -67,18 +69,18 @@ class JobLog(Observer):
             self._sink.lines(NAME, [start_line(started) for started in batch])
 
     def settled(self, batch: Sequence[Settled]) -> None:
-        wanted = {fate for fate, level in _LEVELS.items() if self._wants(LEVELS[level])}
+        wanted = next((fates for level, fates in _FROM.items() if self._wants(level)), ())
         lines = [end_line(settled) for settled in batch if settled.fate in wanted]
-        if self._wants(logging.WARNING):
-            lines += [
-                self._told(settled.outcome.name, settled.outcome.claimed.queue)
-                for settled in batch
-                if settled.outcome.word is _FOREIGN
-                and settled.fate is Fate.HANDED_BACK
-                and self._is_news(settled.outcome.name)
-            ]
         if lines:
             self._sink.lines(NAME, lines)
+
+    def counted(self, kinds: Kinds) -> None:
+        """Of the same jobs, those that were handed back for want of a handler."""
+        foreign = [kind for kind in kinds if kind.word is _FOREIGN and kind.fate is Fate.HANDED_BACK]
+        if foreign and self._wants(logging.WARNING):
+            lines = [self._told(kind.name, kind.queue) for kind in foreign if self._is_news(kind.name)]
+            if lines:
+                self._sink.lines(NAME, lines)
 
     def met(self, batch: Sequence[Foreign]) -> None:
         """Foreign jobs that wait in a shared queue, as a walk through it has counted them."""
@@ -131,16 +133,19 @@ def start_line(started: Started) -> Event:
 
 def end_line(settled: Settled) -> Event:
     """The line for a job that ended: `elapsed` in seconds, the error shortened, `next` when it is not over."""
-    outcome = settled.outcome
+    outcome, fate = settled
+    started_at, elapsed = outcome.started_at, outcome.elapsed
     line: Event = {
-        "timestamp": outcome.started_at + outcome.elapsed if outcome.started_at else time.time(),
-        "level": _LEVELS[settled.fate],
+        "timestamp": started_at + elapsed if started_at else time.time(),
+        "level": _LEVELS[fate],
         "event": _EVENTS[outcome.word],
         "class": (outcome.name or "?")[:NAME_LENGTH],
         "jid": outcome.jid[:NAME_LENGTH],
         "queue": outcome.claimed.queue[:NAME_LENGTH],
-        "elapsed": round(outcome.elapsed, 6),
+        "elapsed": round(elapsed, 6),
     }
+    if fate is _DONE:
+        return line
     if outcome.error_class is not None:
         if outcome.word is _FOREIGN:
             line["event"] = "fail"  # as `--foreign retry` or `dead` wants it

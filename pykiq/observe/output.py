@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from pykiq.logger import Event
-from pykiq.observe.render import render_json, timestamp
+from pykiq.observe.render import render_json, stamp
 from pykiq.observe.stream import Stream
 from pykiq.wire.quick import orjson
 
@@ -24,14 +24,13 @@ class Output:
         return level >= self.level
 
     def line(self, name: str, event: Event) -> None:
-        event["timestamp"] = timestamp(event["timestamp"])
+        stamp((event,))
         self.stream.write(self._line(event) + "\n")
 
     def lines(self, name: str, events: Iterable[Event]) -> None:
         """Render all of `events` and write them with one write."""
         events = list(events)
-        for event in events:
-            event["timestamp"] = timestamp(event["timestamp"])
+        stamp(events)
         rendered = self._fast(events) or [self._line(event) for event in events]
         if rendered:
             self.stream.write("\n".join(rendered) + "\n")
@@ -55,5 +54,7 @@ class Output:
             return f"{event['timestamp']} a log line could not be rendered: {type(error).__name__}"
 
     def _dropped(self, lines: int) -> str:
-        event = {"level": "error", "event": "log_lines_dropped", "lines": lines, "why": "the log was not read"}
-        return self._line({"timestamp": timestamp(time.time()), **event}) + "\n"
+        event: Event = {"timestamp": time.time(), "level": "error", "event": "log_lines_dropped"}
+        event |= {"lines": lines, "why": "the log was not read"}
+        stamp((event,))
+        return self._line(event) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import floor
 from typing import Any
@@ -19,20 +19,22 @@ _MULTILINE = frozenset({"event", "exception", "stack", "exc_info", "stack_info"}
 _second: tuple[int, str] = (-1, "")  # the second that was written last, and how
 
 
-def timestamp(at: float) -> str:
-    """A time (epoch seconds) as every line carries it: ISO 8601 in UTC with microseconds and a `Z`.
+def stamp(events: Iterable[dict[str, Any]]) -> None:
+    """Write the `timestamp` of each (epoch seconds) as lines carry it: ISO 8601 in UTC with microseconds and a `Z`.
 
     Two for every job: what is the same for all lines of a second is made once.
     """
     global _second
     second, text = _second
-    rest = at - second
-    if not 0 <= rest < 1:
-        second = floor(at)
+    for event in events:
+        at = event["timestamp"]
         rest = at - second
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        _second = (second, text)
-    return "%s%06dZ" % (text, rest * 1_000_000)  # noqa: UP031  # a fifth quicker than an f-string here
+        if not 0 <= rest < 1:
+            second = floor(at)
+            rest = at - second
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            _second = (second, text)
+        event["timestamp"] = "%s%06dZ" % (text, rest * 1_000_000)  # noqa: UP031  # a fifth quicker than an f-string
 
 
 def render_json(event: dict[str, Any]) -> str:

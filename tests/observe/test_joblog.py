@@ -10,7 +10,8 @@ import pytest
 from pykiq.observe import joblog
 from pykiq.observe.joblog import JobLog
 from pykiq.observe.log import Output, render_json
-from pykiq.records import Acknowledge, Bury, Fate, Foreign, Later, PutBack, Takeover, Word, Write
+from pykiq.observe.observer import by_kind
+from pykiq.records import Acknowledge, Bury, Fate, Foreign, Later, PutBack, Settled, Takeover, Word, Write
 from tests.logs import capture_logs
 from tests.observe.jobs import settled, started
 
@@ -26,6 +27,12 @@ class Lines(io.StringIO):
 
     def all(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+def tell(job_log: JobLog, *batch: Settled) -> None:
+    """As the reporter does."""
+    job_log.settled(batch)
+    job_log.counted(by_kind(batch))
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_a_class_without_a_handler_is_told_of_once_however_many_jobs_of_it_are_l
 ) -> None:
     foreign = settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack())
     for _ in range(3):
-        job_log.settled([foreign, foreign])
+        tell(job_log, foreign, foreign)
     (told,) = lines.all()
     assert told["level"] == "warning"
     assert told["class"] == foreign.outcome.name
@@ -165,7 +172,7 @@ def test_a_class_without_a_handler_that_shall_fail_is_a_failure_like_any_other(
 def test_a_foreign_class_that_looks_like_a_slip_is_told_with_what_was_meant(lines: Lines) -> None:
     job_log = JobLog(Output(lines, render_json, logging.INFO), handled=lambda: ["ChargeJob", "Billing::ReportJob"])
     for name in ("ChargeJbo", "Billing::ReportsJob", "Another", "x" * 100_000):
-        job_log.settled([settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack(), name=name)])
+        tell(job_log, settled(Word.FOREIGN, Fate.HANDED_BACK, write=PutBack(), name=name))
     job_log.met([Foreign("low", {"ChargeJobs": 3}, {})])
     left = "left in the queue for a process that has one"
     assert [line["next"] for line in lines.all()] == [
