@@ -45,6 +45,7 @@ TICK = 0.02  # seconds between looks while claimed jobs have not started, as far
 PARKING = 0.05  # seconds between two looks whether the doorbells have let go
 CLEANUP = 3.0  # seconds that interrupted jobs have for their clean-up code (WIRE.md §17)
 LAST_WORD = 10.0  # seconds a stop waits for Redis to take the last settlements; after that the lease decides
+MOST_REFUSED = 1000  # settlements; each is a job in memory, and in the list that Redis searches for the others
 HURRIED = 0.5  # seconds for either when somebody waits at a terminal
 
 log = get_logger()
@@ -87,6 +88,7 @@ class Exchange:
         self._singly = Singly(berth, self._line, self._flight, config, self._refused)
         self._doubt = Doubt(berth, self._line, self._flight, self._refused)
         self._quiet = self._stop = self._hurried = False
+        self._crowded = False  # as many settlements are refused as may be
         self._deadline = 0.0
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
         self._pools = {capsule.name: self._pool(capsule, door_client, loop) for capsule in config.capsules}
@@ -198,8 +200,9 @@ class Exchange:
             if settled is None:
                 return self._line.backoff
             self._tell(settled)
-        certain = not self._doubt.here or self._reconcile()
-        claims = self._claims() if certain and not self._quiet else []
+        if self._doubt.here:
+            self._reconcile()
+        claims = self._claims() if self._takes_jobs() else []
         batches = self._flight.batches()
         if not batches and not claims:
             if not self._doubt.here and not self._stop:  # at a stop asking would only take time
@@ -240,6 +243,19 @@ class Exchange:
             for assigned in reversed(recalled):
                 self._flight.refuse(assigned.claimed)
 
+    def _takes_jobs(self) -> bool:
+        """Whether new jobs are claimed: not when they would only add to those that Redis refuses to settle."""
+        crowded = self._flight.refused >= MOST_REFUSED
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            if crowded:
+                log.error(
+                    "claims_stopped", refused=self._flight.refused, next="jobs wait until Redis takes settlements"
+                )
+            else:
+                log.info("claims_go_on")
+        return not self._quiet and not self._doubt.here and not crowded
+
     def _claims(self) -> list[tuple[Pool, Claim]]:
         claims = ((pool, pool.intake.claim(pool.portion, self._rng)) for pool in self._pools.values())
         return [(pool, claim) for pool, claim in claims if claim is not None]
@@ -275,34 +291,32 @@ class Exchange:
         """How long the inbox may be slept on: not at all while there is something to do."""
         if not self._line.answering:
             return self._line.backoff
-        welcome = not self._quiet and not self._doubt.here
+        takes_jobs = self._takes_jobs()
         for pool in self._pools.values():
-            open_to_work = welcome and pool.has_free_slot
+            open_to_work = takes_jobs and pool.has_free_slot
             pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
         if self._flight.unsettled:
             return 0.0
         if self._doubt.here or (self._quiet and not self.parked) or (self._stop and self._flight.resting):
             return PARKING
-        if not self._quiet and any(pool.wants_more() for pool in self._pools.values()):
+        if takes_jobs and any(pool.wants_more() for pool in self._pools.values()):
             return 0.0
-        pools = () if self._quiet else self._pools.values()
+        pools = self._pools.values() if takes_jobs else ()
         looks = [pool.intake.selective.next_look() for pool in pools if pool.has_free_slot]
         until = [look for look in looks if look is not None] + ([self._deadline] if self._stop else [])
         longest = TICK if any(pool.untold for pool in self._pools.values()) else IDLE
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
-    def _reconcile(self) -> bool:
-        """In doubt: adopt what is in flight in Redis and unknown here. False while that cannot be told yet."""
+    def _reconcile(self) -> None:
+        """In doubt: adopt what is in flight in Redis and unknown here, as soon as that can be told."""
         for pool in self._pools.values():
             pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
         if not self.parked:
-            return False
+            return
         self._collect(0.0)
-        unknown = self._doubt.settled()
-        for one in unknown or ():
+        for one in self._doubt.settled() or ():
             pool = next(pool for pool in self._pools.values() if one.queue in pool.intake.queues)
             self._accept(pool, [one])
-        return unknown is not None
 
     def _last_word(self) -> bool:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import sha1
 
@@ -24,12 +24,12 @@ class Flight:
         """`refused` is told of a settlement that Redis refuses for its own sake, each time."""
         self.unsettled: list[Outcome] = []
         self.breaks = 0  # settlements in a row that were not answered
-        self._refused = refused
         self.withheld: list[Held] = []  # in flight in Redis, which does not send them
-        self._resting: list[tuple[float, Outcome]] = []  # until when (monotonic), in this order
+        self._tell_refused = refused
+        self._resting: deque[tuple[float, Outcome]] = deque()  # until when (monotonic), in this order
         self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
         self._doubtful: set[int] = set()  # ids of outcomes sent and not answered: Redis may have taken them
-        self._one_by_one = False  # the last settlement was refused as a whole: find out which job it is
+        self._one_by_one = False  # some of these were refused: find out which jobs that is because of
 
     def __len__(self) -> int:
         return len(self._running) + len(self.unsettled) + len(self._resting) + len(self.withheld)
@@ -43,6 +43,11 @@ class Flight:
     def resting(self) -> int:
         """How many settlements were refused, and are tried again in a while."""
         return len(self._resting)
+
+    @property
+    def refused(self) -> int:
+        """The same with those that are being tried again."""
+        return len(self._resting) + (len(self.unsettled) if self._one_by_one else 0)
 
     def begin(self, pool: Pool, jobs: Iterable[Assigned]) -> None:
         """Claimed jobs go to the slots of `pool`."""
@@ -74,14 +79,15 @@ class Flight:
     def batches(self) -> list[Batch]:
         """What to settle now: everything in one step, or job by job after a refusal."""
         if self._one_by_one:
-            return [in_order([outcome]) for outcome in self.unsettled]
+            return [in_order([outcome]) for outcome in in_order(self.unsettled)]
         return [in_order(self.unsettled)] if self.unsettled else []
 
     def wake(self, *, all_of_them: bool = False) -> None:
-        """Those that have rested long enough are to be settled again; at a stop, all of them."""
+        """Those that have rested long enough are to be settled again, job by job; at a stop, all of them."""
         now = time.monotonic()
         while self._resting and (all_of_them or self._resting[0][0] <= now):
-            self.unsettled.append(self._resting.pop(0)[1])
+            self.unsettled.append(self._resting.popleft()[1])
+            self._one_by_one = True
 
     def unanswered(self, batches: Sequence[Batch]) -> None:
         """`batches` were sent, and whether Redis has taken them is unknown."""
@@ -111,7 +117,7 @@ class Flight:
     def rest(self, outcome: Outcome, error: Exception) -> None:
         """Redis refuses to settle this one: it keeps no other waiting, and is tried again in a while."""
         self._resting.append((time.monotonic() + REST, outcome))
-        self._refused(outcome, error)
+        self._tell_refused(outcome, error)
 
     def parted(self, batch: Batch, answer: Sequence[int]) -> list[Settled]:
         """A part of what was to be settled has been, on its own."""

@@ -116,6 +116,22 @@ def test_a_refused_one_is_tried_again_after_its_rest_or_at_a_stop(monkeypatch: p
     assert (str(settled.fate), len(flight)) == ("done", 0)
 
 
+def test_jobs_that_are_put_back_one_by_one_keep_their_order() -> None:
+    """The last one written is the next to run."""
+    one, *running = map(assigned, range(4))
+    flight, _ = begun(one, *running)
+    flight.end(done(one))
+    for _ in range(2):
+        flight.answered(flight.batches(), [ValueError("refused")])
+    flight.abandon(time.time())
+    flight.wake(all_of_them=True)
+    assert [outcome.jid for batch in flight.batches() for outcome in batch if outcome.word is not Word.DONE] == [
+        "3",
+        "2",
+        "1",
+    ]
+
+
 def test_what_a_server_refuses_to_everybody_does_not_rest_but_waits_for_better_times() -> None:
     one = assigned(1)
     flight, _ = begun(one)

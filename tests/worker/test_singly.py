@@ -206,6 +206,26 @@ def test_a_settlement_that_is_refused_rests_and_keeps_no_job_waiting_that_arrive
     assert redis.zcard("retry") == 1
 
 
+def test_a_flood_of_settlements_that_are_refused_waits_in_its_queue(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was kept in memory and in flight, and all of them were tried again every few seconds."""
+    monkeypatch.setattr("pykiq.worker.exchange.MOST_REFUSED", 50)
+    monkeypatch.setattr("pykiq.worker.flight.REST", 0.2)
+    redis.set("retry", "of another type")
+    for number in range(500):
+        push(redis, raw("Fails", number))
+    with capture_logs() as lines, staged(redis_url, HANDLERS) as stage:
+        wait_until(lambda: stage.exchange._crowded, what="as many as may be")
+        turned = stage.exchange.turned_at
+        wait_until(lambda: stage.exchange.turned_at > turned + 1, what="a second in which they are tried again")
+        assert 50 <= len(in_flight(redis)) < 250
+        assert stage.exchange.answering
+        redis.delete("retry")
+        wait_until(lambda: redis.zcard("retry") == 500, what="all of them")
+    assert [line["event"] for line in lines if line["event"].startswith("claims")] == ["claims_stopped", "claims_go_on"]
+
+
 def test_a_stop_with_a_settlement_that_is_refused_to_the_end_is_not_clean(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
