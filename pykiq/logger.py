@@ -84,13 +84,18 @@ def _record(logger: logging.Logger, level: int, event: Event) -> logging.LogReco
         *(logger.name, level, file, line, message, (), _exc_info(exc_info)),
         func=function,
         extra={"pykiq": {"event": what, **event}},
-        sinfo=stack,
+        sinfo=_writable(stack),
     )
     record.relativeCreated += (at - record.created) * 1000
     record.created, record.msecs = at, at % 1 * 1000
     if trace and not record.exc_info:
-        record.exc_text = trace  # where formatters keep the traceback once they have made it
+        record.exc_text = _writable(trace)  # where formatters keep the traceback once they have made it
     return record
+
+
+def _writable(text: str | None) -> str | None:
+    """Without lone surrogates, which a job's error may hold: no file takes them, and the whole record would be lost."""
+    return text and text.encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(value: object) -> str:

@@ -95,6 +95,20 @@ def test_a_traceback_that_is_text_and_a_stack_stand_below_the_message() -> None:
     assert stream.getvalue() == "fail\nTraceback …\nValueError\nstack\n  File …\n    wait()\n"
 
 
+def test_half_a_surrogate_pair_in_a_traceback_does_not_lose_the_record(tmp_path: Path) -> None:
+    handler = logging.FileHandler(tmp_path / "log", encoding="utf-8")
+    logging.getLogger("pykiq.jobs").addHandler(handler)
+    event = {"timestamp": 1.5, "level": "error", "event": "fail", "error_message": "\ud83d"}
+    try:
+        for text in ("exception", "stack"):
+            logger.StandardLogging().line("pykiq.jobs", {**event, text: "m\udfff.Odd: half of \ud83d, é"})
+    finally:
+        logging.getLogger("pykiq.jobs").removeHandler(handler)
+        handler.close()
+    told = "fail error_message='\\ud83d'\nm\\udfff.Odd: half of \\ud83d, é\n"
+    assert (tmp_path / "log").read_text("utf-8") == told * 2
+
+
 def test_a_record_has_the_time_at_which_it_happened(records: list[logging.LogRecord]) -> None:
     logger.StandardLogging().lines("pykiq.jobs", [{"timestamp": 1_700_000_000.25, "level": "info", "event": "start"}])
     (record,) = records
