@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ import redis as redis_py
 from tests.servers import MISSING, Server
 
 pytest_plugins = ["pykiq_pytest"]  # found by itself where the package is installed; here also where it is not
+
+for _size in (
+    "COLUMNS",
+    "LINES",
+):  # readline, which pytest imports, exports those of a small terminal: to xdist's workers
+    os.environ.pop(_size, None)
 
 _STARTERS = frozenset({"Server", "Sentinel"})  # of tests/servers.py and tests/sentinels.py
 
