@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_VENV ?= .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
+OLDEST_VENV ?= .venv-oldest
+OLDEST_STAMP := $(OLDEST_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 UNIT := not interop and not chaos and not system
 
@@ -23,6 +25,12 @@ $(STAMP): pyproject.toml
 $(BENCH_STAMP): pyproject.toml
 	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+$(OLDEST_STAMP): pyproject.toml tests/oldest.py
+	@test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python tests/oldest.py >$(OLDEST_VENV)/oldest.txt
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --constraint $(OLDEST_VENV)/oldest.txt --editable '.[dev]'
 	@touch $@
 
 .PHONY: install
@@ -84,6 +92,10 @@ test-dist: $(STAMP) ## the demo with the wheel, and with the sdist, each in an e
 test-pythons: ## the fast tests on 3.13, 3.14 and free-threaded 3.13 (root; `make ruby` once); PYTHONS=forky: one of them
 	sh tests/pythons.sh $(PYTHONS)
 
+.PHONY: test-oldest
+test-oldest: $(OLDEST_STAMP) ## the fast tests with the oldest dependencies that pyproject.toml allows
+	$(OLDEST_VENV)/bin/python -m pytest tests -m '$(UNIT)' -n 2
+
 .PHONY: soak
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
@@ -94,4 +106,4 @@ bench-peers: $(BENCH_STAMP) ## pykiq and Sidekiq beside Python's other job syste
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(OLDEST_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -28,7 +28,7 @@ LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-_SPELLINGS = {"warn": "warning", "exception": "error", "fatal": "critical", "notset": "debug"}
+_SPELLINGS = {"warn": "warning", "exception": "error", "notset": "debug"}
 
 
 class Sink(Protocol):

@@ -159,11 +159,11 @@ def test_levels_of_the_program_decide(records: list[logging.LogRecord]) -> None:
     assert not logger.sink().wants("pykiq.jobs", logging.WARNING)
 
 
-@pytest.mark.parametrize("level", ["debug", "info", "warning", "warn", "error", "critical", "fatal", "exception"])
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "warn", "error", "critical", "exception"])
 def test_every_method_of_a_logger_has_its_level(level: str) -> None:
     with capture_logs() as lines:
         getattr(get_logger(), level)("x")
-    expected = {"warn": "warning", "fatal": "critical", "exception": "error"}.get(level, level)
+    expected = {"warn": "warning", "exception": "error"}.get(level, level)
     assert [line["log_level"] for line in lines] == [expected]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -128,7 +129,10 @@ def test_the_user_is_pushed_only_where_the_sdk_may_send_it_and_arrives_in_the_jo
     start()
     sentry_sdk.set_user({"id": 7})
     assert "sentry_user" not in pushed()
-    collected = start(data_collection={"user_info": True, "queues": True})
+    newer = "data_collection" in DEFAULT_OPTIONS
+    collected = start(
+        **({"data_collection": {"user_info": True, "queues": True}} if newer else {"send_default_pii": True})
+    )
     sentry_sdk.set_user({"id": 7})
     assert pushed()["sentry_user"] == {"id": 7}
     execute({"class": "A", "jid": "a", "args": [], "sentry_user": {"id": 8}})
