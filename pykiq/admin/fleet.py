@@ -38,7 +38,7 @@ class Process:
 
     @property
     def hostname(self) -> str:
-        return untrusted.name(self["hostname"])
+        return untrusted.text(self["hostname"])
 
     @property
     def pid(self) -> int:
@@ -46,16 +46,16 @@ class Process:
 
     @property
     def tag(self) -> str:
-        return untrusted.name(self["tag"])
+        return untrusted.text(self["tag"])
 
     @property
     def labels(self) -> list[str]:
-        return untrusted.names(self["labels"])
+        return untrusted.texts(self["labels"])
 
     @property
     def queues(self) -> list[str]:
         """The queues it serves, each once, in its order."""
-        found = untrusted.names(self["queues"])
+        found = untrusted.texts(self["queues"])
         for capsule in self.capsules.values() if not found else ():
             weights = capsule.get("weights")
             found += list(weights) if isinstance(weights, dict) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from pykiq.client.sync import Client
 from pykiq.store import inflight, processes, queues, sets
 from pykiq.store.inflight import Held
 from pykiq.store.processes import Working
-from pykiq.wire import activejob, keys
+from pykiq.wire import activejob, keys, payload
 from pykiq.wire.glob import escaped
 
-PASSES = 2  # a job that moves between two places while one looks may be missed by one pass through them, hardly by two
-_AS_WRITTEN = re.compile(r"[\w.:-]+", re.ASCII)  # nobody's JSON has escapes in such a text
+PASSES = 2  # a job that moves from one place to another meanwhile may be missed by one pass, hardly by two
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,8 @@ class Lookup:
         self._access = Access(client)
         self._redis = self._access.redis
         self._jid = jid
-        self._needle = jid.encode() if _AS_WRITTEN.fullmatch(jid) else b""
+        encoded = jid.encode("utf-8", "surrogatepass")
+        self._needle = encoded if payload.is_never_escaped(encoded) else b""
         self._found: list[FoundJob] = []
 
     def length(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ import click
 from pykiq.admin import JobRecord
 from pykiq.cli.times import since as moment_of
 from pykiq.errors import ConfigError
-from pykiq.wire import keys
+from pykiq.wire import keys, payload
 from pykiq.wire.glob import escaped, of_stars
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_AS_WRITTEN = re.compile(rb"[\w.:-]*")  # a class, or a part of it, as it stands in the JSON unless there are escapes
 
 When = Callable[[JobRecord], "float | None"]
 """The moment of a job that `--since` is about, in epoch seconds."""
@@ -56,8 +53,8 @@ class Filter:
     def _is_of_class(self, job: JobRecord) -> bool:
         wanted = (self.klass or "").removeprefix("::")
         literal = of_stars(wanted).literal
-        if _AS_WRITTEN.fullmatch(literal) and literal not in job.raw and b"\\" not in job.raw:
-            return False  # without reading it: that takes four fifths of the time
+        if payload.is_never_escaped(literal) and literal not in job.raw and b"\\" not in job.raw:
+            return False  # without parsing it, which takes four fifths of the time
         names = (job.display_class, (job.klass or "").removeprefix("::"), str(job["wrapped"] or ""))
         return any(_like(name, wanted) for name in names if name)
 

@@ -63,7 +63,7 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(name: str, valid: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """` Did you mean …?` with the nearest of `valid`, or nothing when none is near."""
+    """`; did you mean …?` with the nearest of `valid`, or nothing when none is near."""
     nearest = difflib.get_close_matches(name, list(valid), n=1, cutoff=cutoff)
     return f"; did you mean `{nearest[0]}`?" if nearest else ""
 

@@ -12,7 +12,7 @@ from pykiq.config.capsule import DEFAULT_CAPSULE, capsule_from, queue_rule
 from pykiq.config.environment import Given
 from pykiq.config.erb import Rendered
 from pykiq.config.model import RULES
-from pykiq.config.settings import checked, did_you_mean, shown
+from pykiq.config.settings import SLIP, checked, did_you_mean, shown
 from pykiq.config.yaml_lines import Items, Table
 from pykiq.errors import ConfigError
 
@@ -191,7 +191,7 @@ class _Reader:
         if key in RULES:
             self._notes.append(f"{source} is not read here; put it below `{SECTION}:`")
             return
-        near = did_you_mean(key, RUBY_KEYS, cutoff=0.85)
+        near = did_you_mean(key, RUBY_KEYS, cutoff=SLIP)
         if near:
             self._notes.append(f"{source} is not a setting{near}")
 

@@ -138,7 +138,7 @@ def _warn_of_likely_mistake(name: str, *, runs_here: bool) -> None:
     if name in NOT_YET or (name in GEMS_LOCKS and runs_here):
         warnings.warn(
             f"the option `{name}` is kept on the payload and pykiq does nothing with it yet;"
-            " where that is known, give it in `extra`",
+            " if that is meant, give it in `extra`",
             stacklevel=users_level(),
         )
         return

@@ -81,6 +81,6 @@ def _owners(client: redis.Redis) -> dict[bytes, bytes]:
 
 def _names(queues: bytes) -> list[str]:
     try:
-        return untrusted.names(loads(queues))
+        return untrusted.texts(loads(queues))
     except Unreadable:
         return []

@@ -120,4 +120,4 @@ def _working(identity: str, fields: Mapping[bytes, bytes], told_at: float) -> It
             continue
         job, run_at = record.get("payload"), untrusted.moment(record.get("run_at"))
         raw = job.encode("utf-8", "surrogateescape") if isinstance(job, str) else dumps(job)
-        yield Working(identity, text(thread), untrusted.name(record.get("queue")), run_at or 0.0, raw, told_at)
+        yield Working(identity, text(thread), untrusted.text(record.get("queue")), run_at or 0.0, raw, told_at)

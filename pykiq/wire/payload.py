@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ from pykiq.errors import Unreadable
 from pykiq.wire import activejob
 from pykiq.wire.dialect import is_number, seconds
 from pykiq.wire.exactjson import has_spelling, loads, unspelled
+
+_NEVER_ESCAPED = re.compile(rb"[\w.:-]+")
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -56,6 +59,14 @@ def display_name(payload: Mapping[str, Any]) -> str:
                 return name
     name = class_name(payload)
     return (activejob.wrapped_class(payload) if name in activejob.WRAPPERS else None) or name or "?"
+
+
+def is_never_escaped(text: bytes) -> bool:
+    """Whether JSON has no reason to escape any of `text`: then a job with it has these bytes, and need not be parsed.
+
+    A class or a jid is of this kind as a rule. A writer may use escapes all the same; none that is known does.
+    """
+    return _NEVER_ESCAPED.fullmatch(text) is not None
 
 
 def jid(payload: Mapping[str, Any]) -> str:

@@ -14,12 +14,12 @@ from pykiq.errors import Unreadable
 from pykiq.wire.exactjson import loads
 
 MOST = 2**63 - 1
-"""What a counter of Redis holds; a larger number is cut to it."""
+"""The largest counter of Redis; a larger number is cut to it."""
 
 LAST_MOMENT = 253_402_300_800.0
 """Epoch seconds of the year 10000: no calendar has a later moment."""
 
-_DIGITS = 40  # characters of a number that are looked at; int() takes quadratic time for thousands
+_INTEGER_LENGTH = 40  # characters: what is longer is read as a float, as int() takes quadratic time
 
 
 def whole(value: object, most: int = MOST) -> int:
@@ -65,19 +65,19 @@ def mapping(raw: object) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def name(value: object) -> str:
-    """A text, or nothing."""
+def text(value: object) -> str:
+    """Text; empty for anything else."""
     return value if isinstance(value, str) else ""
 
 
-def names(value: object) -> list[str]:
+def texts(value: object) -> list[str]:
     """The texts of a list, without whatever else is in it."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _read(value: bytes | str) -> int | float | None:
     try:
-        return int(value) if len(value) <= _DIGITS else float(value)
+        return int(value) if len(value) <= _INTEGER_LENGTH else float(value)
     except ValueError:
         pass
     try:

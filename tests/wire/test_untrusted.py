@@ -26,8 +26,8 @@ def test_every_reading_is_bounded_and_none_raises(value: object) -> None:
     moment = untrusted.moment(value)
     assert moment is None or 0 < moment < untrusted.LAST_MOMENT
     assert not math.isnan(untrusted.score(value))
-    assert isinstance(untrusted.name(value), str)
-    assert all(isinstance(one, str) for one in untrusted.names(value))
+    assert isinstance(untrusted.text(value), str)
+    assert all(isinstance(one, str) for one in untrusted.texts(value))
     assert isinstance(untrusted.mapping(value), dict | None)
 
 

@@ -126,7 +126,7 @@ def _round_trip(facts: Facts) -> Iterator[Finding]:
 def _versions(facts: Facts) -> Iterator[Finding]:
     dialect = f"new jobs are written in the dialect of Sidekiq {facts.fleet.dialect.name}"
     versions = sorted(version or "6.x" for version in facts.fleet.versions)
-    python = sorted({untrusted.name(one.seen.info.get("version")) for one in facts.processes if is_python(one.seen)})
+    python = sorted({untrusted.text(one.seen.info.get("version")) for one in facts.processes if is_python(one.seen)})
     if not versions:
         yield Finding("versions", Level.OK, f"no Ruby process is seen; {dialect}")
     elif len({version.split(".")[0] for version in versions}) > 1:

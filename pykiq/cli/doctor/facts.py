@@ -136,11 +136,11 @@ def _is_python_s(queue: str, beating: tuple[Beating, ...]) -> bool:
 
 def served(process: Seen) -> list[str]:
     """The queues that a process says it serves."""
-    return untrusted.names(process.info.get("queues"))
+    return untrusted.texts(process.info.get("queues"))
 
 
 def is_python(process: Seen) -> bool:
-    return untrusted.name(process.info.get("version")).startswith("pykiq")
+    return untrusted.text(process.info.get("version")).startswith("pykiq")
 
 
 def _scan(client: redis.Redis) -> tuple[list[str], bool]:
