@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 
-_BEFORE = re.compile(r"(?:[\w.-]{1,40}=)?['\"(<\[]?[a-z][a-z0-9+.-]*", re.IGNORECASE)  # of ://
-_SECRET_PARAMETER = re.compile(
-    r"(?P<name>[?&;#][a-z_]{0,20}(?:pass|pwd|auth|secret|token|credential)[a-z_]{0,20}=)[^&\s]*", re.IGNORECASE
-)
+# Both are compiled at their first use: few programs need them, and that takes a millisecond of every import.
+_SCHEME = r"(?:[\w.-]{1,40}=)?['\"(<\[]?[a-z][a-z0-9+.-]*"  # what stands before ://
+_SECRET_PARAMETER = r"(?P<name>[?&;#][a-z_]{0,20}(?:pass|pwd|auth|secret|token|credential)[a-z_]{0,20}=)[^&\s]*"
 
 
 def masked(text: str) -> str:
     """`text` with every password of every URL in it replaced by `***`; the rest is left as it is."""
     if "@" in text:
         text = "".join(_masked(word) if "@" in word else word for word in re.split(r"(\s+)", text))
-    return _SECRET_PARAMETER.sub(lambda m: f"{m['name']}***", text)
+    return re.sub(_SECRET_PARAMETER, lambda m: f"{m['name']}***", text, flags=re.IGNORECASE)
 
 
 def _masked(word: str) -> str:
@@ -23,7 +22,7 @@ def _masked(word: str) -> str:
     """
     login, _, host = word.rpartition("@")
     before, mark, login_only = login.partition("://")
-    if mark and _BEFORE.fullmatch(before):
+    if mark and re.fullmatch(_SCHEME, before, re.IGNORECASE):
         user, _, password = login_only.partition(":")
         shown = f"{user}:***" if password and "/" not in user else "***"
         return f"{before}://{shown}@{host}"

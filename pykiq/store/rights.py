@@ -52,8 +52,8 @@ RIGHTS = (
     ),
     Right(
         ("brpop",),
-        "keeping the lease while a handler holds the interpreter's lock",
-        "a handler that holds the interpreter's lock for longer than a lease loses its jobs",
+        "keeping the lease while a handler holds the GIL",
+        "a handler that holds the GIL for longer than a lease loses its jobs",
         (("BRPOP", PROBED, 0.001),),
     ),
     Right(

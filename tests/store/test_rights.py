@@ -145,7 +145,7 @@ def test_the_rights_of_the_table_are_all_that_a_worker_needs(
         (("-client",), {"client|id", "client|unblock"}, "an idle worker asks again and again"),
         (("-client|unblock",), {"client|unblock"}, "a stop takes up to 5 s"),
         (("-blmove",), {"blmove"}, "an idle worker asks again and again"),
-        (("-brpop",), {"brpop"}, "holds the interpreter's lock"),
+        (("-brpop",), {"brpop"}, "holds the GIL"),
         (("-scan",), {"scan"}, "jobs of processes that died"),
         (("-info",), {"info"}, "a server that is too old"),
         (("-zadd", "-zrem"), {"zrem"}, "jobs that fail stay in flight"),
