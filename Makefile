@@ -29,7 +29,7 @@ $(BENCH_STAMP): pyproject.toml
 
 $(OLDEST_STAMP): pyproject.toml tests/oldest.py
 	@test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
-	$(OLDEST_VENV)/bin/python tests/oldest.py >$(OLDEST_VENV)/oldest.txt
+	$(OLDEST_VENV)/bin/python -m tests.oldest >$(OLDEST_VENV)/oldest.txt
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --constraint $(OLDEST_VENV)/oldest.txt --editable '.[dev]'
 	@touch $@
 

@@ -1,6 +1,6 @@
 """The oldest dependencies that are allowed, as constraints for pip: each lower bound of pyproject.toml as a pin.
 
-    python tests/oldest.py > constraints.txt && pip install -c constraints.txt -e '.[dev]'
+    python -m tests.oldest > constraints.txt && pip install -c constraints.txt -e '.[dev]'
 
 The bounds are read from where they are declared, so that they are written once. What only development needs (`dev`,
 `bench`) is not held back.

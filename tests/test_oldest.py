@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from typing import Any
 
@@ -40,3 +42,8 @@ def test_every_requirement_of_pykiq_has_an_oldest_version() -> None:
     project: dict[str, Any] = tomllib.loads(PYPROJECT.read_text())["project"]
     extras = [listed for extra, listed in project["optional-dependencies"].items() if extra not in ("dev", "bench")]
     assert len(constraints(project)) == len(project["dependencies"]) + sum(map(len, extras))
+
+
+def test_it_prints_one_a_line_for_pip() -> None:
+    printed = subprocess.check_output([sys.executable, "-m", "tests.oldest"], cwd=PYPROJECT.parent, text=True)
+    assert printed.splitlines() == constraints(tomllib.loads(PYPROJECT.read_text())["project"])
