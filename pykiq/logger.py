@@ -31,6 +31,14 @@ LEVELS = {
 _SPELLINGS = {"warn": "warning", "exception": "error", "notset": "debug"}
 
 
+NAME_LENGTH = 200  # characters of a class, a jid or a queue: they come from payloads and may be of any size
+
+
+def about_job(name: str, jid: str, queue: str) -> Event:
+    """What a line says of a job so that it can be found."""
+    return {"class": (name or "?")[:NAME_LENGTH], "jid": jid[:NAME_LENGTH], "queue": queue[:NAME_LENGTH]}
+
+
 class Sink(Protocol):
     """Where lines go. Nothing here raises: a log that fails must not stop a worker."""
 

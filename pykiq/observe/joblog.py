@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pykiq import logger
 from pykiq.config.settings import SLIP, did_you_mean
-from pykiq.logger import LEVELS, Event, Sink
+from pykiq.logger import LEVELS, NAME_LENGTH, Event, Sink
 from pykiq.observe.observer import Kinds, Observer
 from pykiq.records import Fate, Foreign, Later, Outcome, Settled, Started, Takeover, Word
-from pykiq.store.reclaim import LINES
+from pykiq.store.reclaim import MOST_NAMED
 from pykiq.wire.payload import attempt
 
 NAME = "pykiq.jobs"  # of the logger
 MESSAGE_LENGTH = 500  # characters of an error's message; the whole of it is in `retry` or `dead`
 FOREIGN_REST = 60.0  # seconds until a class without a handler is told of again
 MOST_FOREIGN = 1000  # classes remembered for that
-NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
 # Tables rather than `.value` and `Fate.…` in the functions below: looking up an enum member costs as much as a dict of
 # five, and this runs twice per job.
@@ -176,8 +175,8 @@ def took_over_line(owner: str, taken: Sequence[Takeover]) -> Event:
     back = len(taken) - dead
     line: Event = {"timestamp": time.time(), "level": "warning", "event": "took_over", "identity": owner}
     line |= {"jobs": len(taken), "back": back, "dead": dead}
-    if back > LINES:
-        line["unnamed"] = back - LINES
+    if back > MOST_NAMED:
+        line["unnamed"] = back - MOST_NAMED
     if not dead:
         return line | {"next": "back at the head of their queues"}
     if not back:

@@ -16,7 +16,7 @@ import redis
 
 from pykiq.config import Config
 from pykiq.errors import Unreadable
-from pykiq.logger import get_logger
+from pykiq.logger import about_job, get_logger
 from pykiq.records import Takeover
 from pykiq.store.bounded import Entry, portions
 from pykiq.store.claim import Berth
@@ -41,8 +41,7 @@ TOGETHER = 60  # seconds within which equal jobs that one process held count as 
 ALONE = 60  # seconds at most that one suspect keeps the others waiting
 TRIALS = 1.0  # seconds that one round of takeovers spends on letting suspects go, each when the last one has ended
 GLANCE = 0.02  # seconds between two looks whether it has
-LINES = 20  # jobs of one takeover that have a line in the log each
-NAME_LENGTH = 200  # characters of what comes from a payload, in those
+MOST_NAMED = 20  # jobs of one takeover that have a line in the log each
 
 
 def sweep(
@@ -227,11 +226,11 @@ class _Leftovers:
 
     def _say(self, queue: str, raw: bytes, started_at: float | None) -> None:
         """Name a job before it goes back: it may kill whoever takes it, and this process may take it at once."""
-        if self._lines == LINES:
+        if self._lines == MOST_NAMED:
             return
         self._lines += 1
         job = payload.told(raw)
-        told = {"class": (job.name or "?")[:NAME_LENGTH], "jid": job.jid[:NAME_LENGTH], "queue": queue[:NAME_LENGTH]}
+        told = about_job(job.name, job.jid, queue)
         if started_at is not None:
             told["started"] = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
         log.warning("job_taken_over", **told, identity=self._owner, next="goes back to the head of its queue")

@@ -11,11 +11,12 @@ by then. It is thrown once at the most: when it has arrived, wherever that was, 
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -109,6 +110,18 @@ class Deadlines:
                     execution.thrown = True
             self._until = min((one.at for one in list(self._running)), default=math.inf)
             self._bell.acquire(timeout=min(max(self._until - time.monotonic(), 0.0), LONGEST_SLEEP))
+
+
+async def awithin(limit: float, work: Awaitable[Any]) -> None:
+    """Await `work`, which is cancelled when it takes longer than `limit` seconds. Raises JobTimeout then."""
+    bound = asyncio.timeout(limit)
+    try:
+        async with bound:
+            await work
+    except TimeoutError:
+        if not bound.expired():
+            raise  # the handler's own
+        raise JobTimeout(f"the job ran past its timeout of {limit:g} s and was cancelled") from None
 
 
 def _throw(thread: int, error: type[BaseException] | None) -> None:

@@ -29,7 +29,7 @@ from pykiq.store.settle import settle_call
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
-from pykiq.worker.flight import TWICE, Flight
+from pykiq.worker.flight import MOST_BREAKS, Flight
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Claim, Intake
 from pykiq.worker.line import Line
@@ -195,7 +195,7 @@ class Exchange:
         self._recall()
         self._tell([])
         self._flight.wake(all_of_them=self._stop)
-        if self._flight.breaks >= TWICE and self._flight.unsettled:
+        if self._flight.breaks >= MOST_BREAKS and self._flight.unsettled:
             settled = self._singly.settle()
             if settled is None:
                 return self._line.backoff

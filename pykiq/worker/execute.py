@@ -18,7 +18,6 @@ from pykiq.config import Config
 from pykiq.errors import (
     Discard,
     Interrupted,
-    JobTimeout,
     Snooze,
     UnknownClass,
     Unreadable,
@@ -36,7 +35,7 @@ from pykiq.wire.activejob import WRAPPERS
 from pykiq.wire.dialect import is_number
 from pykiq.wire.exactjson import dumps
 from pykiq.worker import again
-from pykiq.worker.deadlines import Deadlines
+from pykiq.worker.deadlines import Deadlines, awithin
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
 
@@ -168,7 +167,7 @@ class Executor:
                 if limit is None:
                     await work
                 else:
-                    await _within(limit, work)
+                    await awithin(limit, work)
             finally:
                 leave(token)
         except BaseException as error:
@@ -298,14 +297,3 @@ def _limit(assigned: Assigned) -> float | None:
     """The job's own `timeout` in seconds, or its handler's."""
     own = assigned.payload.get("timeout")
     return assigned.handler.timeout if own is None or not is_number(own) or own <= 0 else float(own)
-
-
-async def _within(limit: float, work: Any) -> None:
-    bound = asyncio.timeout(limit)
-    try:
-        async with bound:
-            await work
-    except TimeoutError:
-        if not bound.expired():
-            raise  # the handler's own
-        raise JobTimeout(f"the job ran past its timeout of {limit:g} s and was cancelled") from None

@@ -14,7 +14,7 @@ from pykiq.store.settle import Batch, in_order, read_settled
 from pykiq.worker.pool import Pool
 
 REST = 5.0  # seconds until a settlement that was refused for its own sake (its key is no sorted set) is tried again
-TWICE = 2  # settlements in a row that were not answered: perhaps it is one of them that breaks the connection
+MOST_BREAKS = 2  # settlements in a row without an answer; then perhaps one of them breaks the connection
 
 
 class Flight:

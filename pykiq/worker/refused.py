@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from pykiq.logger import get_logger
+from pykiq.logger import NAME_LENGTH, about_job, get_logger
 from pykiq.observe.tally import REFUSED, Tally
 from pykiq.records import Outcome
 from pykiq.store.refusals import Refusals
 
 LINES = 10  # a minute at most, for each kind of refusal
 MINUTE = 60.0  # seconds
-NAME_LENGTH = 200  # class, jid and queue come from a payload and may be of any size
 
 log = get_logger()
 
@@ -32,12 +31,7 @@ class Refused(Refusals):
     def entry(
         self, step: str, name: str, jid: str, queue: str, size: int, after: str, error: str = "Redis hung up on it"
     ) -> None:
-        told: dict[str, object] = {
-            "class": (name or "?")[:NAME_LENGTH],
-            "jid": jid[:NAME_LENGTH],
-            "queue": queue[:NAME_LENGTH],
-        }
-        self._say(step, "entry_refused", told | {"size": size, "error": error, "next": after})
+        self._say(step, "entry_refused", about_job(name, jid, queue) | {"size": size, "error": error, "next": after})
 
     def key(self, step: str, key: str, error: str, after: str) -> None:
         self._say(step, "key_refused", {"key": key[:NAME_LENGTH], "error": error, "next": after})

@@ -85,6 +85,9 @@ class Singly:
         for _ in range(TRIES if len(list(batch)) == 1 else 1):
             try:
                 [answer] = send(client, [settle_call(self._berth, batch, time.time(), self._config)])
+            except redis.TimeoutError:  # Redis is slow, or away: it may yet carry it out
+                self._flight.unanswered([batch])
+                raise
             except (redis.ConnectionError, OSError):
                 self._flight.unanswered([batch])
                 client.ping()

@@ -321,7 +321,7 @@ def test_of_a_large_takeover_the_first_jobs_have_lines_in_all_of_its_queues_toge
     dies_with(redis, berth("a", "b", identity=DEAD), 30)
     with capture_logs() as lines:
         assert len(sweep(redis)) == 30
-    assert len(named(lines)) == reclaim.LINES == 20
+    assert len(named(lines)) == reclaim.MOST_NAMED == 20
 
 
 def test_a_suspect_is_named_when_it_has_its_turn_and_a_poison_pill_never(redis: redis_py.Redis) -> None:

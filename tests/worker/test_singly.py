@@ -12,6 +12,8 @@ import redis as redis_py
 
 from pykiq.errors import Snooze
 from pykiq.observe.tally import REFUSED, Tally
+from pykiq.store.scripts import Call, send
+from pykiq.worker import exchange, singly
 from pykiq.worker.refused import LINES, Refused
 from tests.logs import capture_logs
 from tests.servers import Server, wait_until
@@ -174,6 +176,28 @@ def test_a_redis_that_is_away_is_not_taken_for_one_that_refuses(redis: redis_py.
         broken.clear()
         wait_until(lambda: stage.reports.fates == ["retry"])
     assert [line for line in lines if line["event"] == "entry_refused"] == []
+
+
+def test_a_settlement_whose_answer_comes_too_late_is_this_process_own(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found gone from in flight when it is tried again: not because another process has taken it over."""
+    lost: list[bool] = []
+
+    def send_and_lose(client: redis_py.Redis, calls: list[Call]) -> list[Any]:
+        answers = send(client, calls)
+        if not lost:
+            lost.append(True)
+            raise redis_py.TimeoutError("Timeout reading from socket")
+        return answers
+
+    monkeypatch.setattr(singly, "send", send_and_lose)
+    monkeypatch.setattr(exchange, "MOST_BREAKS", 0)
+    push(redis, raw("Job", 1))
+    with staged(redis_url, HANDLERS) as stage:
+        wait_until(lambda: stage.reports.fates, what="the end of the job")
+    assert lost
+    assert stage.reports.fates == ["done"]
 
 
 def test_a_flood_of_refusals_is_counted_and_not_told(redis: redis_py.Redis) -> None:
