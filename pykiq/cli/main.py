@@ -126,10 +126,14 @@ def _usage(error: click.UsageError) -> str:
         near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
         return f"`{command}` has no option {error.option_name}{near or f'; `{command} --help` lists them'}"
     message = message[:1].lower() + message[1:]
-    if message.startswith("got unexpected extra argument") and error.ctx is not None and "require" in error.ctx.params:
+    if message.startswith("got unexpected extra argument") and error.ctx is not None:
         given = message.partition("(")[2].partition(")")[0].split()[0]
-        meant = f"modules are given with --require {given}, queues with -q {given}"
-        return f"`{command}` takes no arguments and was given {given}; {meant}"
+        takes = [param.metavar or "" for param in error.ctx.command.params if isinstance(param, click.Argument)]
+        if takes:
+            message = f"`{command}` takes {' '.join(takes)} and was given {given} besides"
+        elif "require" in error.ctx.params:
+            meant = f"modules are given with --require {given}, queues with -q {given}"
+            return f"`{command}` takes no arguments and was given {given}; {meant}"
     return message if ";" in message else f"{message.rstrip('.')}; see `{command} --help`"
 
 

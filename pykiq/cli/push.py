@@ -15,7 +15,7 @@ from pykiq.cli.progress import progress
 from pykiq.cli.push_options import class_of, options_of
 from pykiq.cli.times import when
 from pykiq.client.sync import Client
-from pykiq.config.settings import shown
+from pykiq.config.settings import checked, shown, text
 from pykiq.errors import ConfigError, Unreadable
 from pykiq.store.connected import connected
 from pykiq.wire.exactjson import loads
@@ -63,7 +63,7 @@ def push(
 
         settings = load_handlers(settings, Path.cwd())
     known, check = class_of(job_class)
-    queue = None if push_queue is None else one_queue(push_queue, repeatable=False)
+    queue = None if push_queue is None else checked(text, one_queue(push_queue, repeatable=False), "--queue")
     options = options_of(queue, retry, pairs, runs_here=not isinstance(known, str))
     if lines is None:
         check(args)

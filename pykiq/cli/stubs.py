@@ -13,7 +13,7 @@ from pykiq.cli.push_options import retry_of
 from pykiq.cli.run import load_handlers
 from pykiq.cli.stubs_source import RubyJob, files_of, jobs_in
 from pykiq.client.naming import refusal
-from pykiq.config.settings import did_you_mean
+from pykiq.config.settings import checked, did_you_mean, text
 from pykiq.errors import ConfigError
 from pykiq.jobs.registry import registry
 
@@ -41,6 +41,7 @@ def ruby(out: str | None, route_to: str, **parameters: Any) -> None:
     """Ruby classes for the Python handlers. A Sidekiq that takes such a job hands it to the queue of --route-to."""
     if not route_to or route_to != route_to.strip():
         raise ConfigError(f"--route-to is {route_to!r}; expected the name of a queue")
+    checked(text, route_to, "--route-to")
     load_handlers(loaded(parameters), Path.cwd())
     handlers = [handler for name in registry.names() if (handler := registry.get(name))]
     path = None if out is None else Path(out)
@@ -54,6 +55,8 @@ def ruby(out: str | None, route_to: str, **parameters: Any) -> None:
 @click.option("--retry", metavar="N", help="How often those are retried: true, false or a number.")
 def python(sources: tuple[str, ...], out: str | None, queue: str | None, retry: str | None) -> None:
     """Python declarations for Ruby job classes: of their source (files or folders), or of their names."""
+    if queue is not None:
+        checked(text, queue, "--queue")
     named = {**({} if queue is None else {"queue": queue}), **({} if retry is None else {"retry": retry_of(retry)})}
     jobs = {job.name: job for source in sources for job in _jobs(source, named)}
     path = None if out is None else Path(out)

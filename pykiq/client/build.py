@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pykiq.client import carrying
-from pykiq.client.naming import refusal
+from pykiq.client.naming import is_queue, refusal
 from pykiq.client.times import INTERVAL_BELOW, duration, number
 from pykiq.errors import PayloadError
 from pykiq.middleware.around import run_client
@@ -181,8 +181,8 @@ def _check_job(job: Job) -> None:
     if refused:
         raise PayloadError(refused)
     queue = job.get("queue")
-    if not isinstance(queue, str) or not queue:
-        raise PayloadError(f"`queue` is {queue!r:.80}; expected the name of a queue")
+    if not is_queue(queue):
+        raise PayloadError(f"`queue` is {queue!r:.80}; expected the name of a queue, in UTF-8")
     if "tags" in job and not isinstance(job["tags"], (list, tuple)):
         raise PayloadError(f"`tags` is {job['tags']!r:.80}; expected a list of strings, as every Web UI does")
     if job.get("retry_for") is not None:

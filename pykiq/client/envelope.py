@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pykiq.client import carrying
+from pykiq.client.naming import is_queue
 from pykiq.client.times import number
 from pykiq.errors import ArgumentsError, PayloadError
 from pykiq.wire import activejob
@@ -70,9 +71,9 @@ def _options(item: Mapping[str, Any]) -> dict[str, Any]:
 def _queue(queue_as: Callable[..., object], args: Iterable[Any]) -> str:
     positional, keywords = split(list(args))
     queue = queue_as(*positional, **keywords)
-    if not isinstance(queue, str) or not queue:
-        raise PayloadError(f"queue_as returned {queue!r:.80}; expected the name of a queue")
-    return queue
+    if not is_queue(queue):
+        raise PayloadError(f"queue_as returned {queue!r:.80}; expected the name of a queue, in UTF-8")
+    return str(queue)
 
 
 def split(arguments: list[Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -22,6 +22,17 @@ def camel_case(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in _WORDS.split(name))
 
 
+def is_queue(name: object) -> bool:
+    """Whether a queue may be called that: text that is not empty and that UTF-8, which all of Redis is in, can say."""
+    if not isinstance(name, str) or not name:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a lone surrogate, such as a byte of a command line that is no UTF-8
+        return False
+    return True
+
+
 def refusal(name: object) -> str | None:
     """Why `name` cannot be the class of a job, in one line; None when it can."""
     if not isinstance(name, str):

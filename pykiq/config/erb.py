@@ -29,6 +29,8 @@ SUPPORTED = (
     "with .to_i, arithmetic and `a ? b : c`, and comments"
 )
 
+TAG_SHOWN = 200  # characters of a tag in the line that refuses it
+
 # No `<%` within a tag: to look for the end of each of many that have none is quadratic.
 _TAG = re.compile(r"<%%|(?P<open><%-?)(?P<kind>[=#]?)(?P<code>(?:(?!<%|%>).)*?)(?P<close>-?%>)", re.DOTALL)
 # Code that prints nothing and sets nothing.
@@ -94,7 +96,7 @@ def render(text: str, variables: Mapping[str, str], path: str, environment: str 
             value = "<%" if tag["open"] is None else _MARK.sub("\ufffd", _value(tag, text, variables, environment))
         except _NotRead as refused:
             known = values if tag["kind"] == "=" else code
-            known.append(UnreadTag(tag[0], line, f"{path}:{line}: `{' '.join(tag[0].split())}`{refused}"))
+            known.append(UnreadTag(tag[0], line, f"{path}:{line}: `{_short(tag[0])}`{refused}"))
             value = f"\ue000{len(values) - 1}\ue001" if known is values else ""
         pieces.append(_Piece(value, line, literal=False))
         line += text.count("\n", tag.start(), tag.end())
@@ -132,6 +134,11 @@ def _lines(pieces: list[_Piece]) -> tuple[int, ...]:
     if fresh:
         lines.append(pieces[-1].line + pieces[-1].text.count("\n"))
     return tuple(lines)
+
+
+def _short(tag: str) -> str:
+    text = " ".join(tag.split())
+    return text if len(text) <= TAG_SHOWN else f"{text[: TAG_SHOWN - 4]}… %>"
 
 
 class _NotRead(Exception):

@@ -67,6 +67,10 @@ def parse(url: str) -> Address:
     """
     scheme, mark, rest = url.partition("://")
     scheme = scheme.lower()
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise Refused("a URL in UTF-8, or other bytes written as %XX", given="no UTF-8") from None
     if not mark or scheme not in SCHEMES:
         raise Refused(_FORMS, given="not a URL of Redis" if url else "empty")
     try:
@@ -138,7 +142,12 @@ def _host(text: str, sentinel: bool) -> tuple[str, int]:
             if sentinel
             else "a host and a port from 1 to 65535 after redis:// (special characters of a password written as %XX)"
         )
-    return unquote(match["name"].strip("[]")), int(match["port"] or (SENTINEL_PORT if sentinel else PORT))
+    name = unquote(match["name"].strip("[]"))
+    try:
+        name.encode("idna")  # as the look-up of its address does
+    except UnicodeError:
+        raise Refused("the name of a host, of which each part has 1 to 63 characters") from None
+    return name, int(match["port"] or (SENTINEL_PORT if sentinel else PORT))
 
 
 def _service(path: str) -> tuple[str, str]:

@@ -158,7 +158,7 @@ def texts(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        return tuple(re.split(r"[\s,]+", value.strip(" ,\t\n"))) if value.strip(" ,\t\n") else ()
+        return tuple(re.split(r"[\s,]+", utf8(value).strip(" ,\t\n"))) if value.strip(" ,\t\n") else ()
     if not isinstance(value, (list, tuple)):
         raise Refused("a list of names")
     try:

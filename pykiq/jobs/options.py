@@ -23,6 +23,7 @@ from typing import Any
 
 from pykiq.client.build import expires_in, retry_for
 from pykiq.client.caller import users_level
+from pykiq.client.naming import is_queue
 from pykiq.client.times import duration
 from pykiq.errors import PayloadError, RegistrationError
 from pykiq.wire.arguments import check_arguments
@@ -161,9 +162,9 @@ def _meant(name: str) -> str | None:
 
 
 def _queue(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise PayloadError(f"`{name}` is {value!r:.80}; expected the name of a queue")
-    return value
+    if not is_queue(value):
+        raise PayloadError(f"`{name}` is {value!r:.80}; expected the name of a queue, in UTF-8")
+    return str(value)
 
 
 def _retry(name: str, value: Any) -> bool | int:

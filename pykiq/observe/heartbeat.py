@@ -28,7 +28,8 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 def hostname(environ: Mapping[str, str]) -> str:
     """The machine's name; `DYNO` wins where it is set (WIRE.md §10.1)."""
-    return environ.get("DYNO") or socket.gethostname()
+    name = environ.get("DYNO", "").strip() or socket.gethostname()
+    return name.encode("utf-8", "replace").decode()
 
 
 def identity(host: str, pid: int, nonce: str) -> str:

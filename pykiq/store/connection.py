@@ -179,16 +179,22 @@ def _sentinels(client: Any) -> list[Any]:
     return list(manager.sentinels) if manager else []
 
 
+_REFUSALS = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
+
+
 def probe(client: redis.Redis, config: Config) -> None:
     """Raise StoreError, in one line and without the password, when Redis does not answer."""
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StoreError(
-            f"Redis at {config.redis_shown} does not answer ({reason}); "
-            "check --redis or REDIS_URL and that the server is up"
-        ) from error
+        if isinstance(error, _REFUSALS):
+            what, remedy = "refuses this login", "check the user and the password of --redis or REDIS_URL"
+            if isinstance(error, redis.exceptions.NoPermissionError):
+                remedy = "allow it, as docs/redis-keys.md says: ACL SETUSER … +ping"
+        else:
+            what, remedy = "does not answer", "check --redis or REDIS_URL and that the server is up"
+        raise StoreError(f"Redis at {config.redis_shown} {what} ({reason}); {remedy}") from error
 
 
 def suits(client: Any, *, asynchronous: bool) -> None:

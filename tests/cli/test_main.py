@@ -143,6 +143,10 @@ def test_a_full_disk_is_not_blamed_on_redis(redis: redis_py.Redis, redis_url: st
         (["stubs", "java"], "no such command `java`; `pykiq stubs --help` lists them"),
         (["run", "handlers"], "was given handlers; modules are given with --require handlers, queues with -q handlers"),
         (["run", "-r", "x", "a.py", "b.py"], "`pykiq run` takes no arguments and was given a.py; modules are given"),
+        (
+            ["push", "HardJob", "1", "2"],
+            "`pykiq push` takes CLASS [JSON-ARGS] and was given 2 besides; see `pykiq push",
+        ),
         (["stats", "default"], "got unexpected extra argument (default); see `pykiq stats --help`"),
         (["run", "-r", "x", "-q", "python default"], "did you mean -q python -q default?"),
         (["run", "-r", "x", "-q", " python,2  default "], "did you mean -q python,2 -q default?"),
@@ -189,3 +193,48 @@ def test_the_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
     listed, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert all(f"\n  {name} " in listed for name in COMMANDS)
     assert {known.place.partition(":")[0] for known in COMMANDS.values()} & set(loaded.split()) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["push", "HardJob", "-q", "caf\udce9"], r'--queue is "caf\udce9"; expected text in UTF-8'),
+        (
+            ["push", "HardJob", "--set", "queue=caf\udce9"],
+            r"`queue` is 'caf\udce9'; expected the name of a queue, in UTF-8",
+        ),
+        (["push", "HardJob", "--set", "retry_queue=caf\udce9"], r"`retry_queue` is 'caf\udce9'; expected the name"),
+        (["run", "-r", "caf\udce9"], r"expected "),
+        (["run", "-r", "x", "-q", "caf\udce9"], r'--queue is "caf\udce9"; expected text in UTF-8'),
+        (["stats", "--redis", "redis://caf\udce9"], "--redis is no UTF-8; expected a URL in UTF-8"),
+        (["stats", "--redis", "redis://:caf\udce9@h"], "--redis is no UTF-8; expected a URL in UTF-8"),
+        (["stubs", "python", "HardJob", "-q", "caf\udce9"], r'--queue is "caf\udce9"; expected text in UTF-8'),
+        (["stubs", "ruby", "-r", "x", "--route-to", "caf\udce9"], r'--route-to is "caf\udce9"; expected text in UTF-8'),
+    ],
+)
+def test_bytes_of_a_command_line_that_are_not_utf8_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert (printed.startswith("pykiq: "), printed.count("\n")) == (True, 1)
+
+
+def test_a_login_that_is_refused_is_told_from_a_server_that_is_away(
+    redis: redis_py.Redis, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    redis.execute_command("ACL", "SETUSER", "silent", "on", ">pw", "~*", "-@all", "+get")
+    try:
+        host = redis_url.partition("://")[2]
+        assert main(["stats", "--redis", f"redis://silent:pw@{host}"]) == 1
+        may_not = capsys.readouterr().err
+        assert main(["stats", "--redis", f"redis://silent:wrong@{host}"]) == 1
+        is_not = capsys.readouterr().err
+    finally:
+        redis.execute_command("ACL", "DELUSER", "silent")
+    assert "refuses this login" in may_not
+    assert "+ping" in may_not
+    assert "refuses this login" in is_not
+    assert "check the user and the password" in is_not
+    assert "server is up" not in may_not + is_not

@@ -155,6 +155,7 @@ def test_arguments_are_checked_after_middleware_which_may_make_them_json() -> No
     [
         ({"queue": ""}, "`queue` is ''"),
         ({"queue": None}, "`queue` is None"),
+        ({"queue": "caf\udce9"}, r"`queue` is 'caf\\udce9'; expected the name of a queue, in UTF-8"),
         ({"class": "x.y"}, "not a Ruby constant"),
         ({"at": "soon"}, "`at` is 'soon'"),
         ({"tags": "x"}, "`tags` is 'x'"),

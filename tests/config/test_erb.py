@@ -235,3 +235,10 @@ def test_text_without_tags_stays_as_it_is_with_its_lines(text: str) -> None:
 def test_no_expression_raises_anything_but_a_refusal(code: str) -> None:
     with suppress(ConfigError):
         render(f"<%= {code} %>", {}, "f.yml")
+
+
+def test_a_tag_without_end_is_cut_where_it_is_refused() -> None:
+    why = refused_value(render(f"<%= {'(' * 20_000}1{')' * 20_000} %>", {}, "s.yml"))
+    assert len(why) < 600
+    assert why.startswith("s.yml:1: `<%= ((((")
+    assert "((… %>` is not supported" in why

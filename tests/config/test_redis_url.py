@@ -164,6 +164,7 @@ MISTYPED = (
     st.sampled_from(MISTYPED),
 )
 @example("[", "]", "redis://:{0}@host")
+@example("0", ":0", "redis://{0}@")
 @example("℀", "", "redis://user:{0}@host")  # urlsplit says the whole of it in its error
 @example("%", "%", "redis://host/0?{0}=1")
 def test_whatever_a_url_looks_like_its_password_is_never_shown(before: str, after: str, form: str) -> None:
@@ -174,9 +175,24 @@ def test_whatever_a_url_looks_like_its_password_is_never_shown(before: str, afte
         told = str(error)
     else:
         told = f"{config!r} {config} {config.redis_shown}"
-        # Where the text is the name of a host, of a master, or the path of a socket, it is none.
+        # Where the text is the name of a host, a master, a user (`s3cret:pw`), or the path of a socket, it is none.
         address = parse(config.redis)
-        if "s3cret" in unquote(str((address.hosts, address.service, address.path))):
+        user = address.username if address.password is not None else None
+        if "s3cret" in unquote(str((address.hosts, address.service, address.path, user))):
             return
     assert "s3cret" not in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "é" * 70, ".h", "caf\udce9"])
+def test_a_host_whose_address_nobody_could_look_up_is_refused(host: str) -> None:
+    for url in (f"redis://{host}:6379/0", f"redis+sentinel://s1,{host}/mymaster"):
+        with pytest.raises(Refused):
+            parse(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["h.", "under_score", "münchen.example", "xn--mnchen-3ya.example", "10.0.0.1", "[::1]"]
+)
+def test_a_host_that_can_be_looked_up_is_taken(host: str) -> None:
+    assert parse(f"redis://{host}:6379/0").hosts[0][1] == 6379

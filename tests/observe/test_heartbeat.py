@@ -135,6 +135,8 @@ def test_an_identity_is_host_pid_and_nonce() -> None:
 
 def test_a_dyno_names_the_host_and_an_empty_one_does_not() -> None:
     assert heartbeat.hostname({"DYNO": "worker.1"}) == "worker.1"
+    assert heartbeat.hostname({"DYNO": "worker.1\r"}) == "worker.1"
+    assert heartbeat.hostname({"DYNO": "caf\udce9"}) == "caf?"  # it is part of keys
     assert heartbeat.hostname({"DYNO": ""}) == heartbeat.hostname({}) != ""
 
 
