@@ -21,6 +21,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthorizationError, NoPermissionError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -179,7 +180,7 @@ def _sentinels(client: Any) -> list[Any]:
     return list(manager.sentinels) if manager else []
 
 
-_REFUSALS = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
+_REFUSALS = (redis.AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 def probe(client: redis.Redis, config: Config) -> None:
@@ -190,7 +191,7 @@ def probe(client: redis.Redis, config: Config) -> None:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, _REFUSALS):
             what, remedy = "refuses this login", "check the user and the password of --redis or REDIS_URL"
-            if isinstance(error, redis.exceptions.NoPermissionError):
+            if isinstance(error, NoPermissionError):
                 remedy = "allow it, as docs/redis-keys.md says: ACL SETUSER … +ping"
         else:
             what, remedy = "does not answer", "check --redis or REDIS_URL and that the server is up"

@@ -139,6 +139,33 @@ def test_the_rights_of_the_table_are_all_that_a_worker_needs(
     assert refused(redis) == []
 
 
+def test_the_rights_on_the_page_are_all_that_people_who_operate_a_fleet_need(
+    redis: redis_py.Redis, user: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "redis-keys.md").read_text("utf-8")
+    (rules,) = (line.split() for line in page.split("\n") if line.startswith("    ~") and "+@read" in line)
+    url = user(*rules)
+    for command in (
+        *(
+            "push A",
+            "push A --in 1h",
+            "stats",
+            "queues",
+            "queues default",
+            "queues default --class A",
+            "busy",
+            "doctor",
+        ),
+        *("retries", "scheduled", "dead", "processes", "top --once", "job x", "pause default", "resume default"),
+        *("queues default delete --class A --yes", "push A", "queues default clear --yes", "quiet --all", "stop --all"),
+        *("scheduled reschedule --all --in 2h --yes", "scheduled kill --all --yes", "dead retry --all --yes"),
+        *("push A --in 1h", "scheduled retry --all --yes", "retries delete --all --yes", "dead clear --yes", "mark x"),
+    ):
+        main([*command.split(), "--redis", url])
+        assert "permission" not in capsys.readouterr().err, command
+    assert [one for one in refused(redis) if "client|" not in one[0]] == []  # the doctor tries what a worker needs
+
+
 @pytest.mark.parametrize(
     ("rules", "commands", "means"),
     [
