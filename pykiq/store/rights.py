@@ -6,12 +6,16 @@ runs, but idle ones ask again and again instead of being told, or a stop takes l
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoPermissionError
 
+from pykiq.errors import StoreError
 from pykiq.store.roundtrip import Command, round_trip
+from pykiq.wire import keys
 
 PROBED = "pykiq:rights"  # a key that is never there
 
@@ -81,6 +85,10 @@ KEYS = (
 )
 """Patterns of keys; besides them all that begin with a host's name, the identity of its processes."""
 
+_ZSETS = (keys.RETRY, keys.SCHEDULE, keys.DEAD)
+_SETS = (keys.QUEUES, keys.PROCESSES)
+_A_KEY = re.compile("permissions? to access")  # what a refusal says that is for a key; others name the command
+
 
 class Lacking(NamedTuple):
     """A right that this user has not: the commands that were refused, and what that means."""
@@ -105,7 +113,39 @@ def lacking(client: redis.Redis) -> list[Lacking]:
     return found
 
 
+def closed(client: redis.Redis, queues: Iterable[str]) -> list[str]:
+    """The patterns of keys that this connection's user may not read and write, of those that every job needs.
+
+    Asked with commands that change nothing, whatever the key is. Raises redis.RedisError.
+    """
+    probes: list[tuple[str, Command]] = [("pykiq:*", ("DEL", PROBED))]
+    probes += [(key, ("ZREM", key, PROBED)) for key in _ZSETS]
+    probes += [(key, ("SREM", key, PROBED)) for key in _SETS]
+    probes += [("queue:*", ("LTRIM", keys.queue(name), 0, -1)) for name in queues]
+    answers = round_trip(client, [probe for _, probe in probes])
+    refused = [pattern for (pattern, _), answer in zip(probes, answers, strict=True) if _is_of_key(answer)]
+    return list(dict.fromkeys(refused))
+
+
+def check_keys(client: redis.Redis, queues: Iterable[str]) -> None:
+    """Raise StoreError when a key is closed to this user: jobs would run, and none of them could be settled."""
+    found = closed(client, queues)
+    if found:
+        raise StoreError(
+            f"this user of Redis may not read and write {', '.join(found)}: jobs would run, and none could be settled;"
+            f" allow it: ACL SETUSER … {' '.join(f'~{pattern}' for pattern in found)}"
+        )
+
+
 def _is_refused(answer: Any) -> bool:
+    return _is_no_permission(answer) and not _is_of_key(answer)
+
+
+def _is_of_key(answer: Any) -> bool:
+    return _is_no_permission(answer) and _A_KEY.search(str(answer)) is not None
+
+
+def _is_no_permission(answer: Any) -> bool:
     return isinstance(answer, NoPermissionError) or str(answer).startswith("NOPERM")
 
 

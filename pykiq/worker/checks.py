@@ -11,7 +11,7 @@ from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.jobs.registry import Registry, registry
 from pykiq.logger import get_logger
 from pykiq.store import waiting
-from pykiq.store.rights import lacking
+from pykiq.store.rights import check_keys, lacking
 from pykiq.store.server import Server
 
 FATES = {
@@ -37,7 +37,11 @@ def handled(handlers: Registry = registry) -> dict[str, str]:
 
 
 def warn(client: redis.Redis, config: Config, server: Server, handlers: Mapping[str, str]) -> None:
-    """Warn of what will lose jobs or leave them waiting; `handlers` is what `handled` returns. Raises RedisError."""
+    """Warn of what will lose jobs or leave them waiting; `handlers` is what `handled` returns.
+
+    Raises redis.RedisError, and StoreError when this user of Redis could settle no job.
+    """
+    check_keys(client, config.queues)
     _of_rights(client)
     _of_eviction(server)
     _of_queues_not_served(config, handlers)

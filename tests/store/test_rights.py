@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ import redis as redis_py
 import pykiq
 from pykiq.cli.main import main
 from pykiq.config import Config
+from pykiq.errors import StoreError
 from pykiq.store.connection import connect
-from pykiq.store.rights import KEYS, RIGHTS, lacking
+from pykiq.store.rights import KEYS, RIGHTS, check_keys, closed, lacking
 from tests.servers import Server, wait_until
 
 JOBS = """
@@ -187,6 +189,45 @@ def test_what_is_lacking_is_told_with_the_rules_that_allow_it(
     assert {name for one in found for name in one.commands} == commands
     assert any(means in one.without for one in found)
     assert all(one.rules == " ".join(f"+{name}" for name in one.commands) for one in found)
+
+
+@pytest.mark.parametrize("hidden", ["retry", "schedule", "dead", "queues", "processes", "queue:*", "pykiq:*"])
+@pytest.mark.parametrize("instead", [(), ("%R~{}",)])
+def test_a_key_that_no_job_can_do_without_is_named_before_one_runs(
+    redis: redis_py.Redis, server: Server, hidden: str, instead: tuple[str, ...]
+) -> None:
+    patterns = [f"~{pattern}" for pattern in KEYS if pattern != hidden] + [one.format(hidden) for one in instead]
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "+@all", *patterns)
+    redis.lpush("queue:low", "job")
+    redis.set("retry", "of another type, which is another trouble")
+    try:
+        with connect(Config.of(redis=f"redis://narrow:secret@127.0.0.1:{server.port}/0")) as client:
+            assert closed(client, ["low", "other"]) == [hidden]
+            assert lacking(client) == [], "it is no command that is refused"
+            with pytest.raises(StoreError, match=f"may not read and write {re.escape(hidden)}: .*~{re.escape(hidden)}"):
+                check_keys(client, ["low"])
+    finally:
+        redis.execute_command("ACL", "DELUSER", "narrow")
+    assert redis.lrange("queue:low", 0, -1) == [b"job"]
+
+
+@pytest.mark.system
+def test_a_worker_whose_user_may_not_write_retries_runs_no_job(
+    redis: redis_py.Redis, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "narrow_jobs.py").write_text(JOBS)
+    patterns = [f"~{pattern}" for pattern in (*KEYS, f"{socket.gethostname()}:*") if pattern != "retry"]
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "+@all", *patterns)
+    redis.lpush("queue:default", '{"class":"Quick","args":[1],"jid":"1"}')
+    url = f"redis://narrow:secret@127.0.0.1:{server.port}/0"
+    try:
+        command = [sys.executable, "-m", "pykiq", "run", "-r", "narrow_jobs", "--redis", url]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        redis.execute_command("ACL", "DELUSER", "narrow")
+    assert ended.returncode == 1
+    assert "may not read and write retry: jobs would run, and none could be settled" in ended.stderr
+    assert redis.llen("queue:default") == 1
 
 
 def test_probing_leaves_nothing_behind(redis: redis_py.Redis, redis_url: str) -> None:

@@ -264,7 +264,12 @@ def _rights(facts: Facts) -> Iterator[Finding]:
             *("rights", Level.WARNING, f"this user of Redis may not {', '.join(one.commands)}: {one.without}"),
             advice=f"allow it: ACL SETUSER … {one.rules}",
         )
-    if not facts.rights:
+    for pattern in facts.closed:
+        yield Finding(
+            *("rights", Level.ERROR, f"this user of Redis may not read and write {pattern}: no job can be settled"),
+            advice=f"allow it: ACL SETUSER … ~{pattern}",
+        )
+    if not facts.rights and not facts.closed:
         yield Finding("rights", Level.OK, "this user of Redis may do what a worker needs")
 
 

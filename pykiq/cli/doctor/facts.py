@@ -17,7 +17,7 @@ from pykiq.store.inflight import Held
 from pykiq.store.kinds import readable
 from pykiq.store.processes import Seen
 from pykiq.store.queues import text
-from pykiq.store.rights import Lacking, lacking
+from pykiq.store.rights import Lacking, closed, lacking
 from pykiq.store.server import Server, described
 from pykiq.store.stats import Stats
 from pykiq.store.waiting import Waiting
@@ -56,6 +56,7 @@ class Facts(NamedTuple):
     waiting: tuple[Waiting, ...]
     handlers_known: bool
     rights: tuple[Lacking, ...]
+    closed: tuple[str, ...]  # patterns of keys that a worker needs and this user may not use
     extensions: tuple[tuple[Extension, int], ...]
     scanned_all: bool
 
@@ -90,6 +91,7 @@ def gather(client: redis.Redis, config: Config, *, handled: frozenset[str] | Non
         waiting=tuple(waiting.without_handler(client, looked_at, lambda name: name.removeprefix("::") in known)),
         handlers_known=handled is not None,
         rights=tuple(lacking(client)),
+        closed=tuple(closed(client, ())),
         extensions=tuple(seen(found)),
         scanned_all=scanned_all,
     )
