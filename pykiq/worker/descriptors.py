@@ -45,11 +45,16 @@ def make_room(config: Config) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ValueError, OSError):  # beyond the hard limit, or the system's
         raise ConfigError(
-            f"{len(config.queues)} queues need {wanted} file descriptors, for each is waited for on a connection, and"
-            f" the limit is {soft} (hard limit {hard}); expected fewer queues, or a higher limit: ulimit -n,"
+            f"{_load(config)} need {wanted} file descriptors, each queue is waited for on a connection, and the limit"
+            f" is {soft} (hard limit {hard}); expected fewer queues, or a higher limit: ulimit -n,"
             " LimitNOFILE= in a unit of systemd, --ulimit nofile= of Docker"
         ) from None
     log.info("descriptor_limit_raised", limit=wanted, was=soft, queues=len(config.queues))
+
+
+def _load(config: Config) -> str:
+    queues = len(config.queues)
+    return f"{queues} {'queue' if queues == 1 else 'queues'} and {config.concurrency} at a time"
 
 
 def readable(descriptors: Iterable[int], seconds: float) -> set[int]:

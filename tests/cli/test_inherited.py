@@ -71,7 +71,7 @@ STATES = {
     "no standard stream": "os.closerange(0, 3)",
     "standard input is a pipe that nobody writes to": "r, w = os.pipe(); os.dup2(r, 0); os.close(r); os.close(w)",
     "umask and nice": "os.umask(0o077); os.nice(3)",
-    "few descriptors": "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))",
+    "few descriptors": "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256))",
     "a descriptor": "os.dup2(os.open('/dev/null', os.O_RDONLY), 57)",
     "no home": "os.environ.pop('HOME', None)",
     "no environment to speak of": "keep = ('REDIS_URL', 'PYTHONPATH', 'PATH'); "

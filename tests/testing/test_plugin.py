@@ -172,6 +172,8 @@ def test_without_the_fixture():
 
 def test_a_stand_in_for_redis_is_no_real_one(installed: Path) -> None:
     test = """
+import redis
+
 class StandIn:
     class connection_pool:
         class connection_class:
@@ -179,6 +181,12 @@ class StandIn:
 
         def get_connection(*args):
             raise LookupError("used")
+
+    def get_encoder(*args):
+        return redis.Redis().get_encoder()
+
+    def execute_command(*args):
+        raise LookupError("used")
 
 def test_it():
     with pytest.raises(LookupError):

@@ -71,7 +71,8 @@ def test_where_it_cannot_be_raised_the_start_is_refused_in_one_line(monkeypatch:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
     monkeypatch.setattr(resource, "setrlimit", refused)
     with pytest.raises(
-        ConfigError, match=r"^1100 queues need \d+ file descriptors.*limit is 256 .hard limit 256.; exp"
+        ConfigError,
+        match=r"^1100 queues and 10 at a time need \d+ file descriptors.*limit is 256 .hard limit 256.; exp",
     ):
         make_room(config(MANY))
     with pytest.raises(ConfigError, match="file descriptors"):
@@ -129,7 +130,7 @@ def test_a_worker_of_more_queues_than_its_limit_starts_and_works_or_says_why_not
         if hard < MANY:
             assert worker.wait(30) == 2
             (line,) = [line for line in said().splitlines() if line.startswith("pykiq: ")]
-            assert line.startswith(f"pykiq: {MANY} queues need ")
+            assert line.startswith(f"pykiq: {MANY} queues and ")
             return
         wait_until(lambda: '"running"' in said(), 30, "a running worker")
         wait_until(
