@@ -18,6 +18,7 @@ from pykiq.wire.exactjson import loads
 if TYPE_CHECKING:
     from pykiq.client.envelope import Envelope
 
+DIGITS = 9  # of a number of retries; int() itself gives up on thousands of them
 _OWN_WAY = {"class": "CLASS", "args": "JSON-ARGS", "at": "--at or --in"}
 _JSON_BEGINS = ('"', "[", "{")
 
@@ -75,6 +76,8 @@ def options_of(
             raise ConfigError(f"the option {key} is given twice; expected it once")
         given[key] = _value(key, text)
     jid = {"jid": given.pop("jid")} if "jid" in given else {}
+    if not all(isinstance(one, str) and one for one in jid.values()):
+        raise ConfigError(f"--set jid is {shown(str(jid['jid'])[:80])}; expected text; a number goes as jid='\"5\"'")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         options = checked_for_push(given, runs_here=runs_here)
@@ -87,7 +90,7 @@ def retry_of(text: str) -> bool | int:
     """The value of `--retry`. Raises ConfigError."""
     if text in ("true", "false"):
         return text == "true"
-    if text.isascii() and text.isdecimal():
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS:
         return int(text)
     raise ConfigError(f"--retry is {shown(text)}; expected true, false or how many times to retry")
 

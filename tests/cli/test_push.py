@@ -309,3 +309,24 @@ def test_an_option_that_means_nothing_is_told_in_one_line(redis: redis_py.Redis,
     assert ran.err == (
         "pykiq: the option `retries` is kept on the payload and means nothing to pykiq; did you mean `retry`?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("-q", "caf\udce9"), "in UTF-8"),
+        (("--set", "retry_queue=caf\udce9"), "expected the name of a queue, in UTF-8"),
+        (("--set", "jid=5"), "--set jid is "),
+        (("--set", "jid="), "--set jid is "),
+        (("--set", "jid=[1]"), "--set jid is "),
+        (("--retry", "9" * 5000), "--retry is "),
+    ],
+)
+def test_a_flag_that_no_job_can_have_is_one_line_and_pushes_nothing(
+    redis: redis_py.Redis, command: Command, flags: tuple[str, str], message: str
+) -> None:
+    done = command("push", "HardJob", "[1]", *flags)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert redis.keys() == []
