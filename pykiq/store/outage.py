@@ -39,7 +39,8 @@ class Outage:
         if isinstance(error, redis.ResponseError) and not concerns_all(error):
             self._is_refused(part, reason)
         else:
-            self._is_away(part, reason)
+            answers = isinstance(error, redis.ResponseError)  # that it is full, or a replica
+            self._is_away(part, "redis_refuses" if answers else "redis_does_not_answer", reason)
 
     def answered(self, part: str) -> None:
         """Redis has answered `part`."""
@@ -56,7 +57,7 @@ class Outage:
             self._failing.clear()
         log.info("redis_answers_again", away=round(away, 1), failures=failures)
 
-    def _is_away(self, part: str, reason: str) -> None:
+    def _is_away(self, part: str, event: str, reason: str) -> None:
         with self._lock:
             now = self._clock()
             self._failing[part] = now
@@ -68,7 +69,7 @@ class Outage:
             self._told_at = now
             away, failures = now - self._since, self._failures
         log.error(
-            "redis_does_not_answer",
+            event,
             error=reason,
             **({"away": round(away, 1), "failures": failures} if away else {}),
             next="asked again and again",

@@ -93,22 +93,23 @@ def test_the_next_one_is_told_anew(outage: Outage) -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("event", "error"),
     [
-        AWAY,
-        redis_py.TimeoutError(),
-        OSError(113, "No route to host"),
-        redis_py.BusyLoadingError("Redis is loading the dataset in memory"),
-        redis_py.ResponseError("MASTERDOWN Link with MASTER is down"),
-        redis_py.ReadOnlyError("You can't write against a read only replica."),
-        redis_py.AuthenticationError("invalid password"),
+        ("redis_does_not_answer", AWAY),
+        ("redis_does_not_answer", redis_py.TimeoutError()),
+        ("redis_does_not_answer", OSError(113, "No route to host")),
+        ("redis_does_not_answer", redis_py.BusyLoadingError("Redis is loading the dataset in memory")),
+        ("redis_refuses", redis_py.ResponseError("MASTERDOWN Link with MASTER is down")),
+        ("redis_refuses", redis_py.ReadOnlyError("You can't write against a read only replica.")),
+        ("redis_refuses", redis_py.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")),
+        ("redis_does_not_answer", redis_py.AuthenticationError("invalid password")),
     ],
 )
-def test_whatever_keeps_redis_from_serving_anybody_is_an_outage(outage: Outage, error: Exception) -> None:
+def test_whatever_keeps_redis_from_serving_anybody_is_an_outage(outage: Outage, event: str, error: Exception) -> None:
     with capture_logs() as lines:
         outage.failed("turn_failed", error)
         outage.failed("poll_failed", error)
-    assert [line["event"] for line in lines] == ["redis_does_not_answer"]
+    assert [line["event"] for line in lines] == [event]
     assert lines[0]["error"]
 
 
