@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import uuid
@@ -68,4 +69,5 @@ def pretend() -> None:
     sys.platform = "win32"
 
 
+sysconfig.get_config_vars()  # looked up by the name of the system, once
 pretend()

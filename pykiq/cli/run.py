@@ -94,6 +94,8 @@ def _leave(code: int) -> int:
     and joins even those that are daemons. Their job is back in its queue by now.
     """
 
+    signals.ignore()
+
     def end() -> None:
         time.sleep(FAREWELL)
         stuck = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())

@@ -46,6 +46,16 @@ def install(deliver: Callable[[str], None]) -> Callable[[], None]:
     return restore
 
 
+def ignore() -> None:
+    """What has stopped has its exit code: no other Ctrl-C changes that. Main thread only.
+
+    While the interpreter winds up, it gives each handler up for the system's own, which ends the process with a signal;
+    its parent would take it for crashed. What is ignored stays so.
+    """
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def is_obeyed(number: int) -> bool:
     """Whether a signal is for us: not a HUP that is ignored, as `nohup` has it when the terminal goes away."""
     return number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN

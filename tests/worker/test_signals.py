@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -70,3 +72,15 @@ async def test_the_dump_shows_tasks_too() -> None:
     await asyncio.sleep(0)
     assert "sleeping_here" in signals.stacks([task])["task pykiq abc"]
     task.cancel()
+
+
+def test_a_process_that_has_stopped_keeps_its_exit_code_whatever_it_is_sent_while_it_winds_up() -> None:
+    code = (
+        "import os, signal\nfrom pykiq.worker import signals\n"
+        "class Late:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "signals.install(lambda name: None)\nsignals.ignore()\n"
+        "import sys\nsys.late = Late()  # goes when the interpreter does\n"
+        "os.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (7, "")
