@@ -66,6 +66,7 @@ in_root() { # root script: with the checkout and /proc mounted where nobody else
     mkdir -p "$root/srv/pykiq"
     mount --bind "$checkout" "$root/srv/pykiq"
     mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev" # pseudo-terminals
     if [ -f "${PIP_CERT:-}" ]; then
       cp "$PIP_CERT" "$root/srv/certificates.pem"
       export PIP_CERT=/srv/certificates.pem SSL_CERT_FILE=/srv/certificates.pem
