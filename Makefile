@@ -42,14 +42,14 @@ demo: $(STAMP) ## recorded Ruby jobs through a real worker on a real server, in 
 
 .PHONY: test
 test: $(STAMP) ## all tests; those that need Ruby are skipped where there is none
-	$(PYTEST) tests -m '$(UNIT)' -n 2
+	$(PYTEST) tests -m '$(UNIT)' -n 4
 	$(PYTEST) tests -m system -n 2
 	$(PYTEST) tests/interop
 	$(PYTEST) tests/chaos
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## the fast part: no real Ruby, no chaos, no programs that take seconds to start
-	$(PYTEST) tests -m '$(UNIT)' -n 2
+	$(PYTEST) tests -m '$(UNIT)' -n 4
 
 .PHONY: check
 check: $(STAMP) ## ruff, strict mypy, pyright, the import arrows and the exported names
@@ -94,7 +94,7 @@ test-pythons: ## the fast tests on 3.13, 3.14 and free-threaded 3.13 (root; `mak
 
 .PHONY: test-oldest
 test-oldest: $(OLDEST_STAMP) ## the fast tests with the oldest dependencies that pyproject.toml allows
-	$(OLDEST_VENV)/bin/python -m pytest tests -m '$(UNIT)' -n 2
+	$(OLDEST_VENV)/bin/python -m pytest tests -m '$(UNIT)' -n 4
 
 .PHONY: soak
 soak: $(STAMP) ## everything that can go wrong, at random: make soak MINUTES=10 [SEED=n]

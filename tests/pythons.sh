@@ -15,7 +15,7 @@ set -eu
 CACHE="${PYKIQ_INTEROP_CACHE:-$HOME/.cache/pykiq-interop}"
 CHECKOUT="$(cd "$(dirname "$0")/.." && pwd)"
 LATE="-o Acquire::Check-Valid-Until=false" # a mirror may be behind
-FAST="-n 2 -m \"not interop and not chaos and not system\""
+FAST="-n 4 -m \"not interop and not chaos and not system\""
 failed=0
 
 say() { echo "pythons: $*" >&2; }

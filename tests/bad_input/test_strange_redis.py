@@ -24,6 +24,7 @@ def two_queues(client: redis_py.Redis, url: str) -> Iterator[Bench]:
     assert made.stop() == 0
 
 
+@pytest.mark.system
 def test_a_queue_that_is_no_list_does_not_keep_the_other_queues_from_running(
     two_queues: Bench, client: redis_py.Redis
 ) -> None:
@@ -52,6 +53,7 @@ def test_jobs_whose_retry_set_is_no_set_are_kept_until_it_is_one(two_queues: Ben
     two_queues.goes_on(seconds=15)
 
 
+@pytest.mark.system
 def test_jobs_of_a_dead_process_are_kept_while_their_queue_is_no_list_and_the_others_are_taken_over(
     two_queues: Bench, client: redis_py.Redis
 ) -> None:

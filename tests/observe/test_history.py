@@ -57,6 +57,7 @@ def test_counts_add_up_and_the_histogram_stops_at_its_top(redis: redis_py.Redis)
     assert redis.get("h|Job-22-2:57") == b"\xff\xff"
 
 
+@pytest.mark.system
 def test_what_redis_did_not_take_is_part_of_the_next_write(redis: redis_py.Redis) -> None:
     done = counted(ran("Job", 0.5))
     with redis_py.Redis(port=1) as nobody, pytest.raises(redis_py.RedisError):

@@ -235,6 +235,7 @@ def test_what_a_killed_pass_has_on_the_side_is_put_back(
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.system
 def test_jobs_that_were_only_looked_at_are_never_suspects_or_poison(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def worked_off(redis: redis_py.Redis) -> int:
     return row.get("calls", 0)
 
 
+@pytest.mark.system
 def test_the_lease_outlives_its_time_although_nobody_does_anything_and_runs_out_in_the_end(
     give: Callable[..., Owner],
 ) -> None:
@@ -128,6 +129,7 @@ def test_what_must_be_worked_off_by_now_is_given_again_before_anything_is_read(
     assert stood in ([ORDERS], [ORDERS + 1])  # one may have taken a little longer than the clock says
 
 
+@pytest.mark.system
 def test_topped_up_now_and_then_the_lease_is_kept_for_good(give: Callable[..., Owner]) -> None:
     owner = give().start()
     until = time.monotonic() + 2 * LASTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import redis as redis_py
 
 from pykiq.worker.doubt import AUDIT, Doubt
@@ -37,6 +38,7 @@ def test_jobs_that_nobody_here_knows_of_are_told_and_the_doubt_is_gone(redis: re
     assert not made.here
 
 
+@pytest.mark.system
 def test_it_stays_while_redis_does_not_answer() -> None:
     with redis_py.Redis(port=1) as nobody:
         made = doubt(nobody)

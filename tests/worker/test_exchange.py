@@ -350,6 +350,7 @@ def test_a_redis_that_is_away_is_asked_less_and_less_often(redis: redis_py.Redis
         wait_until(lambda: stage.reports.fates == ["done"])
 
 
+@pytest.mark.system
 def test_an_idle_exchange_that_is_cut_off_knows_it_until_redis_answers(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +400,7 @@ def test_what_redis_moved_for_a_connection_that_is_gone_is_run(redis: redis_py.R
 # What Redis refuses.
 
 
+@pytest.mark.system
 def test_a_queue_that_is_no_list_does_not_stop_the_others(redis: redis_py.Redis, redis_url: str) -> None:
     ran: list[int] = []
     redis.set("queue:broken", "text")
@@ -412,6 +414,7 @@ def test_a_queue_that_is_no_list_does_not_stop_the_others(redis: redis_py.Redis,
     assert Counter(ran) == Counter([*range(10), 77])
 
 
+@pytest.mark.system
 def test_a_settlement_that_is_refused_waits_for_better_times_and_stops_no_other(
     redis: redis_py.Redis, redis_url: str
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_hook_that_takes_its_time_does_not_cost_the_lease(redis: redis_py.Redi
     free.set()
 
 
+@pytest.mark.system
 def test_a_handler_that_holds_the_interpreters_lock_does_not_cost_the_lease(redis: redis_py.Redis, body: Body) -> None:
     body.pulse.start()
     redis.append(body.berth.lease, "the same")  # renewing keeps that, a new lease has not got it

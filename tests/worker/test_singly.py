@@ -141,6 +141,7 @@ def test_what_runs_at_a_stop_is_put_back_whatever_its_size(small: Server, store:
     assert in_flight(store) == []
 
 
+@pytest.mark.system
 def test_a_redis_that_is_away_is_not_taken_for_one_that_refuses(redis: redis_py.Redis, redis_url: str) -> None:
     """Everything breaks then. Nothing is cut, buried or told for that."""
     broken: list[bool] = []
@@ -230,6 +231,7 @@ def test_a_settlement_that_is_refused_rests_and_keeps_no_job_waiting_that_arrive
     assert redis.zcard("retry") == 1
 
 
+@pytest.mark.system
 def test_a_flood_of_settlements_that_are_refused_waits_in_its_queue(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def test_what_a_dead_process_held_comes_back(redis: redis_py.Redis, sweeper: Swe
     wait_until(lambda: not redis.hexists("pykiq:owners", OLD))
 
 
+@pytest.mark.system
 def test_no_lease_is_taken_for_expired_when_redis_was_away_a_moment_ago(
     redis: redis_py.Redis, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_no_lease_is_taken_for_expired_when_redis_was_away_a_moment_ago(
     assert time.monotonic() - failed[-1] >= DOUBT
 
 
+@pytest.mark.system
 def test_no_lease_is_taken_for_expired_when_what_was_seen_is_not_to_be_believed(
     redis: redis_py.Redis, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,7 @@ def test_more_due_jobs_than_redis_sends_at_once_are_moved_in_portions(
 
 
 @pytest.mark.parametrize("odd", ["queue:bad", "pykiq:inflight:me:1:aaaaaaaaaaaa:bad"])
+@pytest.mark.system
 def test_a_queue_that_redis_refuses_rests_and_the_others_are_served_at_once(
     redis: redis_py.Redis, redis_url: str, odd: str
 ) -> None:
