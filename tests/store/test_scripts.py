@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha1
@@ -83,8 +84,9 @@ class Watched:
 
     def _as_user_of(self, keys: list[str | bytes], call: Call) -> list[object]:
         patterns = [b"~" + (key.encode() if isinstance(key, str) else key).replace(b"*", b"\\*") for key in keys]
-        self._redis.execute_command("ACL", "SETUSER", "declared", "reset", "on", ">secret", "+@all", *patterns)
-        with redis_py.Redis(port=self._server.port, username="declared", password="secret", protocol=2) as user:
+        name = f"declared-{threading.get_ident()}"  # a thread that another test has left may run scripts, too
+        self._redis.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", "+@all", *patterns)
+        with redis_py.Redis(port=self._server.port, username=name, password="secret", protocol=2) as user:
             answers = send(user, [call])
         for answer in answers:
             if isinstance(answer, ResponseError):
@@ -97,7 +99,8 @@ def watched(redis: redis_py.Redis, server: Server, monkeypatch: pytest.MonkeyPat
     watching = Watched(redis, server)
     monkeypatch.setattr("pykiq.store.scripts.send", watching)
     yield watching
-    redis.execute_command("ACL", "DELUSER", "declared")
+    users = [name for name in redis.acl_users() if name.startswith("declared-")]
+    redis.acl_deluser(*users)
 
 
 def test_the_watch_sees_a_key_that_is_not_declared(redis: redis_py.Redis, watched: Watched) -> None:
