@@ -12,7 +12,7 @@ from pykiq.admin.lookup import FoundJob, Lookup
 from pykiq.cli import backtrace, showing
 from pykiq.cli.options import HELP, connection_options, filled, loaded
 from pykiq.cli.output import say, strict_json
-from pykiq.cli.progress import progress
+from pykiq.cli.progress import count, progress
 from pykiq.cli.table import span
 from pykiq.client.sync import Client
 from pykiq.config import Config
@@ -35,8 +35,7 @@ def job(jids: tuple[str, ...], as_json: bool, **parameters: Any) -> int:
     with connected(config) as connection, Client(config, redis=connection) as client:
         for number, jid in enumerate(filled(jids, "JID")):
             lookup = Lookup(jid, client)
-            for _ in progress(lookup.steps(), lookup.length(), "looking"):
-                pass
+            count(progress(lookup.steps(), lookup.length(), "looking"))
             found = lookup.found()
             if not found:
                 say(f"pykiq: no job {jid} waits, runs, is scheduled, will be retried or is dead", err=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from pykiq.cli.bulk import Tally, confirm, report, tally
 from pykiq.cli.filters import Command, Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, limit_option, loaded
 from pykiq.cli.output import say
-from pykiq.cli.progress import progress
+from pykiq.cli.progress import count, matching
 from pykiq.cli.table import Column
 from pykiq.cli.times import when
 from pykiq.cli.words import VERBS, Place, parted, show_jobs
@@ -62,14 +63,14 @@ def _set_command(name: str, kind: Kind, help_text: str) -> click.Command:
             if jids:
                 return show_jobs(_place(jobs), kind.actions, jids, as_json=parameters["as_json"])
             now = time.time()
-            showing.show(
-                _filtered(kind, jobs, wanted, "looking" if wanted and not parameters["as_json"] else None),
-                kind.columns,
-                lambda entry: kind.row(entry, now),
-                limit=parameters["limit"],
-                as_json=parameters["as_json"],
-                empty=kind.empty if not wanted else "nothing matches",
-            )
+            label = "looking" if wanted and not parameters["as_json"] else None
+            with closing(_filtered(kind, jobs, wanted, label)) as entries:
+                showing.show(
+                    *(entries, kind.columns, lambda entry: kind.row(entry, now)),
+                    limit=parameters["limit"],
+                    as_json=parameters["as_json"],
+                    empty=kind.empty if not wanted else "nothing matches",
+                )
         return 0
 
     return command
@@ -90,7 +91,7 @@ def _times(kind: Kind) -> Callable[[Command], Command]:
     return decorate
 
 
-def _filtered(kind: Kind, jobs: JobSet, wanted: Filter, label: str | None) -> Iterator[SortedEntry]:
+def _filtered(kind: Kind, jobs: JobSet, wanted: Filter, label: str | None) -> Generator[SortedEntry]:
     """The entries that are meant, the most interesting first; looked up by Redis when a text is asked for.
 
     With a `label` there is a bar that shows how many have been looked at.
@@ -98,9 +99,7 @@ def _filtered(kind: Kind, jobs: JobSet, wanted: Filter, label: str | None) -> It
     source: Iterable[SortedEntry] = reversed(jobs) if kind.soonest_first else jobs
     if wanted.match is not None:
         source = jobs.scan(wanted.pattern, 1000)
-    if label is not None:
-        source = progress(source, jobs.size, label)
-    return (entry for entry in source if wanted.passes(entry, kind.since))
+    return matching(source, lambda entry: wanted.passes(entry, kind.since), jobs.size, label)
 
 
 def _place(jobs: JobSet) -> Place[SortedEntry]:
@@ -122,15 +121,16 @@ def _act(
     else:
         size = jobs.size
 
-        def meant(label: str) -> Iterator[SortedEntry]:
-            yield from islice(_filtered(kind, jobs, wanted, label), limit)
+        def meant(label: str) -> Generator[SortedEntry]:
+            with closing(_filtered(kind, jobs, wanted, label)) as entries:
+                yield from islice(entries, limit)
 
         def question() -> str | None:
-            count = sum(1 for _ in meant("looking")) if wanted else min(size, limit or size)
-            if count == 0:
+            found = count(meant("looking")) if wanted else min(size, limit or size)
+            if found == 0:
                 say("nothing matches", err=True)
-            lost = _too_many(jobs, count) if action == "kill" else ""
-            return f"{before} {count:,} of {size:,} jobs in {jobs.name}?{lost}" if count else None
+            lost = _too_many(jobs, found) if action == "kill" else ""
+            return f"{before} {found:,} of {size:,} jobs in {jobs.name}?{lost}" if found else None
 
         if not confirm(question, yes=parameters["yes"]):
             return 0

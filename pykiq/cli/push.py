@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,7 +72,9 @@ def push(
     config = settings.config
     with connected(config) as connection, Client(config, redis=connection) as client:
         if lines is not None:
-            say(f"pushed {sum(push_each(client, item, progress(lines, _length(lines), 'push'), check)):,}")
+            with closing(progress(lines, _length(lines), "push")) as read:
+                pushed = sum(push_each(client, item, read, check))
+            say(f"pushed {pushed:,}")
             return
         jid = client.push(item)
     if jid is None:

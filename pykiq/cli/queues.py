@@ -16,7 +16,7 @@ from pykiq.cli.bulk import End, Tally, confirm, report, tally
 from pykiq.cli.filters import Filter, chosen, filter_options
 from pykiq.cli.options import HELP, connection_options, filled, limit_option, loaded
 from pykiq.cli.output import say, strict_json
-from pykiq.cli.progress import progress
+from pykiq.cli.progress import matching, progress
 from pykiq.cli.table import Column, counted, output_width, span, table
 from pykiq.cli.words import Place, parted, show_jobs
 from pykiq.client.sync import Client
@@ -69,14 +69,14 @@ def queues(name: str | None, words: tuple[str, ...], **parameters: Any) -> int:
         if action is not None:
             return _act(queue, action, jids, wanted, parameters)
         if not jids:
-            looked = progress(queue, queue.size, "looking") if wanted and not as_json else iter(queue)
-            jobs = (job for job in looked if wanted.passes(job, _since))
-            showing.show(
-                *(jobs, _JOB_COLUMNS, _row),
-                limit=parameters["limit"],
-                as_json=as_json,
-                empty="nothing matches" if wanted else "no jobs",
-            )
+            label = "looking" if wanted and not as_json else None
+            with closing(matching(queue, lambda job: wanted.passes(job, _since), queue.size, label)) as jobs:
+                showing.show(
+                    *(jobs, _JOB_COLUMNS, _row),
+                    limit=parameters["limit"],
+                    as_json=as_json,
+                    empty="nothing matches" if wanted else "no jobs",
+                )
             return 0
         return show_jobs(_place(queue), ACTIONS, jids, as_json=as_json)
 
@@ -158,10 +158,11 @@ def _act(queue: Queue, action: str, jids: Sequence[str], wanted: Filter, paramet
         return wanted.passes(job, _since)
 
     def question() -> str | None:
-        count = sum(1 for _ in islice(filter(is_meant, progress(queue, size, "looking")), limit))
-        if count == 0:
+        with closing(matching(queue, is_meant, size, "looking")) as jobs:
+            found = sum(1 for _ in islice(jobs, limit))
+        if found == 0:
             say("nothing matches", err=True)
-        return f"delete {count:,} of {size:,} jobs of {queue.name}?" if count else None
+        return f"delete {found:,} of {size:,} jobs of {queue.name}?" if found else None
 
     if not confirm(question, yes=parameters["yes"]):
         return 0
