@@ -155,6 +155,16 @@ def test_queues_that_nobody_serves_or_only_quiet_processes_are_told(healthy: red
     ]
 
 
+@pytest.mark.parametrize("name", ["", "two words"])
+def test_a_queue_whose_name_is_no_plain_word_is_told_in_quotes(name: str, healthy: redis_py.Redis) -> None:
+    healthy.sadd("queues", name)
+    healthy.lpush(f"queue:{name}", packed())
+    assert wrong(healthy, "queues").text == f"nobody serves '{name}', with 1 job"
+    healthy.hset("pykiq:owners", "gone:9:eeeeeeeeeeee", json.dumps([name]))
+    healthy.lpush(f"pykiq:inflight:gone:9:eeeeeeeeeeee:{name}", packed(1))
+    assert wrong(healthy, "in flight").text == f"gone:9:eeeeeeeeeeee is gone and holds 1 job from '{name}'"
+
+
 def test_classes_without_a_handler_are_told_for_sure_when_the_handlers_are_known(healthy: redis_py.Redis) -> None:
     healthy.sadd("queues", "low", "ruby")
     healthy.lpush("queue:low", packed(1), packed(2, **{"class": "Mine"}), packed(3))
@@ -179,6 +189,12 @@ def test_a_due_job_that_nobody_moves_is_told(healthy: redis_py.Redis) -> None:
     assert found(healthy, "schedule")[0].level is Level.OK
     healthy.zadd("retry", {packed(): time.time() - 200})
     assert wrong(healthy, "schedule").text.startswith("a job has been due for 3 m 2")
+
+
+def test_of_a_due_job_without_a_moment_nobody_says_for_how_long_it_has_been_due(healthy: redis_py.Redis) -> None:
+    healthy.zadd("retry", {packed(): float("-inf")})
+    told = wrong(healthy, "schedule")
+    assert (told.level, told.text) == (Level.WARNING, "a job is due whose score is -inf: it waits to be moved")
 
 
 def test_in_flight_jobs_of_a_process_that_is_gone_are_told(healthy: redis_py.Redis) -> None:
@@ -253,7 +269,7 @@ def test_handlers_are_loaded_on_demand(healthy: redis_py.Redis, command: Command
 @pytest.mark.parametrize("name", [*HOSTILE, *UNPRINTABLE, "--", "a,3", " padded ", "\x00"])
 @pytest.mark.parametrize("is_paused", [True, False])
 def test_a_command_that_is_offered_does_what_it_says_whatever_a_queue_is_called(
-    name: str, is_paused: bool, redis: redis_py.Redis, command: Command
+    name: str, is_paused: bool, redis: redis_py.Redis, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = name.encode("utf-8", "surrogateescape")
     redis.sadd("queues", raw)
@@ -269,14 +285,13 @@ def test_a_command_that_is_offered_does_what_it_says_whatever_a_queue_is_called(
         assert offered == ["pykiq.admin.Queue"] or offered == []
         return
     words = _as_a_shell_reads(offered[0])
-    assert [one for one in words if one != b"--"] == (
-        [b"pykiq", b"resume", raw] if is_paused else [b"pykiq", b"queues", raw, b"clear"]
-    ) or name == "--"
+    verb = b"resume" if is_paused else b"queues"
+    assert [one for one in words if one != b"--"] == [b"pykiq", verb, raw] or name == "--"
     if not is_paused:
         assert _as_a_shell_reads(finding.advice.partition(", or")[0].partition("process with ")[2]) == [b"-q", raw]
-        text = [os.fsdecode(one) for one in words[1:]]
-        main([text[0], "--redis", command.url, "--yes", *text[1:]])
-        assert not redis.exists(b"queue:" + raw)
+        first, *rest = [os.fsdecode(one) for one in words[1:]]
+        assert main([first, "--redis", command.url, "--json", *rest]) == 0
+        assert json.loads(capsys.readouterr().out)["class"] == "HardJob"
 
 
 def _as_a_shell_reads(text: str) -> list[bytes]:

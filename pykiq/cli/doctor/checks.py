@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
@@ -157,30 +158,25 @@ def _processes(facts: Facts) -> Iterator[Finding]:
 
 def _queues(facts: Facts) -> Iterator[Finding]:
     for queue in facts.stats.queues:
+        name = word(queue.name)
         serving = [one for one in _living(facts) if queue.name in served(one.seen)]
         if queue.paused:
             yield Finding(
-                *("queues", Level.REMARK, f"{queue.name} is paused, with {counted(queue.size, 'job')}"),
+                *("queues", Level.REMARK, f"{name} is paused, with {counted(queue.size, 'job')}"),
                 advice=_offered(queue.name, f"pykiq resume {argument(queue.name)}"),
             )
         elif not queue.size:
             continue
         elif not serving:
             yield Finding(
-                *("queues", Level.ERROR, f"nobody serves {queue.name}, with {counted(queue.size, 'job')}"),
+                *("queues", Level.ERROR, f"nobody serves {name}, with {counted(queue.size, 'job')}"),
                 advice=_offered(
-                    queue.name,
-                    f"start a process with -q {word(queue.name)}, or remove them: pykiq queues"
-                    f" {argument(queue.name)} clear",
+                    queue.name, f"start a process with -q {name}, or look at them: pykiq queues {argument(queue.name)}"
                 ),
             )
         elif all(one.seen.quiet for one in serving):
             yield Finding(
-                *(
-                    "queues",
-                    Level.WARNING,
-                    f"only quiet processes serve {queue.name}, with {counted(queue.size, 'job')}",
-                ),
+                *("queues", Level.WARNING, f"only quiet processes serve {name}, with {counted(queue.size, 'job')}"),
                 advice="quiet processes take nothing any more: start new ones",
             )
 
@@ -202,7 +198,7 @@ def _handlers(facts: Facts) -> Iterator[Finding]:
         classes = ", ".join(f"{name} ({count})" for name, count in one.classes.items())
         sure = "have no handler" if facts.handlers_known else "wait although there are free slots: no handler?"
         yield Finding(
-            *("handlers", Level.WARNING, f"in {one.queue}, which only Python serves, {classes} {sure}"),
+            *("handlers", Level.WARNING, f"in {word(one.queue)}, which only Python serves, {classes} {sure}"),
             advice="declare a handler of that name, or push the class to a queue that Ruby serves",
         )
     if facts.handlers_known and not facts.waiting:
@@ -220,7 +216,12 @@ def _has_room(process: Beating) -> bool:
 
 
 def _sets(facts: Facts) -> Iterator[Finding]:
-    if facts.overdue > OVERDUE:
+    if math.isinf(facts.overdue):  # since when it is due, no score says
+        yield Finding(
+            *("schedule", Level.WARNING, "a job is due whose score is -inf: it waits to be moved"),
+            advice="look again: any process that is not quiet moves it within seconds; if none does, start one",
+        )
+    elif facts.overdue > OVERDUE:
         yield Finding(
             *("schedule", Level.ERROR, f"a job has been due for {span(facts.overdue)}: nobody moves due jobs"),
             advice="any process that is not quiet does it; start one, and look at the logs of those that run",
@@ -247,7 +248,7 @@ def _in_flight(facts: Facts) -> Iterator[Finding]:
             *(
                 "in flight",
                 Level.WARNING,
-                f"{one.identity} is gone and holds {counted(one.jobs, 'job')} from {one.queue}",
+                f"{one.identity} is gone and holds {counted(one.jobs, 'job')} from {word(one.queue)}",
             ),
             advice="a live pykiq process puts them back within 20 s, those that were taken over before one at a time"
             if python
