@@ -27,7 +27,8 @@ class FoundJob:
 
     `state` is `queue`, `schedule`, `retry`, `dead`, `in flight` (claimed, and not known to have begun) or `running`.
     `job` is a SortedEntry where that is a set. `process_id` is the process that has it, which lives if `is_alive` says
-    so; with a dead one it is about to be taken over. `work` says which thread runs it and since when.
+    so; with a dead one it is about to be taken over. A process that has just died seems to live until its lease has
+    run out, in `lease_left` seconds; one that lives renews it. `work` says which thread runs it and since when.
     """
 
     state: str
@@ -35,6 +36,7 @@ class FoundJob:
     process_id: str | None = None
     is_alive: bool = True
     work: Work | None = None
+    lease_left: float | None = None
 
 
 def find_jobs(jid: str, client: Client | None = None) -> list[FoundJob]:
@@ -112,9 +114,9 @@ class Lookup:
         running = [one for one in processes.work(self._redis) if self._needle in one.raw]
         for owner, job in held:
             work = self._taken_from(running, owner, job)
-            self._found.append(
-                FoundJob("running" if work and owner.alive else "in flight", job, owner.identity, owner.alive, work)
-            )
+            state = "running" if work and owner.alive else "in flight"
+            left = inflight.lease_left(self._redis, owner.identity)
+            self._found.append(FoundJob(state, job, owner.identity, owner.alive, work, left))
         # Of a pykiq process the in-flight lists say it all: what else it shows as running has ended since.
         ours = inflight.owners(self._redis)
         for working in running:

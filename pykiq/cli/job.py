@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -17,8 +18,11 @@ from pykiq.cli.table import span
 from pykiq.client.sync import Client
 from pykiq.config import Config
 from pykiq.store.connected import connected
+from pykiq.store.leases import AGAIN, renewal
 from pykiq.wire import payload
 from pykiq.wire.failure import retry_limit
+
+LATE = 1.0  # seconds that a renewal may come late before its process counts as silent
 
 
 @click.command(context_settings=HELP)
@@ -50,7 +54,7 @@ def job(jids: tuple[str, ...], as_json: bool, **parameters: Any) -> int:
 
 def shown(found: FoundJob, config: Config, now: float) -> str:
     """One place where it is, and everything that it says there, for people."""
-    above = [("state", state(found, now))]
+    above = [("state", state(found, config, now))]
     record = found.job
     limit = retry_limit(record.item, default_retry=True, max_retries=config.max_retries)
     tried = payload.retry_count(record.item)
@@ -58,7 +62,7 @@ def shown(found: FoundJob, config: Config, now: float) -> str:
     return showing.details(record, above, backtrace.folded(record.error_backtrace or []))
 
 
-def state(found: FoundJob, now: float) -> str:
+def state(found: FoundJob, config: Config, now: float) -> str:
     """Where a job is, in a few words."""
     entry = found.job
     if isinstance(entry, SortedEntry):
@@ -69,9 +73,21 @@ def state(found: FoundJob, now: float) -> str:
     began = f", since {showing.moment(found.work.run_at, now)}" if found.work and found.work.run_at else ""
     if not found.is_alive:
         return f"in flight at {found.process_id}, which is gone: it is about to be taken over{began}"
+    silent = _silent(found, config)
     if found.work is None:
-        return f"in flight at {found.process_id}, claimed from {entry.queue}: not known to have begun"
-    return f"runs at {found.process_id}, thread {found.work.thread_id}{began}"
+        return f"in flight at {found.process_id}, claimed from {entry.queue}: not known to have begun{silent}"
+    return f"runs at {found.process_id}, thread {found.work.thread_id}{began}{silent}"
+
+
+def _silent(found: FoundJob, config: Config) -> str:
+    """What is known of a pykiq process that may have died a moment ago; nothing where it was heard of just now."""
+    if found.lease_left is None or config.lease_ttl - found.lease_left < renewal(config.lease_ttl) + LATE:
+        return ""
+    silent, taken = config.lease_ttl - found.lease_left, found.lease_left + config.sweep_interval + AGAIN
+    return (
+        f"; its process has not been heard of for {span(silent)}: if it has ended,"
+        f" the job is taken over within {span(math.ceil(taken))}"
+    )
 
 
 def _line(found: FoundJob) -> str:
@@ -79,6 +95,7 @@ def _line(found: FoundJob) -> str:
         "state": found.state,
         "process": found.process_id,
         "process_alive": found.is_alive if found.process_id else None,
+        "lease_left": found.lease_left,
         "thread": found.work.thread_id if found.work else None,
         "run_at": found.work.run_at.isoformat() if found.work and found.work.run_at else None,
         "backtrace": found.job.error_backtrace,

@@ -59,6 +59,15 @@ def count(client: redis.Redis, identity: str, queue: str, raw: bytes) -> int:
     return len(found)
 
 
+def lease_left(client: redis.Redis, identity: str) -> float | None:
+    """The seconds until a process's lease runs out unless it is renewed; None when it does not, or nobody may ask."""
+    try:
+        left: Any = client.pttl(keys.raw(keys.lease(identity)))
+    except redis.ResponseError:
+        return None
+    return left / 1000 if left >= 0 else None
+
+
 def pages(client: redis.Redis, held: Held) -> Iterator[list[bytes]]:
     """The jobs of one list, the one claimed last first."""
     start = 0

@@ -19,11 +19,17 @@ from pykiq.store.bounded import sent
 from pykiq.store.claim import Berth
 from pykiq.wire import keys
 
+RENEWAL = 3.0  # seconds at most between two renewals of a lease
 AGAIN = 1.0  # seconds between the two looks, or a quarter of a lease: what Redis was sent meanwhile it has carried out
 SLOW = 0.25  # of a lease's life: an answer that takes longer tells of a Redis that answers nobody in time
 STEP = 0.25  # of a lease's life: how far Redis' clock may go astray between two looks
 
 Owners = dict[str, list[str]]  # identity → its queues
+
+
+def renewal(lease_ttl: float) -> float:
+    """The seconds from one renewal of a lease that lasts `lease_ttl` to the next."""
+    return min(lease_ttl / 4, RENEWAL)
 
 
 class Doubtful(Exception):

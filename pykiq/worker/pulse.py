@@ -25,10 +25,10 @@ from pykiq.records import Assigned
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
+from pykiq.store.leases import renewal
 from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
 
-PAUSE_INTERVAL = 3.0  # seconds at most until a paused queue is noticed
 SOON = 1.0  # seconds between two attempts to renew a lease, at most
 GLANCE = 0.5  # seconds between two looks at what runs: a job that takes its time is shown within twice that
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
@@ -70,7 +70,7 @@ class Pulse:
         self._pause = pause
         self._orders = orders
         self._outage = outage or Outage()
-        self._interval = min(config.lease_ttl / 4, PAUSE_INTERVAL)
+        self._interval = renewal(config.lease_ttl)  # and until a paused queue is noticed
         self._soon = min(self._interval, SOON)
         self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_what_is_in_flight_says_whether_its_process_lives(redis: redis_py.Redis,
     assert "taken over, since 1970-01-01 00:00:07 UTC (" in command("job", f"{2:024x}").out
     (found,) = command("job", f"{2:024x}", "--json").lines
     assert (found["state"], found["process_alive"]) == ("in flight", False)
+
+
+def test_a_process_that_has_just_been_killed_is_told_as_silent_and_when_its_job_is_taken_over_at_the_latest(
+    redis: redis_py.Redis, command: Command
+) -> None:
+    hold(redis, ALIVE, "low", packed(1), packed(2))
+    show_running(redis, ALIVE, packed(1), time.time() - 30)
+    redis.pexpire(f"pykiq:lease:{ALIVE}", 7_000)
+    told = r"; its process has not been heard of for [5-9]\.\d s: if it has ended, the job is taken over within \d+ s"
+    for number, before in ((1, rf"runs at {ALIVE}, thread thread, since .*\)"), (2, ".* not known to have begun")):
+        assert re.fullmatch(before + told, rows(command("job", f"{number:024x}").out)["state"])
+        assert 2 < command("job", f"{number:024x}", "--json").lines[0]["lease_left"] <= 7
+
+
+def test_a_process_that_was_heard_of_since_its_last_renewal_is_not_told_as_silent(
+    redis: redis_py.Redis, command: Command
+) -> None:
+    hold(redis, ALIVE, "low", packed(1))
+    redis.pexpire(f"pykiq:lease:{ALIVE}", 11_000)
+    assert rows(command("job", JID).out)["state"].endswith(": not known to have begun")
 
 
 def test_an_active_job_is_shown_as_rails_would(redis: redis_py.Redis, command: Command) -> None:

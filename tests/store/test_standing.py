@@ -14,8 +14,8 @@ from pykiq.config import Config
 from pykiq.store import standing
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
+from pykiq.store.leases import renewal
 from pykiq.store.standing import ORDERS, PERIOD, StandingOrders
-from pykiq.worker.pulse import PAUSE_INTERVAL
 from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.store.jobs import berth
@@ -78,7 +78,7 @@ def test_the_lease_outlives_its_time_although_nobody_does_anything_and_runs_out_
 
 def test_the_bounds_that_are_documented_follow_from_the_settings_nobody_changed() -> None:
     lease, sweep = Config().lease_ttl, Config().sweep_interval
-    topped_up = min(lease / 4, PAUSE_INTERVAL)  # seconds ago, at most
+    topped_up = renewal(lease)  # seconds ago, at most
     assert (ORDERS - 1) * PERIOD * lease + lease - topped_up > 60  # that a lock may be held
     assert (ORDERS * PERIOD + 1) * lease + sweep < 80  # until a frozen process is taken over from
 
