@@ -1,14 +1,20 @@
 """pykiq and real Sidekiq side by side, in turns, on one Redis; docs/performance.md says what is measured and how.
 
-python -m benchmarks [--quick] [--only NAME ...] [--out FOLDER]
+python -m benchmarks [--list] [--only NAME ...] [--quick] [--rounds N] [--base CHECKOUT] [--systems NAME ...]
 
-__main__.py    which measurements there are, how often and with how many jobs; the command line
-machine.py     the Redis server, the two systems, their worker and client processes
-drain.py       a filled queue worked off: throughput, CPU, memory, Redis commands
-enqueue.py     pushing, client side
-latency.py     from push to start on an idle worker
-idle.py        what an idle worker costs
-rounds.py      pykiq, Sidekiq, pykiq, Sidekiq …; medians, and ratios pair by pair
-report.py      the table and the JSON files; chart.py draws them
-handlers.py client.py, ruby_side/jobs.rb ruby_side/client.rb    the same jobs and pushes in both languages
+__main__.py       the command line
+measurements.py   which measurements there are, and for how long each runs
+steady.py         jobs that arrive at a steady rate
+full.py           a full queue worked off
+enqueue.py        pushing, client side
+idle.py           what an idle worker costs
+payload.py        the jobs' bytes, and who pushes them
+counters.py       what a stretch of work cost: CPU, Redis commands
+systems.py        pykiq, Sidekiq, and how their workers and clients are started; checkout.py another state of pykiq
+floor.py          the plainest worker there can be, as what Python itself costs
+processes.py      a worker's processes, their CPU and memory
+machine.py        the Redis server and the systems on it
+rounds.py         everybody in turns; medians, and ratios pair by pair
+report.py         the table and the JSON files; chart.py draws them
+python_side/, ruby_side/    the same jobs and pushes in both languages
 """

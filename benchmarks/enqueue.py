@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.machine import Bench, System
+from benchmarks.machine import Bench
 from benchmarks.rounds import Figure, Once
+from benchmarks.systems import System
 
 FIGURES = (Figure("jobs_per_s", "jobs/s", more_is_better=True), Figure("cpu_us", "µs CPU per job", digits=1))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.drain import Watch, fill
-from benchmarks.machine import Bench, System
+from benchmarks.counters import Watch
+from benchmarks.machine import Bench
+from benchmarks.payload import fill, written
 from benchmarks.rounds import Figure, Once
+from benchmarks.systems import System
 
 FIGURES = (
     Figure("commands_per_s", "Redis commands/s", digits=1),
@@ -21,7 +23,7 @@ def idle(seconds: float) -> Once:
     """A measurement of `seconds` of idleness; a multiple of 10, the period of a heartbeat, is fair to both."""
 
     def once(bench: Bench, system: System) -> dict[str, float]:
-        fill(bench.redis, "Bench::Noop", 10, None, 200)
+        fill(bench.redis, written("Bench::Noop", []), 10)
         watch = Watch(bench.redis)
         with bench.worker(system) as worker:
             worker.wait(lambda: watch.remaining() == 0, 30, "the first jobs")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.drain import CPU, RATE, drain
+from benchmarks.counters import CPU, RATE
+from benchmarks.full import full
 from benchmarks.machine import alone
 from benchmarks.rounds import Spread
 
-JOBS = 60_000
+JOBS_PER_S = 120_000  # more than there will be
+SECONDS = 2.0
 KINDS = {"def": "Bench::Noop", "async def": "Bench::AsyncNoop"}
 
 
@@ -22,7 +24,7 @@ def main(rounds: int = 5) -> None:
             figures = {}
             for kind, job in KINDS.items():
                 bench.empty()
-                figures[kind] = drain(job, JOBS)(bench, pykiq)
+                figures[kind] = full(job, JOBS_PER_S, SECONDS)(bench, pykiq)
             taken.append(figures)
     for kind in KINDS:
         rate, cpu = (Spread.of(figures[kind][figure.key] for figures in taken) for figure in (RATE, CPU))

@@ -11,8 +11,9 @@ import sys
 
 import redis
 
-from benchmarks.drain import Watch
-from benchmarks.machine import Bench, Pykiq, alone
+from benchmarks.counters import Watch
+from benchmarks.machine import Bench, alone
+from benchmarks.systems import Pykiq
 
 KINDS = {"def": "Noop", "async def": "AsyncNoop", "failing def": "Fail", "failing async def": "AsyncFail"}
 PARTS = 10

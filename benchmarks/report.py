@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.rounds import Figure, Result, Spread
 
-HEAD = ("measurement", "figure", "pykiq", "Sidekiq", "pykiq / Sidekiq")
+OTHERS = ("Sidekiq", "base")  # pykiq's ratios are to these, and so are base's to Sidekiq
 
 
-def table(results: Iterable[Result]) -> str:
-    """Markdown: medians with min and max; the ratio is the median of the rounds' ratios."""
-    rows = [HEAD, tuple("---" for _ in HEAD)]
+def table(results: Iterable[Result], versions: Mapping[str, str]) -> str:
+    """Markdown: medians with min and max; a ratio is the median of the rounds' ratios."""
+    others = [other for other in OTHERS if other in versions and "pykiq" in versions]
+    titles = (f"{name} {version}" for name, version in versions.items())
+    head = ["measurement", "figure", *titles, *(f"pykiq / {other}" for other in others)]
+    rows: list[Sequence[str]] = [head, ["---"] * len(head)]
     for result in results:
         title = result.measurement.title
         for figure in result.measurement.figures:
-            rows.append((title, figure.unit, *_values(result, figure), _ratio(result.ratio(figure.key))))
+            values = (_shown(result.spread(system, figure.key), figure.digits) for system in versions)
+            rows.append((title, figure.unit, *values, *(_ratio(result.ratio(figure.key, other)) for other in others)))
             title = ""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _values(result: Result, figure: Figure) -> tuple[str, str]:
-    ours, theirs = (_shown(result.spread(system, figure.key), figure.digits) for system in ("pykiq", "Sidekiq"))
-    return ours, theirs
-
-
-def _shown(spread: Spread, digits: int) -> str:
-    return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
+def _shown(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return ""
+    median, least, most = (f"{value:,.{digits}f}" for value in dataclasses.astuple(spread))
+    return median if least == most else f"{median} ({least} to {most})"
 
 
 def _ratio(spread: Spread | None) -> str:
@@ -40,15 +42,20 @@ def write(result: Result, around: Mapping[str, object], folder: Path) -> None:
     """`<name>.json`: where and when, the summary, and the rounds as they were taken."""
     folder.mkdir(parents=True, exist_ok=True)
     measurement = result.measurement
-    summary = {
-        figure.key: {
-            "unit": figure.unit,
-            "better": "more" if figure.more_is_better else "less",
-            **{system: dataclasses.asdict(result.spread(system, figure.key)) for system in ("pykiq", "Sidekiq")},
-            "ratio": dataclasses.asdict(ratio) if (ratio := result.ratio(figure.key)) else None,
-        }
-        for figure in measurement.figures
-    }
-    written = {"name": measurement.name, "title": measurement.title, **around, "figures": summary}
-    text = json.dumps(written | {"rounds": result.rounds}, indent=1, ensure_ascii=False)
+    written = {"name": measurement.name, "title": measurement.title, **around}
+    figures = {figure.key: _summary(result, figure) for figure in measurement.figures}
+    text = json.dumps(written | {"figures": figures, "rounds": result.rounds}, indent=1, ensure_ascii=False)
     (folder / f"{measurement.name}.json").write_text(text + "\n")
+
+
+def _summary(result: Result, figure: Figure) -> dict[str, object]:
+    def spread(one: Spread | None) -> dict[str, float] | None:
+        return None if one is None else dataclasses.asdict(one)
+
+    return {
+        "unit": figure.unit,
+        "better": "more" if figure.more_is_better else "less",
+        **{system: spread(result.spread(system, figure.key)) for system in result.rounds[0]},
+        "ratio": spread(result.ratio(figure.key, "Sidekiq")),
+        "ratio_to_base": spread(result.ratio(figure.key, "base")),
+    }

@@ -1,4 +1,4 @@
-"""The common runner: pykiq, Sidekiq, pykiq, Sidekiq …; medians, and ratios pair by pair."""
+"""The common runner: all systems in turns; medians, and ratios pair by pair."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.machine import Bench, System
+from benchmarks.machine import Bench
+from benchmarks.systems import Floor, System
 
 Once = Callable[[Bench, System], dict[str, float]]
 
@@ -27,7 +28,7 @@ class Measurement:
     title: str
     figures: tuple[Figure, ...]
     once: Once
-    rounds: int
+    plain: bool = False  # whether floor.py does such jobs
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,34 @@ class Result:
     measurement: Measurement
     rounds: tuple[dict[str, dict[str, float]], ...]  # of each round: system → key → value
 
-    def spread(self, system: str, key: str) -> Spread:
+    def spread(self, system: str, key: str) -> Spread | None:
+        """None where the system took no part."""
+        if not all(system in figures for figures in self.rounds):
+            return None
         return Spread.of(figures[system][key] for figures in self.rounds)
 
-    def ratio(self, key: str) -> Spread | None:
-        """pykiq's value by Sidekiq's of the same round: what slows the machine for a while slows both.
+    def ratio(self, key: str, other: str, system: str = "pykiq") -> Spread | None:
+        """A system's value by another's of the same round: what slows the machine for a while slows both.
 
-        None where Sidekiq has none of it.
+        None where the other has none of it.
         """
-        if not all(figures["Sidekiq"][key] for figures in self.rounds):
+        if not all(system in figures and figures.get(other, {}).get(key) for figures in self.rounds):
             return None
-        return Spread.of(figures["pykiq"][key] / figures["Sidekiq"][key] for figures in self.rounds)
+        return Spread.of(figures[system][key] / figures[other][key] for figures in self.rounds)
 
 
-def run(bench: Bench, measurement: Measurement, said: Callable[[str], None]) -> Result:
-    """All rounds of one measurement, in turns."""
+def run(bench: Bench, measurement: Measurement, times: int, said: Callable[[str], None]) -> Result:
+    """All rounds of one measurement, in turns; each round begins with another system."""
     rounds: list[dict[str, dict[str, float]]] = []
     first = measurement.figures[0]
-    for number in range(measurement.rounds):
+    systems = [system for system in bench.systems if measurement.plain or not isinstance(system, Floor)]
+    for number in range(times):
         taken: dict[str, dict[str, float]] = {}
-        for system in bench.systems:
+        at = number % len(systems)
+        for system in systems[at:] + systems[:at]:
             bench.empty()
             taken[system.name] = measurement.once(bench, system)
         rounds.append(taken)
         shown = ", ".join(f"{name} {figures[first.key]:,.{first.digits}f}" for name, figures in taken.items())
-        said(f"{measurement.name} {number + 1}/{measurement.rounds}: {shown} {first.unit}")
+        said(f"{measurement.name} {number + 1}/{times}: {shown} {first.unit}")
     return Result(measurement, tuple(rounds))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import say
-from benchmarks.machine import BenchmarkError, machine, surroundings
+from benchmarks.machine import machine, surroundings
 from benchmarks.peers.measure import FIGURES, measure
 from benchmarks.peers.systems import PEERS, OnSidekiqsFormat, Peer, System
+from benchmarks.processes import BenchmarkError
 from benchmarks.rounds import Figure, Spread
 
 OUT = Path("benchmarks/results/peers")

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import latency
-from benchmarks.drain import fill
-from benchmarks.machine import CONCURRENCY, Bench, BenchmarkError, Worker
-from benchmarks.machine import System as Sidekiqs
+from benchmarks.machine import Bench
+from benchmarks.payload import JID, fill, of_size, written
+from benchmarks.processes import BenchmarkError, Worker
+from benchmarks.systems import CONCURRENCY
+from benchmarks.systems import System as Sidekiqs
 
 APPS = Path(__file__).parent / "apps"
 VENVS = Path(".venv-bench") / "peers"
@@ -110,14 +111,15 @@ class OnSidekiqsFormat:
 
     def push(self, bench: Bench, kind: str, count: int) -> None:
         if kind == "noop":
-            fill(bench.redis, "Bench::Mark", 1, [0], 200)
-            fill(bench.redis, "Bench::Noop", count, None, 200)
-            fill(bench.redis, "Bench::Mark", 1, [1], 200)
+            fill(bench.redis, written("Bench::Mark", [0]), 1)
+            fill(bench.redis, of_size("Bench::Noop", 200), count, 1)
+            fill(bench.redis, written("Bench::Mark", [1]), 1, count + 1)
         for number in range(count if kind == "stamp" else 0):
-            latency.push(bench.redis, "default")
+            job = written("Bench::Stamp", [time.time()]).replace(JID, f"{number:024x}")
+            bench.redis.lpush("queue:default", job)
             time.sleep(0.01 + number % 5 * 0.005)
         for number in range(count if kind == "slow" else 0):
-            fill(bench.redis, "Bench::Slow", 1, [number], 200, first=number)  # the same jid again is a poison pill
+            fill(bench.redis, written("Bench::Slow", [number]), 1, number)  # the same jid again is a poison pill
 
 
 SLOTS = str(CONCURRENCY)

@@ -1,4 +1,4 @@
-# Pushes as an application would, and tells how long it took; ../client.py is the same in Python.
+# Pushes as an application would, and tells how long it took; ../python_side/client.py is the same in Python.
 #   ruby client.rb single|bulk COUNT
 require "sidekiq"
 require "json"

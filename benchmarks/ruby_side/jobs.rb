@@ -1,4 +1,4 @@
-# The jobs of the benchmark in Ruby; ../handlers.py has the same in Python.
+# The jobs of the benchmark in Ruby; ../python_side/handlers.py has the same in Python.
 require "sidekiq"
 
 # A chroot without /proc: Sidekiq reads its memory there at each heartbeat and would never get one out.
@@ -18,7 +18,35 @@ end
 STAMPS = File.open(ENV.fetch("STAMPS", File::NULL), "a")
 STAMPS.sync = true
 
+TIMES = File.open(ENV.fetch("STAMPS", File::NULL), "a")
+
 module Bench
+  def self.burn(seconds) # use so much CPU time
+    clock = Process::CLOCK_THREAD_CPUTIME_ID
+    ends = Process.clock_gettime(clock) + seconds
+    nil while Process.clock_gettime(clock) < ends
+  end
+
+  class Timed # notes when it was pushed and started, without a system call; computes, then sleeps, for so many seconds
+    include Sidekiq::Job
+
+    def perform(pushed_at, pause, compute)
+      started = Process.clock_gettime(Process::CLOCK_REALTIME)
+      TIMES.write(format("%.9f %.9f\n", pushed_at, started))
+      Bench.burn(compute) if compute > 0
+      sleep(pause) if pause > 0
+    end
+  end
+
+  class Flush # brings what was noted to the file, with this number as the last line
+    include Sidekiq::Job
+
+    def perform(number)
+      TIMES.write("0 #{number}\n")
+      TIMES.flush
+    end
+  end
+
   class Noop
     include Sidekiq::Job
 

@@ -1,4 +1,4 @@
-"""The jobs of the benchmark in Python; ruby_side/jobs.rb has the same in Ruby."""
+"""The jobs of the benchmark in Python; ../ruby_side/jobs.rb has the same in Ruby."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import pykiq
 
 MEGABYTE = 1 << 20
+TIMES = open(os.environ.get("STAMPS", os.devnull), "ab")  # noqa: SIM115 (lives as long as the process)
 STAMPS = os.open(os.environ.get("STAMPS", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
@@ -24,6 +25,31 @@ async def async_noop(*args: object) -> None:
 @pykiq.job("Bench::Sleep")
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def burn(seconds: float) -> None:
+    """Use so much CPU time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pykiq.job("Bench::Timed")
+def timed(pushed_at: float, pause: float, compute: float) -> None:
+    """Note when it was pushed and started, without a system call; compute, then sleep, for so many seconds."""
+    started = time.time()
+    TIMES.write(b"%.9f %.9f\n" % (pushed_at, started))
+    if compute:
+        burn(compute)
+    if pause:
+        time.sleep(pause)
+
+
+@pykiq.job("Bench::Flush")
+def flush(number: int) -> None:
+    """Bring what was noted to the file, with this number as the last line."""
+    TIMES.write(b"0 %d\n" % number)
+    TIMES.flush()
 
 
 @pykiq.job("Bench::Fail")

@@ -1,6 +1,6 @@
-"""Pushes as an application would, and tells how long it took; ruby_side/client.rb is the same in Ruby.
+"""Pushes as an application would, and tells how long it took; ../ruby_side/client.rb is the same in Ruby.
 
-python -m benchmarks.client single|bulk COUNT
+python benchmarks/python_side/client.py single|bulk COUNT
 """
 
 from __future__ import annotations
