@@ -16,12 +16,13 @@ KEYS = "q quit"
 
 
 class Look(NamedTuple):
-    """The fleet at one moment (epoch seconds)."""
+    """The fleet at one moment (epoch seconds); `replica` tells that no master has shown it."""
 
     at: float
     stats: Stats
     processes: Sequence[Process]
     works: Sequence[Work]
+    replica: bool = False
 
 
 class Rates(NamedTuple):

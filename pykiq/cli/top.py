@@ -24,6 +24,7 @@ from pykiq.client.sync import Client
 from pykiq.errors import ConfigError
 from pykiq.store import stats
 from pykiq.store.connected import connected
+from pykiq.store.demotion import Watch
 
 WINDOW = 10.0  # seconds that rates are measured over: the rhythm of heartbeats, which bring the counters
 
@@ -46,8 +47,9 @@ def top(interval: float, once: bool, **parameters: Any) -> None:
             wide = shutil.get_terminal_size((120, 40))
             say("\n".join(_drawn([_look(client)], wide, config.redis_shown)))
             return
+        server = Watch(connection)
         with screen() as key_within, suppress(KeyboardInterrupt):
-            watch(lambda: _look(client), key_within, interval, config.redis_shown)
+            watch(lambda: _look(client, server), key_within, interval, config.redis_shown)
 
 
 def watch(look: Callable[[], Look], key_within: Callable[[float], str], interval: float, place: str) -> None:
@@ -62,6 +64,8 @@ def watch(look: Callable[[], Look], key_within: Callable[[float], str], interval
         try:
             now = look()
             looks = [one for one in looks if now.at - one.at < WINDOW] + [now]
+            if now.replica:
+                where = f"{place} (a replica: what it shows may be old)"
         except redis.RedisError as error:
             if not looks:
                 raise
@@ -80,6 +84,7 @@ def _drawn(looks: list[Look], room: os.terminal_size, place: str) -> list[str]:
     return frame(looks[-1], rates(looks[0], looks[-1]), width=room.columns, height=room.lines, place=place)
 
 
-def _look(client: Client) -> Look:
+def _look(client: Client, server: Watch | None = None) -> Look:
+    replica = server is not None and not server.reads_master()
     now = time.time()
-    return Look(now, stats.read(client.redis, now), list(ProcessSet(client)), list(WorkSet(client)))
+    return Look(now, stats.read(client.redis, now), list(ProcessSet(client)), list(WorkSet(client)), replica)

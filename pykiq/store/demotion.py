@@ -78,6 +78,37 @@ def spend(connections: Iterable[Any]) -> None:
         connection.spent = True
 
 
+class Watch:
+    """Tells whether a client that reads for long still reads from a master: a replica refuses it nothing.
+
+    What a replica tells may be old, of one that was a master and has been cut off from the new one for ever.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._was_master = False
+
+    def reads_master(self) -> bool:
+        """Ask; a server that was a master and is none any more is hung up on, and the next one asked.
+
+        One that never was a master is what the user has named. Raises redis.RedisError.
+        """
+        if self._is_master():
+            self._was_master = True
+            return True
+        if not self._was_master:
+            return False
+        self._client.connection_pool.disconnect()
+        return self._is_master()
+
+    def _is_master(self) -> bool:
+        try:
+            answer: Any = self._client.info("replication")
+        except redis.ResponseError:  # an ACL may forbid it
+            return True
+        return bool(answer.get("role", "master") == "master")
+
+
 class Redis(redis.Redis):
     """A client whose single commands and transactions are given once more when they were refused as above.
 

@@ -21,7 +21,7 @@ from pykiq.store.stats import QueueStats, Stats
 from tests.admin.conftest import packed
 from tests.cli.inside import Command
 from tests.cli.terminal import Terminal
-from tests.servers import Server, wait_until
+from tests.servers import Server, free_port, wait_until
 
 ACCESS = Access(Client(Config.of()))  # never connects
 NOW = 1_795_315_631.5
@@ -143,6 +143,19 @@ def test_a_redis_that_restarts_is_waited_for(tmp_path: Path) -> None:
             server.start()
             server.client().set("stat:processed", 78)
             wait_until(lambda: terminal.shows("processed 78"), 20, "what is there after it")
+    finally:
+        server.stop()
+
+
+@pytest.mark.system
+def test_a_master_that_was_demoted_is_told(tmp_path: Path) -> None:
+    server = Server().start()
+    try:
+        with Terminal("top", "--interval", "0.2", "--redis", server.url, cwd=tmp_path) as terminal:
+            wait_until(lambda: terminal.shows("busy 0 of 0"), 20, "the first frame")
+            assert not terminal.shows("replica")
+            server.client().execute_command("REPLICAOF", "127.0.0.1", free_port())
+            wait_until(lambda: terminal.shows("(a replica: what it shows may be old)"), 20, "the word that it is one")
     finally:
         server.stop()
 

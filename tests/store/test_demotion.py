@@ -20,7 +20,7 @@ from pykiq.config import Config
 from pykiq.store import processes, reclaim
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
-from pykiq.store.demotion import once_more
+from pykiq.store.demotion import Watch, once_more
 from pykiq.store.push import PushBatch, push
 from pykiq.store.refusals import is_demoted
 from pykiq.store.roundtrip import round_trip
@@ -333,6 +333,54 @@ def test_once_more_is_once() -> None:
     with pytest.raises(ReadOnlyError):
         once_more(refused)
     assert next(attempts) == 2
+
+
+def test_who_only_reads_notices_that_its_master_was_demoted_and_reads_from_the_next_one(pair: Pair) -> None:
+    pair.new.set("key", "new")
+    with connect(pair.config) as client:
+        watch = Watch(client)
+        assert watch.reads_master()
+        before = client.client_id()
+        assert watch.reads_master()
+        assert client.client_id() == before, "a master is not hung up on"
+        pair.fail_over()
+        assert watch.reads_master()
+        assert client.get("key") == b"new"
+
+
+def test_who_only_reads_is_told_while_the_name_leads_to_the_old_master(pair: Pair) -> None:
+    with connect(pair.config) as client:
+        watch = Watch(client)
+        assert watch.reads_master()
+        pair.old.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        assert not watch.reads_master()
+        assert not watch.reads_master()
+        pair.proxy.switch(pair.new_port)
+        assert watch.reads_master()
+
+
+def test_a_replica_that_the_user_has_named_is_read_from_on_one_connection(pair: Pair) -> None:
+    pair.old.execute_command("REPLICAOF", "127.0.0.1", free_port())
+    with connect(pair.config) as client:
+        watch = Watch(client)
+        assert not watch.reads_master()
+        before = client.client_id()
+        assert not watch.reads_master()
+        assert client.client_id() == before
+
+
+@pytest.mark.parametrize("name", ["one command", "a transaction", "a script", "signals"])
+def test_what_an_administrator_changes_through_a_client_of_his_own_is_refused_in_clear_words(
+    pair: Pair, name: str
+) -> None:
+    given = redis_py.Redis(port=pair.proxy.port, protocol=2)
+    with pykiq.Client(pair.config, redis=given) as client:
+        client.push(JOB)
+        pair.old.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        with pytest.raises(redis_py.RedisError, match="You can't write against a read only replica") as refused:
+            DONE[name](client)
+        assert is_demoted(refused.value)
+    given.close()
 
 
 def test_another_error_costs_no_connection(pair: Pair) -> None:
