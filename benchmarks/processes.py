@@ -57,6 +57,10 @@ class Worker:
     def _last_words(self) -> str:
         return self._output.read_text(errors="replace")[-2000:] if self._output.is_file() else "it logs nowhere"
 
+    def pids(self) -> list[int]:
+        """Of all its processes, and their children."""
+        return [pid for process in self._processes for pid in family(process.pid)]
+
     def rss(self) -> float:
         """Resident memory now, in MB."""
         return sum(resident(pid) for process in self._processes for pid in family(process.pid))

@@ -18,7 +18,7 @@ from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware, is_awaited
 from pykiq.middleware.onloop import away_from_the_loop
 from pykiq.store.connection import aclose, aconnect, suits
-from pykiq.store.fleet import aread
+from pykiq.store.fleet import aleft, aread
 from pykiq.store.push import PushBatch, apush
 
 T = TypeVar("T")
@@ -103,7 +103,8 @@ class AsyncClient(BaseClient):
 
     async def _look_at_fleet(self) -> None:
         if self._needs_fleet():
-            self._saw(await aread(await self._redis()))
+            redis = await self._redis()
+            self._saw(await aleft(redis) or await aread(redis))
 
     async def _redis(self) -> aioredis.Redis:
         if self._given is not None:

@@ -16,7 +16,7 @@ from pykiq.client.diversion import diverted
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.store.connection import close, connect, suits
-from pykiq.store.fleet import read
+from pykiq.store.fleet import left, read
 from pykiq.store.push import PushBatch, push
 
 
@@ -120,4 +120,4 @@ class Client(BaseClient):
 
     def _look_at_fleet(self) -> None:
         if self._needs_fleet():
-            self._saw(read(self.redis))
+            self._saw(left(self.redis) or read(self.redis))

@@ -22,6 +22,8 @@ STAT_DAY_TTL = 157_680_000  # seconds: five years
 OWNERS = "pykiq:owners"  # hash: identity → JSON list of the queues it may have claimed from
 SWEEP = "pykiq:sweep"  # the sweep's lock
 SUSPECT = "pykiq:suspect"  # hash: the job that runs alone of those taken over before, `queue` and `raw`
+FLEET = "pykiq:fleet"  # which Rubies and how many pykiqs there are, as one process has read it for all
+FLEET_READER = "pykiq:fleet:reader"  # the key that says that one is about to read it
 WALK = "pykiq:walk"  # how far the sweeps have looked through all keys for in-flight lists that have no owner
 
 _INFLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)

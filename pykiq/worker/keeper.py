@@ -153,7 +153,7 @@ class Keeper:
         self._inherited.add(row.post.pid)
 
     def _take_jobs(self, row: Row) -> None:
-        self._fleet = fleet.read(self._client)
+        self._fleet = fleet.shared(self._client)
         taken = reclaim.take_over(self._client, self._berth(row), self._config, self._failing.poison_entry)
         carry_out(taken, self._reporter)
 

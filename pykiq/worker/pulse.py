@@ -92,7 +92,7 @@ class Pulse:
         """The first lease, look at the fleet and beat, then a thread for the rest. Raises redis.RedisError."""
         self._berth.renew(self.client)
         self._look_for_paused()
-        self.fleet = fleet.read(self.client)
+        self.fleet = fleet.shared(self.client)
         try:
             self._send()
         except redis.ResponseError as error:  # a server that is full refuses it, and needs workers more than ever
@@ -162,7 +162,7 @@ class Pulse:
         return chosen(self._config.wire, self.fleet).heartbeat_period
 
     def _beat_once(self) -> None:
-        self.fleet = fleet.read(self.client)
+        self.fleet = fleet.shared(self.client, self.fleet)
         self._send()
         self._guarded("history_not_written", self._write_history)
         if time.monotonic() >= self._cleanup_at:

@@ -20,12 +20,16 @@ from pykiq.observe.heartbeat import Beat, process_info
 from pykiq.observe.history import History
 from pykiq.observe.observer import by_kind
 from pykiq.records import Acknowledge, Assigned, Fate, Outcome, Settled, Word
+from pykiq.store import fleet
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.standing import StandingOrders
 from pykiq.worker.pulse import Pulse
+from tests.commands import taken
 from tests.servers import wait_until
 from tests.worker.stage import ME, claimed, raw, threads_here
+
+BEAT_COMMANDS = 10  # GET, PING, MULTI, EXISTS, SADD, HSET, EXPIRE, UNLINK, RPOP, EXEC
 
 
 class Body:
@@ -209,13 +213,33 @@ def test_the_fleet_decides_the_rhythm_and_who_sees_the_work(
     assert bool(redis.exists(f"{ME}:workers")) is workers
 
 
-def test_a_ruby_that_joins_later_is_seen_at_the_next_beat(redis: redis_py.Redis, body: Body) -> None:
+def test_a_ruby_that_joins_later_is_seen_when_the_fleet_is_read_again(
+    redis: redis_py.Redis, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "FRESH_SECONDS", 0.05)
     body.pulse.start()
     assert body.pulse.fleet.dialect.name == "7"
     redis.sadd("processes", "ruby:1:x")
     redis.hset("ruby:1:x", "info", json.dumps({"version": "8.1.7"}))
-    body.pulse.hurry()
-    wait_until(lambda: body.pulse.fleet.dialect.name == "8")
+
+    def seen() -> bool:
+        body.pulse.hurry()
+        return body.pulse.fleet.dialect.name == "8"
+
+    wait_until(seen)
+
+
+@pytest.mark.parametrize("others", [1, 1000])
+def test_a_beat_takes_as_many_commands_however_many_processes_there_are(
+    redis: redis_py.Redis, body: Body, others: int
+) -> None:
+    for number in range(others):
+        redis.sadd("processes", f"other:{number}:x")
+        redis.hset(f"other:{number}:x", "info", json.dumps({"version": "8.1.7"}))
+    fleet.shared(redis)
+    body.pulse._beat_once()  # the first of a minute looks for processes that are gone, too
+    assert body.pulse.fleet.versions == {"8.1.7"}
+    assert taken(redis, body.pulse._beat_once) == BEAT_COMMANDS
 
 
 def test_events_fire_at_the_first_beat_and_at_every_beat(redis: redis_py.Redis, body: Body) -> None:
