@@ -56,6 +56,30 @@ def test_jobs_run_inside_the_block_and_the_worker_leaves_cleanly(redis: redis_py
     wait_until(lambda: set(threading.enumerate()) <= threads, what="the end of its threads")
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_handlers_that_push_share_one_connection_when_there_is_one(
+    kind: str, redis_url: str, redis: redis_py.Redis
+) -> None:
+    pykiq.configure(redis=f"{redis_url}?max_connections=1", timeout=1, concurrency=20)
+    child = pykiq.remote("ChildJob", queue="children")
+
+    @pykiq.job("Push")
+    def push(number: int) -> None:
+        child.perform_async(number)
+
+    @pykiq.job("Apush")
+    async def apush(number: int) -> None:
+        await asyncio.gather(*(child.aperform_async(number) for _ in range(3)))
+
+    with pykiq.embed():
+        if kind == "def":
+            push.perform_bulk([[number] for number in range(60)])
+        else:
+            apush.perform_bulk([[number] for number in range(20)])
+        wait_until(lambda: redis.llen("queue:children") == 60, 30, "the children")
+    assert not redis.exists("retry")
+
+
 async def test_in_an_asyncio_program_the_loop_is_not_blocked(redis: redis_py.Redis) -> None:
     ran = asyncio.Event()
     loop = asyncio.get_running_loop()

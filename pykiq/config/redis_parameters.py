@@ -23,7 +23,8 @@ TLS: Mapping[str, Rule] = MappingProxyType(
 FILES = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 """Those whose values are paths."""
 PARAMETERS: Mapping[str, Rule] = MappingProxyType(
-    {"db": whole(0, 99_999), **LOGIN, "client_name": filled_text, **TLS, "sentinel_ssl": boolean}
+    {"db": whole(0, 99_999), **LOGIN, "client_name": filled_text, "max_connections": whole(1, 65_535)}
+    | {**TLS, "sentinel_ssl": boolean}
     | {f"sentinel_{name}": rule for name, rule in (*LOGIN.items(), *TLS.items())}
 )
 """Each with the rule that reads its value. `sentinel_…` is of the connections to the Sentinels."""
@@ -39,7 +40,7 @@ _OWN = frozenset(
     {
         *("decode_responses", "encoding", "encoding_errors", "protocol", "legacy_responses"),
         *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_type", "timeout"),
-        *("retry", "retry_on_timeout", "retry_on_error", "health_check_interval", "max_connections"),
+        *("retry", "retry_on_timeout", "retry_on_error", "health_check_interval"),
         *("parser_class", "connection_class", "queue_class", "credential_provider", "command_packer"),
         *("lib_name", "lib_version", "driver_info", "redis_connect_func", "single_connection_client"),
     }

@@ -29,8 +29,10 @@ from pykiq.config import Config
 from pykiq.config.redis_parameters import FILES, TLS
 from pykiq.config.redis_url import Address, parse
 from pykiq.errors import ConfigError, StoreError
+from pykiq.store.apool import AsyncPool, AsyncSentinelPool
 from pykiq.store.demotion import AsyncRedis, Redis
-from pykiq.store.pool import AsyncPool, AsyncSentinelPool, Pool, SentinelPool
+from pykiq.store.exhausted import MAX_CONNECTIONS
+from pykiq.store.pool import Pool, SentinelPool
 from pykiq.version import __version__
 
 try:
@@ -66,7 +68,12 @@ def connect(config: Config, *, timeout: float = 5.0, connecting: float | None = 
         return Redis.from_pool(Pool(connection_class=kind, **_place(address), **options))
     sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]
         address.hosts,
-        sentinel_kwargs={**options, "socket_timeout": options["socket_connect_timeout"], **address.sentinel_parameters},
+        sentinel_kwargs={
+            **options,
+            **_asked(address),
+            "socket_timeout": options["socket_connect_timeout"],
+            **address.sentinel_parameters,
+        },
         **_login(address),
         **options,
     )
@@ -83,7 +90,10 @@ def aconnect(config: Config, *, timeout: float = 5.0) -> redis.asyncio.Redis:
         kind: Any = _ASYNC_KINDS[address.scheme]
         return AsyncRedis.from_pool(AsyncPool(connection_class=kind, **_place(address), **options))
     sentinel: Any = _AsyncSentinels(  # type: ignore[no-untyped-call]
-        address.hosts, sentinel_kwargs={**options, **address.sentinel_parameters}, **_login(address), **options
+        address.hosts,
+        sentinel_kwargs={**options, **_asked(address), **address.sentinel_parameters},
+        **_login(address),
+        **options,
     )
     master: redis.asyncio.Redis = sentinel.master_for(
         address.service, redis_class=AsyncRedis, connection_pool_class=AsyncSentinelPool
@@ -258,7 +268,13 @@ def _options(address: Address, timeout: float, connecting: float) -> dict[str, A
 def _login(address: Address) -> dict[str, Any]:
     """What a connection to a server of data needs besides."""
     ssl = {"ssl": True} if address.over_tls and address.has_sentinels else {}
-    return {"db": address.db, "username": address.username, "password": address.password, **ssl, **address.parameters}
+    login = {"db": address.db, "username": address.username, "password": address.password}
+    return {**login, **ssl, "max_connections": MAX_CONNECTIONS, **address.parameters}
+
+
+def _asked(address: Address) -> dict[str, Any]:
+    """What a client of a Sentinel needs besides: all of our connections may ask it at once."""
+    return {"max_connections": _login(address)["max_connections"]}
 
 
 def _place(address: Address) -> dict[str, Any]:

@@ -1,31 +1,34 @@
-"""The pool behind a client of `connect`: redis-py's, with a shorter way for connections that are used again.
+"""The pool behind a client of `connect`: as many connections as it may have, and a shorter way than redis-py's to them.
 
-What redis-py counts and locks around every command costs as much as half of a push.
+What redis-py counts and locks around every command costs as much as half of a push. Its pools that wait are not used:
+whoever comes at the right moment is served before those who wait, and a thread stopped at the wrong one takes a
+connection away for good.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from contextlib import suppress
+import threading
 from typing import Any
+from weakref import WeakValueDictionary
 
 import redis
-import redis.asyncio
-from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.sentinel import SentinelConnectionPool
 
 from pykiq.store.demotion import hanging_up, spend
+from pykiq.store.exhausted import PATIENCE, exhausted
+from pykiq.store.permits import Permits
 
 
 class Pool(redis.ConnectionPool):
     """A connection that comes back stays at hand for the next one who asks, from whatever thread.
 
-    To redis-py's own pool such a connection is in use all the time: it goes back there when it is to be closed, when
-    another master was found meanwhile, or when the process was forked. As there, a connection that the server closed
-    while it was idle is noticed before anything is sent, and connects anew. So does one that has met a server which is
-    no master, and with it all the others, which lead there too.
+    When all are in use, whoever asks waits for `patience` seconds, first come, first served. As in redis-py's pool, a
+    connection that the server closed while it was idle is noticed before anything is sent, and connects anew. So does
+    one that has met a server which is no master, and with it all the others, which lead there too.
     """
+
+    patience = PATIENCE
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -33,19 +36,27 @@ class Pool(redis.ConnectionPool):
 
     def reset(self) -> None:
         """Start empty; redis-py calls this in a forked child too, where the connections are the parent's."""
-        self._at_hand: deque[Any] = deque()  # a deque and a set need no lock, which a fork could leave locked
-        self._lent: set[Any] = set()
+        self._permits = Permits(self.max_connections)
+        self._made: WeakValueDictionary[int, Any] = WeakValueDictionary()
         super().reset()
 
     def get_connection(self, *_: Any, **__: Any) -> Any:
-        """A connection that is ready for a command. Raises redis.RedisError when Redis cannot be reached."""
-        connection: Any = self._take()
+        """A connection that is ready for a command.
+
+        Raises redis.RedisError when Redis cannot be reached, or when there is no connection to be had.
+        """
+        if self.pid != os.getpid():
+            self._checkpid()
+        permit = self._permits.take() or self._permits.wait(self.patience)
+        if permit is None:
+            raise self._exhausted()
+        connection = permit.connection
         if connection is None:
-            connection = super().get_connection()
-            connection.spent = False  # it is new, or was closed when it went back to redis-py's own pool
-            self._lent.add(connection)
-            return connection
-        self._lent.add(connection)
+            connection = self.connection_class(**self.connection_kwargs)
+            self._made[id(connection)] = connection
+        permit.connection = None
+        permit.thread = threading.get_ident()
+        connection.permit = permit
         try:
             if connection.spent:
                 connection.spent = False
@@ -60,60 +71,54 @@ class Pool(redis.ConnectionPool):
         return connection
 
     def release(self, connection: Any) -> None:
-        """Take a connection back; one that is back already, or another pool's, is ignored."""
-        try:
-            self._lent.remove(connection)
-        except KeyError:
+        """Take a connection back; one that is back already, another pool's, or the parent's of a fork is ignored."""
+        permit = vars(connection).pop("permit", None)  # in one step: of two who give it back, one does
+        if permit is None:
+            return
+        if permit.home() is not self._permits:
+            connection.permit = permit
             return
         if connection.spent:
-            spend(self._at_hand)
-            spend(self._lent)
+            spend(self._connections())
         if self.owns_connection(connection):
-            self._at_hand.append(connection)
+            permit.connection = connection
         else:
-            super().release(connection)
+            connection.disconnect()  # another master was found meanwhile
+        self._permits.put(permit)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and the others too unless told otherwise."""
-        while (connection := self._take()) is not None:
-            super().release(connection)
-        super().disconnect(inuse_connections)
+        self._checkpid()
+        idle = self._permits.take_all()
+        try:
+            for permit in idle:
+                if permit.connection is not None:
+                    permit.connection.disconnect()
+            if inuse_connections:
+                for connection in self._connections():
+                    connection.disconnect()
+        finally:
+            for permit in idle:
+                self._permits.put(permit)
 
-    def _take(self) -> Any:
-        if self.pid == os.getpid():
-            with suppress(IndexError):
-                return self._at_hand.pop()
-        return None
+    def _connections(self) -> list[Any]:
+        """All that there are, idle or in use."""
+        return [connection for kept in self._made.valuerefs() if (connection := kept()) is not None]
+
+    def _exhausted(self) -> redis.ConnectionError:
+        permits = [getattr(connection, "permit", None) for connection in self._connections()]
+        threads = [permit.thread for permit in permits if permit is not None]
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        return exhausted(
+            self.max_connections,
+            [names.get(thread, "a thread that has ended") for thread in threads],
+            threads.count(threading.get_ident()),
+            "thread",
+            self.patience,
+        )
 
 
 class SentinelPool(Pool, SentinelConnectionPool):
-    """The same for the master that Sentinels name."""
-
-
-class AsyncPool(redis.asyncio.ConnectionPool):
-    """Redis-py's pool for asyncio. Its connections, too, connect anew after one has met a server that is no master."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        kind: Any = self.connection_class
-        self.connection_class = hanging_up(kind)
-
-    async def ensure_connection(self, connection: Any) -> None:
-        """Connect, anew if need be."""
-        if connection.spent:
-            connection.spent = False
-            await connection.disconnect(nowait=True)
-        await super().ensure_connection(connection)
-
-    async def release(self, connection: Any) -> None:
-        """Take a connection back."""
-        if connection.spent:
-            spend(self._available_connections)
-            spend(self._in_use_connections)
-        await super().release(connection)
-
-
-class AsyncSentinelPool(AsyncPool, AsyncSentinelConnectionPool):
     """The same for the master that Sentinels name."""
 
 

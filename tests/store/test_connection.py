@@ -18,6 +18,7 @@ from pykiq.config import Config
 from pykiq.config.redis_parameters import FILES, PARAMETERS
 from pykiq.errors import ConfigError, StoreError
 from pykiq.store.connection import Ear, aconnect, connect, forget, probe
+from pykiq.store.exhausted import MAX_CONNECTIONS
 from pykiq.version import __version__
 from tests.servers import Server, free_port
 
@@ -168,6 +169,7 @@ def values(tmp_path: Path) -> dict[str, str]:
         "username": "me",
         "password": "word",
         "client_name": "mine",
+        "max_connections": "7",
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": "true",
         "ssl_password": "word",
@@ -208,6 +210,7 @@ def test_every_parameter_that_a_url_may_have_is_one_of_redis_pys_and_overrides_n
             options = dict(one.connection_kwargs)
             assert (options["protocol"], options["decode_responses"]) == (2, False)
             assert {"socket_timeout", "socket_connect_timeout", "retry"} <= options.keys() or one is not pool
+            assert one.max_connections == (7 if name == "max_connections" else MAX_CONNECTIONS)
             one.make_connection()
 
 
