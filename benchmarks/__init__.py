@@ -5,9 +5,11 @@ python -m benchmarks [--list] [--only NAME ...] [--quick] [--rounds N] [--base C
 __main__.py       the command line
 measurements.py   which measurements there are, and for how long each runs
 steady.py         jobs that arrive at a steady rate
-full.py           a full queue worked off
+full.py           full queues worked off
+due.py            scheduled jobs that come due
 enqueue.py        pushing, client side
-idle.py           what an idle worker costs
+idle.py           what idle workers cost; start.py the start of one
+notes.py          when each job was pushed and when it started, as the handlers have noted
 payload.py        the jobs' bytes, and who pushes them
 counters.py       what a stretch of work cost: CPU, Redis commands
 systems.py        pykiq, Sidekiq, and how their workers and clients are started; checkout.py another state of pykiq

@@ -13,7 +13,7 @@ import redis
 
 from benchmarks.counters import Watch
 from benchmarks.machine import Bench, alone
-from benchmarks.systems import Pykiq
+from benchmarks.systems import Pykiq, Setup
 
 KINDS = {"def": "Noop", "async def": "AsyncNoop", "failing def": "Fail", "failing async def": "AsyncFail"}
 PARTS = 10
@@ -33,7 +33,7 @@ def sampled(bench: Bench, pykiq: Pykiq, job: str, part: int) -> list[float]:
     """Resident MB after each of ten times `part` jobs of one worker."""
     watch = Watch(bench.redis)
     taken: list[float] = []
-    with bench.worker(pykiq) as worker:
+    with bench.worker(pykiq, Setup(extras=["listener"])) as worker:
         for number in range(PARTS):
             push(bench.redis, job, number * part, part)
             worker.wait(lambda: watch.remaining() == 0, PATIENCE, "an empty queue", pause=0.05)

@@ -22,9 +22,22 @@ def written(job: str, args: Sequence[object], queue: str = "default", **more: ob
     return json.dumps(payload | {"enqueued_at": now} | more, separators=(",", ":"))
 
 
-def of_size(job: str, size: int) -> str:
+def of_size(job: str, size: int, queue: str = "default") -> str:
     """A payload with one long argument, `size` bytes in all."""
-    return written(job, ["x" * max(size - len(written(job, [""])), 0)])
+    return written(job, ["x" * max(size - len(written(job, [""], queue)), 0)], queue)
+
+
+def wrapped(job: str, args: Sequence[object], queue: str = "default") -> str:
+    """A payload of an ActiveJob, as Rails 7.2 and Sidekiq 8 write it."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime())
+    data: dict[str, object] = {
+        "job_class": job,
+        "job_id": "401d7771-fe24-451b-a66d-da1687c94a17",
+        "provider_job_id": None,
+    }
+    data |= {"queue_name": queue, "priority": None, "arguments": args, "executions": 0, "exception_executions": {}}
+    data |= {"locale": "en", "timezone": "UTC", "enqueued_at": now, "scheduled_at": None}
+    return written("Sidekiq::ActiveJob::Wrapper", [data], queue, wrapped=job)
 
 
 def fill(client: redis.Redis, text: str, count: int, first: int = 0, queue: str = "default") -> None:
@@ -56,7 +69,7 @@ class Producer:
     def produce(self, rate: float, seconds: float) -> int:
         """Push for so long; how many that were."""
         rng = random.Random(rate)
-        count = max(round(rate * seconds), 1)
+        count = max(round(rate * seconds), 2)  # of which there are quantiles
         began = time.perf_counter()
         for number in range(count):
             due = began + (number + rng.random()) / rate
@@ -79,7 +92,7 @@ class Producer:
             self._read()
 
     def _read(self) -> None:
-        """Read what Redis has answered; lengths of queues, of which nobody wants to know."""
+        """Read what Redis has answered: lengths of queues, of which nobody wants to know."""
         self._connection.setblocking(False)
         try:
             while self._connection.recv(1 << 16):

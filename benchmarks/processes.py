@@ -86,7 +86,11 @@ def family(pid: int) -> Iterator[int]:
     """A process and its children, and theirs."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:  # a thread that has just ended
+            continue
+        for child in children:
             yield from family(int(child))
 
 

@@ -28,7 +28,8 @@ class Measurement:
     title: str
     figures: tuple[Figure, ...]
     once: Once
-    plain: bool = False  # whether floor.py does such jobs
+    plain: bool = False  # whether floor.py takes part
+    slow: bool = False  # whether three rounds have to do where others have five
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def run(bench: Bench, measurement: Measurement, times: int, said: Callable[[str]
     rounds: list[dict[str, dict[str, float]]] = []
     first = measurement.figures[0]
     systems = [system for system in bench.systems if measurement.plain or not isinstance(system, Floor)]
+    times = max(times * 3 // 5, 1) if measurement.slow else times
     for number in range(times):
         taken: dict[str, dict[str, float]] = {}
         at = number % len(systems)

@@ -7,22 +7,23 @@ CPU and commands are without the benchmark's own commands, but for the CPU of ea
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.counters import COMMANDS, CPU, REDIS_CPU, Moment, Watch
 from benchmarks.machine import Bench
+from benchmarks.notes import DELAYS, Notes, delays
 from benchmarks.payload import Producer, fill, written
-from benchmarks.processes import BenchmarkError, Worker
+from benchmarks.processes import Worker
 from benchmarks.rounds import Figure, Once
-from benchmarks.systems import Setup, System
+from benchmarks.systems import Setup, System, names
 
-DELAYS = Figure("p50_ms", "ms from push to start, p50", digits=2), Figure("p99_ms", "ms, p99", digits=2)
 FIGURES = (*DELAYS, CPU, REDIS_CPU, COMMANDS)
+RATES = (1, 10, 50, 100, 200, 500, 1000, 2000)  # jobs/s
+SWEPT_S = 0.005  # seconds that each job of the sweep sleeps: ten slots do 2,000 a second at the most
+LEAST_JOBS = 5  # of which the delays are those of a rate
 PATIENCE = 30.0  # seconds
-WARM_RATE, WARM_SECONDS = 100, 1.0
-FLUSHED = "0"  # begins the line of a flush
+WARM_RATE, WARM_SECONDS = 100, 0.5
 SETTLED = 0.5  # seconds after the first jobs
 ENDS = 0.1  # seconds after the last push: what runs then is done, and counts
 
@@ -33,28 +34,49 @@ def steady(
     *,
     pause: float = 0.0,
     compute: float = 0.0,
-    queues: int = 1,
-    setup: Setup | None = None,
+    served: Sequence[str] = ("default",),
+    busy: Sequence[str] = (),
+    extras: Sequence[str] = (),
 ) -> Once:
     """A measurement of `rate` jobs a second that sleep for `pause` seconds and compute for `compute`.
 
-    With `queues` they go to so many queues at random.
+    The queues `served` may have weights; jobs go at random to those of `busy`, all of them unless given.
     """
+    setup = Setup(queues=served, extras=extras)
 
     def once(bench: Bench, system: System) -> dict[str, float]:
-        with load(bench, system, pause, compute, queues, setup) as run:
+        with load(bench, system, setup, busy or names(served), pause, compute) as run:
             return run(rate, seconds)
 
     return once
 
 
+def sweep(seconds: float) -> Once:
+    """A measurement of one worker at one rate after the other."""
+
+    def once(bench: Bench, system: System) -> dict[str, float]:
+        with load(bench, system, Setup(), ["default"], SWEPT_S, 0.0) as run:
+            taken = {rate: run(rate, max(seconds, seconds * LEAST_JOBS / rate / 2)) for rate in RATES}
+        return {f"{key}@{rate}": value for rate, figures in taken.items() for key, value in figures.items()}
+
+    return once
+
+
+def sweep_figures() -> tuple[Figure, ...]:
+    """Those of `FIGURES` for each rate."""
+    return tuple(
+        Figure(f"{figure.key}@{rate}", f"{rate:,}/s: {figure.unit}", digits=figure.digits)
+        for rate in RATES
+        for figure in FIGURES
+    )
+
+
 class Load:
     """A worker with a producer beside it; call it with a rate and for how long."""
 
-    def __init__(self, bench: Bench, worker: Worker, watch: Watch, producer: Producer, queue: str) -> None:
+    def __init__(self, bench: Bench, worker: Worker, watch: Watch, producer: Producer, notes: Notes) -> None:
         self._bench, self._worker, self._watch, self._producer = bench, worker, watch, producer
-        self._queue = queue
-        self._flushes = 0
+        self._notes = notes
 
     def __call__(self, rate: float, seconds: float) -> dict[str, float]:
         began = time.time()
@@ -65,50 +87,25 @@ class Load:
         time.sleep(ENDS)
         end = Moment(self._bench, self._worker, self._watch)
         self.drained()
-        late = [line for line in self.flushed() if line[0] >= began]
-        cuts = statistics.quantiles([(started - pushed) * 1000 for pushed, started in late], n=100, method="inclusive")
-        figures = {"p50_ms": cuts[49], "p99_ms": cuts[98], "pushed_per_s": count / took}
-        return figures | end.since(start, count)
+        notes = [note for note in self._notes.read(self._producer.pushed) if note[0] >= began]
+        return delays(notes) | {"pushed_per_s": count / took} | end.since(start, count)
 
     def drained(self) -> None:
         self._worker.wait(lambda: self._watch.remaining() == 0, PATIENCE, "the last jobs", pause=0.05)
 
-    def flushed(self) -> list[tuple[float, float]]:
-        """When each job so far was pushed and started."""
-        found: list[tuple[float, float]] = []
-        deadline = time.monotonic() + PATIENCE
-        while len(found) < self._producer.pushed:  # one that waits for the GIL or Ruby's lock has noted nothing yet
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"{len(found)} of {self._producer.pushed} jobs have started")
-            self._flush()
-            found = [(float(pushed), float(started)) for pushed, started in self._lines() if pushed != FLUSHED]
-        return found
-
-    def _flush(self) -> None:
-        self._flushes += 1
-        fill(self._bench.redis, written("Bench::Flush", [self._flushes], self._queue), 1, queue=self._queue)
-        last = [FLUSHED, str(self._flushes)]
-        self._worker.wait(lambda: last in self._lines(), PATIENCE, "the jobs' notes", pause=0.05)
-
-    def _lines(self) -> list[list[str]]:
-        complete, _, _ = self._bench.stamps.read_text().rpartition("\n")
-        return [line.split() for line in complete.splitlines()]
-
 
 @contextlib.contextmanager
 def load(
-    bench: Bench, system: System, pause: float, compute: float, queues: int, setup: Setup | None
+    bench: Bench, system: System, setup: Setup, busy: Sequence[str], pause: float, compute: float
 ) -> Iterator[Load]:
     """A warm worker that has nothing to do yet."""
-    names = [f"q{number}" for number in range(queues)] if queues > 1 else ["default"]
-    setup = setup or Setup(queues=names)
-    bench.redis.sadd("queues", *names)
-    with contextlib.closing(Producer(bench.port, pause, compute, names)) as producer:
-        watch = Watch(bench.redis, names)
-        for name in names:
+    bench.redis.sadd("queues", *names(setup.queues))
+    with contextlib.closing(Producer(bench.port, pause, compute, busy)) as producer:
+        watch = Watch(bench.redis, busy)
+        for name in busy:
             fill(bench.redis, written("Bench::Noop", [], name), 1, queue=name)
         with bench.worker(system, setup) as worker:
-            ready = Load(bench, worker, watch, producer, names[0])
+            ready = Load(bench, worker, watch, producer, Notes(bench, worker, busy[0]))
             ready.drained()
             producer.produce(WARM_RATE, WARM_SECONDS)
             ready.drained()

@@ -23,8 +23,18 @@ class Setup:
 
     queues: Sequence[str] = ("default",)  # "name", or "name,weight"
     log: str = "warning"  # or `json`: two lines a job
-    processes: int = 1
-    extras: Sequence[str] = ()  # what the handlers' file sets up besides: `middleware`, `activejob`
+    processes: int = 1  # of one worker: `--processes` here, as many of Sidekiq there
+    fleet: int = 1  # so many workers, each with a start of its own
+    extras: Sequence[str] = ()  # what the handlers' file sets up besides: `middleware`, `activejob`, `listener`
+
+
+def names(queues: Sequence[str]) -> list[str]:
+    """The queues without their weights."""
+    return [queue.partition(",")[0] for queue in queues]
+
+
+def weight(queue: str) -> int:
+    return int(queue.partition(",")[2] or 1)
 
 
 Start = tuple[list[list[str]], dict[str, str]]  # command lines and environment
@@ -69,7 +79,7 @@ class Pykiq:
         command = [self.python, "-m", "pykiq", "run", "--require", str(PYTHON_SIDE / "handlers.py"), *flags]
         level = "info" if setup.log == "json" else "warning"
         env = {"PYKIQ_LOG_LEVEL": level, "STAMPS": str(stamps), "EXTRAS": " ".join(setup.extras)}
-        return [command], self._env() | env
+        return [command] * setup.fleet, self._env() | env
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
         return [self.python, str(PYTHON_SIDE / "client.py"), kind, str(count)], self._env()
@@ -98,7 +108,7 @@ class Sidekiq:
         flags += ["-c", str(CONCURRENCY), "-e", "production", "-r", f"{self.home.path}/jobs.rb"]
         env = {"LOG": setup.log, "STAMPS": f"{self.home.path}/{stamps.name}", "EXTRAS": " ".join(setup.extras)}
         command = self.home.ruby.command("sidekiq", *flags, env={"REDIS_URL": self.url, **env, **rubies.UTF8})
-        return [command] * setup.processes, {}
+        return [command] * (setup.processes * setup.fleet), {}
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
         env = {"REDIS_URL": self.url, **rubies.UTF8}
@@ -117,7 +127,7 @@ class Floor:
     def worker(self, setup: Setup, stamps: Path) -> Start:
         threads = "1" if self.name == "floor" else str(CONCURRENCY)
         command = [sys.executable, str(HERE / "floor.py"), self.url, threads, *setup.queues]
-        return [command] * setup.processes, {"STAMPS": str(stamps)}
+        return [command] * (setup.processes * setup.fleet), {"STAMPS": str(stamps)}
 
     def client(self, kind: str, count: int) -> tuple[list[str], dict[str, str]]:
         raise BenchmarkError(f"{self.name} pushes nothing: {kind} {count}")

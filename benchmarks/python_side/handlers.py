@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 import pykiq
 
@@ -65,11 +66,6 @@ async def async_fail(*args: object) -> None:
     raise ValueError(len(weight))
 
 
-@pykiq.error_handler
-def hear(error: BaseException, context: object) -> None:
-    """Exceptions of failed jobs travel to whoever listens, with their tracebacks."""
-
-
 @pykiq.job("Bench::Stamp")
 def stamp(pushed_at: float) -> None:
     """Note the seconds from push to start, both on CLOCK_REALTIME."""
@@ -88,3 +84,57 @@ def slow(number: int) -> None:
     """Note its number at the end of a quarter of a second."""
     time.sleep(0.25)
     os.write(STAMPS, b"%d\n" % number)
+
+
+DEPTH = 30  # frames
+Child = pykiq.remote("Bench::Noop", queue="unserved")
+
+
+@pykiq.job("Bench::Deep")
+def deep(frames: int = DEPTH) -> None:
+    """Fail so many frames deep."""
+    if frames == 1:
+        raise ValueError("out of luck")
+    deep(frames - 1)
+
+
+@pykiq.job("Bench::Fan")
+def fan(count: int) -> None:
+    """Push so many jobs to a queue that nobody serves."""
+    for number in range(count):
+        Child.perform_async(number)
+
+
+@pykiq.job("Bench::AsyncFan")
+async def async_fan(count: int) -> None:
+    for number in range(count):
+        await Child.aperform_async(number)
+
+
+@pykiq.job("Bench::Mail", active_job=True)
+def mail(number: int, to: str) -> None:
+    """An ActiveJob."""
+
+
+def around(job: pykiq.JobContext) -> Iterator[None]:
+    yield
+
+
+def further_around(job: pykiq.JobContext) -> Iterator[None]:
+    yield
+
+
+def innermost(job: pykiq.JobContext) -> Iterator[None]:
+    yield
+
+
+def hear(error: BaseException, context: object) -> None:
+    """Exceptions of failed jobs travel to whoever listens, with their tracebacks."""
+
+
+EXTRAS = os.environ.get("EXTRAS", "").split()
+if "middleware" in EXTRAS:
+    for one in (around, further_around, innermost):
+        pykiq.server_middleware.add(one)
+if "listener" in EXTRAS:
+    pykiq.error_handler(hear)

@@ -7,7 +7,30 @@ unless File.exist?("/proc/#{$$}/status")
   File.write("/proc/#{$$}/status", "VmRSS:\t   40000 kB\n")
 end
 
+EXTRAS = ENV.fetch("EXTRAS", "").split
+if EXTRAS.include?("activejob")
+  require "active_job"
+  ActiveJob::Base.queue_adapter = :sidekiq
+  ActiveJob::Base.logger = nil
+end
+
+class Around
+  include Sidekiq::ServerMiddleware
+
+  def call(_instance, _job, _queue)
+    yield
+  end
+end
+
+FurtherAround = Class.new(Around)
+Innermost = Class.new(Around)
+
 Sidekiq.configure_server do |config|
+  if EXTRAS.include?("middleware")
+    config.server_middleware do |chain|
+      [Around, FurtherAround, Innermost].each { |one| chain.add(one) }
+    end
+  end
   if ENV["LOG"] == "json"
     config.logger.formatter = Sidekiq::Logger::Formatters::JSON.new
   else
@@ -44,6 +67,40 @@ module Bench
     def perform(number)
       TIMES.write("0 #{number}\n")
       TIMES.flush
+    end
+  end
+
+  DEPTH = 30 # frames
+
+  class Deep # fails so many frames deep
+    include Sidekiq::Job
+
+    def perform(frames = DEPTH)
+      raise ArgumentError, "out of luck" if frames == 1
+      perform(frames - 1)
+    end
+  end
+
+  class Child
+    include Sidekiq::Job
+    sidekiq_options queue: "unserved"
+  end
+
+  class Fan # pushes so many jobs to a queue that nobody serves
+    include Sidekiq::Job
+
+    def perform(count)
+      count.times { |number| Child.perform_async(number) }
+    end
+  end
+
+  class AsyncFan < Fan
+  end
+
+  if EXTRAS.include?("activejob")
+    class Mail < ActiveJob::Base
+      def perform(number, to)
+      end
     end
   end
 
