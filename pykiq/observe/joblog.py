@@ -11,7 +11,7 @@ from pykiq.config.settings import SLIP, did_you_mean
 from pykiq.logger import LEVELS, NAME_LENGTH, Event, Sink
 from pykiq.observe.observer import Kinds, Observer
 from pykiq.records import Fate, Foreign, Later, Outcome, Settled, Started, Takeover, Word
-from pykiq.store.reclaim import MOST_NAMED
+from pykiq.store.leftovers import MOST_NAMED
 from pykiq.wire.payload import attempt
 
 NAME = "pykiq.jobs"  # of the logger

@@ -21,7 +21,7 @@ from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.logger import get_logger
 from pykiq.records import Acknowledge, Bury, Claimed, Later, Outcome, Raised, Word
 from pykiq.store.fleet import Fleet
-from pykiq.store.reclaim import POISON_TAKEOVERS
+from pykiq.store.leftovers import POISON_TAKEOVERS
 from pykiq.wire import backoff, keys, payload
 from pykiq.wire.dialect import Dialect, for_payload, is_number
 from pykiq.wire.exactjson import dumps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -15,9 +16,11 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.observe.heartbeat import Running, work_record
 from pykiq.records import Takeover
-from pykiq.store import leases, reclaim
+from pykiq.store import leases, leftovers, reclaim, scripts
+from pykiq.store.bounded import PORTION
 from pykiq.store.claim import Berth
-from pykiq.store.reclaim import POISON_TAKEOVERS, POISON_WINDOW
+from pykiq.store.leftovers import POISON_TAKEOVERS, POISON_WINDOW
+from pykiq.store.scripts import Call
 from tests.logs import capture_logs
 from tests.servers import Server, wait_until
 from tests.store.jobs import CONFIG, berth, claim, in_flight, outcome, push, raw, settle, waiting
@@ -67,6 +70,50 @@ def test_jobs_go_back_to_the_head_of_their_queues_in_order(redis: redis_py.Redis
     assert redis.smembers("queues") == {b"a", b"b"}
 
 
+def test_thousands_go_back_in_their_order_in_few_round_trips(redis: redis_py.Redis) -> None:
+    jobs = [raw(number) for number in range(3000)]
+    push(redis, "default", *jobs)
+    dies_with(redis, berth(identity=DEAD), len(jobs))
+    redis.config_resetstat()
+    assert len(sweep(redis)) == len(jobs)
+    ran = redis.info("commandstats")
+    assert ran["cmdstat_evalsha"]["calls"] < len(jobs) / 100
+    assert ran["cmdstat_lrem"]["calls"] == ran["cmdstat_expire"]["calls"] == len(jobs)
+    assert "cmdstat_lrange" not in ran, "of none an earlier takeover is looked up"
+    assert waiting(redis) == jobs
+
+
+def test_suspects_stay_in_their_order_between_those_that_go(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of more than one portion, and however large: of some Redis does not send the bytes."""
+    monkeypatch.setattr(leftovers, "MOST", 7)
+    jobs = [raw(number, note="x" * (PORTION if number % 10 == 4 else 9000)) for number in range(90)]
+    suspects = {number for number in range(90) if number % 3 == 1}
+    for number in suspects:
+        redis.lpush(counter(jobs[number]), f"{time.time() - 100} another:1:cccccccccccc")
+    push(redis, "default", *jobs)
+    place = berth(identity=DEAD)
+    for _ in jobs:  # a claim brings so many bytes at most
+        redis.lmove("queue:default", place.inflight("default"), "RIGHT", "LEFT")
+    place.renew(redis)
+    redis.delete(place.lease)
+    redis.hset("pykiq:suspect", mapping={"queue": "default", "raw": jobs[0]})
+    monkeypatch.setattr(reclaim, "TRIALS", 0.0)
+    assert len(sweep(redis)) == 60
+    assert waiting(redis) == [job for number, job in enumerate(jobs) if number not in suspects]
+    assert in_flight(redis, place) == [job for number, job in enumerate(jobs) if number in suspects]
+
+
+def test_no_suspect_keeps_the_first_takeover_of_another_process_s_job_waiting(redis: redis_py.Redis) -> None:
+    gone = crash_twice_with(redis, raw(1), raw(2))
+    assert in_flight(redis, gone) == [raw(2)]
+    redis.delete("queue:default", "pykiq:suspect")
+    push(redis, "default", raw(3))
+    dies_with(redis, berth(identity="zzz:1:aaaaaaaaaaaa"), 1)
+    assert [one.raw for one in sweep(redis)] == [raw(3), raw(2)]
+
+
 def test_the_dead_process_is_forgotten_and_leaves_no_key_but_the_counters(redis: redis_py.Redis) -> None:
     place = berth(identity=DEAD)
     push(redis, "default", raw(1))
@@ -86,18 +133,17 @@ def test_a_process_whose_lease_holds_keeps_its_jobs(redis: redis_py.Redis) -> No
     assert redis.hexists("pykiq:owners", DEAD)
 
 
-def test_a_process_that_comes_back_in_the_middle_keeps_the_rest(redis: redis_py.Redis) -> None:
+def test_a_process_that_comes_back_in_the_middle_keeps_the_rest(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = berth(identity=DEAD)
     push(redis, "default", raw(1), raw(2), raw(3))
     dies_with(redis, place, 3)
-
-    def revive(payload: bytes, queue: str, owner: str, now: float) -> bytes:
-        if payload == raw(2):  # between the first takeover and the second
-            place.renew(redis)
-        return b"{}"
-
-    taken = list(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, revive))
-    assert [one.raw for one in taken] == [raw(3)], "the newest claim is the first to go"
+    monkeypatch.setattr(leftovers, "MOST", 1)
+    takeovers = reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry)
+    assert next(takeovers).raw == raw(3), "the newest claim is the first to go"
+    place.renew(redis)
+    assert list(takeovers) == []
     assert in_flight(redis, place) == [raw(1), raw(2)]
     assert redis.hexists("pykiq:owners", DEAD)
     assert settle(redis, place, outcome(claim(redis, place, 1)[0])) == ["done"]
@@ -222,11 +268,23 @@ def test_a_job_that_is_taken_over_for_the_first_time_does_not_wait_for_the_other
     assert in_flight(redis, gone) == []
 
 
+def test_a_suspect_is_not_looked_for_in_the_whole_of_a_long_queue(redis: redis_py.Redis) -> None:
+    crash_twice_with(redis, raw(1), raw(2))
+    with redis.pipeline() as pipeline:
+        for start in range(10, 20_010, 1000):
+            pipeline.lpush("queue:default", *map(raw, range(start, start + 1000)))
+        pipeline.execute()
+    assert sweep(redis) == [], "it waits at the old end"
+    assert redis.rpop("queue:default") == raw(1)
+    redis.lpush("queue:default", raw(1))
+    assert [one.raw for one in sweep(redis)] == [raw(2)], "as far from there it is not looked for"
+
+
 def test_one_that_takes_long_does_not_keep_the_others_waiting_for_ever(redis: redis_py.Redis) -> None:
     crash_twice_with(redis, raw(1), raw(2))
     claim(redis, berth(identity=LIVE), 1)
     assert sweep(redis) == []
-    assert 0 < redis.ttl("pykiq:suspect") <= reclaim.ALONE
+    assert 0 < redis.ttl("pykiq:suspect") <= leftovers.ALONE
     redis.delete("pykiq:suspect")
     assert [one.raw for one in sweep(redis)] == [raw(2)]
 
@@ -273,7 +331,7 @@ def test_equal_jobs_that_one_process_held_are_taken_over_once(redis: redis_py.Re
 
 def test_a_process_that_freezes_with_a_job_again_and_again_is_counted_again_and_again(redis: redis_py.Redis) -> None:
     """Two that take turns would hand it to each other for ever."""
-    before = time.time() - reclaim.TOGETHER - 1
+    before = time.time() - leftovers.TOGETHER - 1
     redis.lpush(counter(raw(1)), f"{before - 100} {LIVE}", f"{before} {DEAD}")
     push(redis, "default", raw(1))
     dies_with(redis, berth(identity=DEAD), 1)
@@ -284,19 +342,31 @@ def named(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [line for line in lines if line["event"] == "job_taken_over"]
 
 
-def test_a_job_says_what_it_was_and_where_it_had_started_before_it_goes_back(redis: redis_py.Redis) -> None:
+def goes_away(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Redis does, when so many portions have been moved."""
+    moves = itertools.count()
+
+    def run(client: redis_py.Redis, call: Call) -> Any:
+        if call.args[0] == "stay" and next(moves) == after:
+            raise redis_py.ConnectionError("away")
+        return scripts.run(client, call)
+
+    monkeypatch.setattr(leftovers, "run", run)
+
+
+def test_a_job_says_what_it_was_and_where_it_had_started_before_it_goes_back(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may kill the process that has put it back, before anything else is written."""
     push(redis, "default", raw(1, args=["secret"]), raw(2))
     dies_with(redis, berth(identity=DEAD), 2)
     record = work_record(Running(1, "default", raw(1, args=["secret"]), 1_700_000_000.0))
     redis.hset(f"{DEAD}:work", "tid", record)
-    with capture_logs() as lines:
-        takeovers = reclaim.sweep(redis, berth(identity=LIVE), CONFIG, lambda *_: breaks())
-        with pytest.raises(redis_py.ConnectionError):
-            list(takeovers)
-        assert [line["jid"] for line in named(lines)] == [f"{2:024x}"], "its dead entry is made after that"
-        lines.clear()
+    goes_away(monkeypatch, after=0)
+    with capture_logs() as lines, pytest.raises(redis_py.ConnectionError):
         sweep(redis)
+    assert in_flight(redis, berth(identity=DEAD)) == [raw(1, args=["secret"]), raw(2)]
+    assert [line["jid"] for line in named(lines)] == [f"{2:024x}", f"{1:024x}"]
     first = next(line for line in named(lines) if line["jid"] == f"{1:024x}")
     assert first == {
         "log_level": "warning",
@@ -311,17 +381,13 @@ def test_a_job_says_what_it_was_and_where_it_had_started_before_it_goes_back(red
     assert "secret" not in str(lines)
 
 
-def breaks() -> bytes:
-    raise redis_py.ConnectionError("away")
-
-
 def test_of_a_large_takeover_the_first_jobs_have_lines_in_all_of_its_queues_together(redis: redis_py.Redis) -> None:
     push(redis, "a", *map(raw, range(15)))
     push(redis, "b", *map(raw, range(15)))
     dies_with(redis, berth("a", "b", identity=DEAD), 30)
     with capture_logs() as lines:
         assert len(sweep(redis)) == 30
-    assert len(named(lines)) == reclaim.MOST_NAMED == 20
+    assert len(named(lines)) == leftovers.MOST_NAMED == 20
 
 
 def test_a_suspect_is_named_when_it_has_its_turn_and_a_poison_pill_never(redis: redis_py.Redis) -> None:
@@ -346,18 +412,14 @@ def test_what_is_no_job_has_its_line_too(redis: redis_py.Redis, odd: bytes) -> N
     assert (line["class"], line["jid"], line["queue"]) == ("?", "", "default")
 
 
-def test_what_was_taken_over_before_a_failure_is_known(redis: redis_py.Redis) -> None:
+def test_what_was_taken_over_before_a_failure_is_known(redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     push(redis, "default", raw(1), raw(2))
     dies_with(redis, berth(identity=DEAD), 2)
-
-    def breaks(payload: bytes, queue: str, owner: str, now: float) -> bytes:
-        if payload == raw(1):
-            raise redis_py.ConnectionError("away")
-        return b"{}"
-
+    monkeypatch.setattr(leftovers, "MOST", 1)
+    goes_away(monkeypatch, after=1)
     taken = []
     with pytest.raises(redis_py.ConnectionError):  # noqa: PT012 -- what is looped over raises
-        for one in reclaim.sweep(redis, berth(identity=LIVE), CONFIG, breaks):
+        for one in reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry):
             taken.append(one.raw)  # noqa: PERF401 -- a list() would be gone
     assert taken == [raw(2)]
 
@@ -460,6 +522,20 @@ def test_a_queue_that_refuses_the_job_leaves_it_in_flight(redis: redis_py.Redis)
     assert redis.hexists("pykiq:owners", DEAD), "it stays findable"
     redis.delete("queue:default")
     assert len(sweep(redis)) == 1
+
+
+def test_a_queue_that_refuses_a_portion_leaves_it_in_flight_in_its_order(redis: redis_py.Redis) -> None:
+    place = berth(identity=DEAD)
+    jobs = [raw(number) for number in range(1000)]
+    push(redis, "default", *jobs)
+    dies_with(redis, place, len(jobs))
+    redis.set("queue:default", "of another type")
+    assert sweep(redis) == []
+    assert in_flight(redis, place) == jobs
+    assert redis.keys("pykiq:takeovers:*") == []
+    redis.delete("queue:default")
+    sweep(redis)
+    assert waiting(redis) == jobs
 
 
 def test_equal_payloads_are_each_taken_over(redis: redis_py.Redis) -> None:

@@ -17,7 +17,7 @@ from pykiq.store import claim as claiming
 from pykiq.store import due, leases, reclaim, sets
 from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
-from pykiq.store.reclaim import POISON_TAKEOVERS
+from pykiq.store.leftovers import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
 from pykiq.store.settle import LARGE, in_order, settle_call, settle_unsent_call
 from pykiq.store.sifting import sift

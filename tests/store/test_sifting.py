@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pykiq.errors import StoreError
-from pykiq.store import portions, reclaim, sifting
+from pykiq.store import leftovers, portions, reclaim, sifting
 from pykiq.store.sifting import sift
 from pykiq.wire import keys
 from tests.servers import Server
@@ -240,7 +240,7 @@ def test_jobs_that_were_only_looked_at_are_never_suspects_or_poison(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = filled(redis, 100)
-    for _ in range(reclaim.POISON_TAKEOVERS + 1):
+    for _ in range(leftovers.POISON_TAKEOVERS + 1):
         with monkeypatch.context() as patched:
             patched.setattr(sifting._Pass, "put_back", lambda self: None)
             next(iter(looked := sift(redis, "low", lambda raw: False)))

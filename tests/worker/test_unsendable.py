@@ -15,7 +15,7 @@ from pykiq.observe.tally import REFUSED, Row, Tally
 from pykiq.store import leases
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
-from pykiq.store.reclaim import POISON_TAKEOVERS
+from pykiq.store.leftovers import POISON_TAKEOVERS
 from pykiq.wire.dialect import SEVEN
 from pykiq.worker.poller import Poller
 from pykiq.worker.refused import Refused
