@@ -95,7 +95,7 @@ class Config:
     dead_timeout: float = field(default=15_552_000.0, metadata=_rule(seconds))
     """Entries of the dead set older than this are trimmed."""
     poll_interval: float | None = field(default=None, metadata=_rule(optional(seconds)))
-    """Longest wait between two looks at the sorted sets; never above `sweep_interval`, and ended by what is due."""
+    """Longest wait of the process that looks at the sorted sets; never above `sweep_interval`, ended by what is due."""
     average_scheduled_poll_interval: float = field(default=5.0, metadata=_rule(seconds))
     """The same when `poll_interval` is None."""
     foreign: str = field(default="leave", metadata=_rule(choice("leave", "retry", "dead")))

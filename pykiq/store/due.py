@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -60,10 +61,26 @@ def rest(client: redis.Redis, key: str, now: float, entry: Entry) -> None:
     run(client, Call(script("due_rest"), [key], [now, entry.size, entry.digest, now + LONG_REST]))
 
 
+def next_scores(client: redis.Redis) -> dict[str, float]:
+    """The earliest score of `retry` and of `schedule` (epoch s; may be infinite); without those that are empty.
+
+    A key of another type counts as due since ever: who looks into it is told.
+    """
+    return {key: -math.inf if score is None else score for key, score in _scores(client)}
+
+
 def next_score(client: redis.Redis) -> float | None:
-    """The earliest score in `retry` and `schedule` (epoch s; may be infinite), or None when both are empty."""
-    scores = run(client, Call(script("next_due"), SETS, []))
-    return min((untrusted.score(float(score)) for score in scores), default=None)
+    """The earliest score of both (epoch s; may be infinite); None when there is none."""
+    return min((score for _, score in _scores(client) if score is not None), default=None)
+
+
+def _scores(client: redis.Redis) -> Iterator[tuple[str, float | None]]:
+    answers = run(client, Call(script("next_due"), SETS, []))
+    for key, score in zip(SETS, answers, strict=True):
+        if score:
+            yield key, untrusted.score(float(score))
+        elif score is None:
+            yield key, None
 
 
 class Moved(IntEnum):

@@ -17,11 +17,13 @@ import redis
 
 from pykiq.store.bounded import sent
 from pykiq.store.claim import Berth
+from pykiq.store.refusals import concerns_all
 from pykiq.wire import keys
 
 RENEWAL = 3.0  # seconds at most between two renewals of a lease
 AGAIN = 1.0  # seconds between the two looks, or a quarter of a lease: what Redis was sent meanwhile it has carried out
 SLOW = 0.25  # of a lease's life: an answer that takes longer tells of a Redis that answers nobody in time
+TOGETHER = 500  # leases that one command asks for
 STEP = 0.25  # of a lease's life: how far Redis' clock may go astray between two looks
 
 Owners = dict[str, list[str]]  # identity → its queues
@@ -58,21 +60,42 @@ class Leases:
         found = ((owner, _served(client, owner)) for owner in twice)
         return {owner: queues for owner, queues in found if queues is not None}
 
+    def notice(self, client: redis.Redis) -> None:
+        """Keep an eye on Redis and its clock while another process sweeps. Raises as `lapsed` does."""
+        began = time.monotonic()
+        try:
+            clock: object = client.time()
+        except redis.ResponseError as error:
+            if concerns_all(error):
+                raise
+            return  # it may not be asked
+        self._check(began, clock)
+
     def _look(self, client: redis.Redis) -> set[str]:
-        """The processes that have no lease now."""
+        """The processes that have no lease now. As long as all have one, that is one command for hundreds of them."""
         began = time.monotonic()
         listed: Any = client.hkeys(keys.OWNERS)  # not with their queues: those of a large fleet are more than a portion
-        owners = {name.decode("utf-8", "replace") for name in listed} - {self._me}
+        owners = sorted({name.decode("utf-8", "replace") for name in listed} - {self._me})
+        together = [owners[at : at + TOGETHER] for at in range(0, len(owners), TOGETHER)]
+        counts = self._counted(client, together, began)
+        short = [names for names, count in zip(together, counts, strict=True) if count < len(names)]
+        if not short:
+            return set()
+        single = [[name] for names in short for name in names]
+        return {one[0] for one, count in zip(single, self._counted(client, single, began), strict=True) if not count}
+
+    def _counted(self, client: redis.Redis, groups: list[list[str]], began: float) -> list[int]:
+        """How many processes of each group have a lease, in a look that `began` then (monotonic)."""
         with client.pipeline(transaction=False) as pipeline:
-            for name in owners:
-                pipeline.exists(keys.lease(name))
+            for names in groups:
+                pipeline.exists(*map(keys.lease, names))
             pipeline.time()  # last: a step before it may have ended the leases
-            *alive, clock = pipeline.execute(raise_on_error=False)
+            *counts, clock = pipeline.execute(raise_on_error=False)
         self._check(began, clock)
-        for answer in alive:
+        for answer in counts:
             if isinstance(answer, Exception):
                 raise answer
-        return {name for name, holds in zip(owners, alive, strict=True) if not holds}
+        return counts
 
     def _check(self, began: float, clock: object) -> None:
         """Raise Doubtful when the look that `began` (monotonic) and brought Redis' `clock` is not to be believed."""

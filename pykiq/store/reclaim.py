@@ -1,7 +1,7 @@
 """Taking over: the jobs of a process whose lease has run out go back to the head of the queues they came from.
 
-One process sweeps at a time, under a lock that expires. Every portion is moved by one script run that looks at the
-lease again, so a process that comes back in the middle keeps the rest of its jobs.
+One process sweeps for all (leadership.py). Every portion is moved by one script run that looks at the lease again, so
+a process that comes back in the middle keeps the rest of its jobs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pykiq.config import Config
 from pykiq.logger import get_logger
 from pykiq.records import Takeover
 from pykiq.store.claim import Berth
+from pykiq.store.leadership import Leadership
 from pykiq.store.leases import Leases
 from pykiq.store.leftovers import Leftovers, PoisonEntry
 from pykiq.store.refusals import Refusals, concerns_all
@@ -38,17 +39,16 @@ def sweep(
     poison_entry: PoisonEntry,
     leases: Leases | None = None,
     refusals: Refusals | None = None,
+    leads: Leadership | None = None,
 ) -> Iterator[Takeover]:
-    """Take over the jobs of every process without a lease; none if another process sweeps just now.
+    """Take over the jobs of every process without a lease; none if it is another process that sweeps.
 
     Each is yielded when it is done: whoever iterates knows of all that were, also when a later one fails.
     Suspects come last: what waits for their ends keeps no other job waiting. `leases` is what this process has seen of
-    them so far. Raises Doubtful when what it sees now is not to be believed.
+    them so far, `leads` whether it is the one that sweeps. Raises Doubtful when what it sees now is not to be believed.
     """
-    identity, lease_ms, _ = berth.owner_args
-    lock = (identity, lease_ms, max(1, int(config.sweep_interval * 750)))
     # Not again on another server: nobody could renew a lease there until now, so the refusal is to raise the doubt.
-    if not run(client, Call(script("sweep"), [berth.lease, keys.SWEEP], lock), again=False):
+    if not (leads or leadership(berth, config)).take(client, again=False):
         return
     list_unlisted(client, berth)
     lapsed = (leases or Leases(berth)).lapsed(client)  # takes a second where there are any
@@ -68,6 +68,11 @@ def sweep(
 def _forget(client: redis.Redis, owner: str, queues: Sequence[str]) -> None:
     lists = [keys.inflight(owner, queue) for queue in queues]
     run(client, Call(script("forget"), [keys.lease(owner), keys.OWNERS, *lists], [owner]))
+
+
+def leadership(berth: Berth, config: Config) -> Leadership:
+    """Who sweeps. Not for longer than a lease: the end of the one that sweeps must not put off its own takeover."""
+    return Leadership(berth, keys.SWEEP, min(2 * config.sweep_interval, config.lease_ttl))
 
 
 def _put_back(client: redis.Redis, owner: str, queues: Sequence[str], refusals: Refusals) -> None:

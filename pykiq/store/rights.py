@@ -61,6 +61,12 @@ RIGHTS = (
         (("BRPOP", PROBED, 0.001),),
     ),
     Right(
+        ("pttl",),
+        "leaving it to one process to look for due jobs and for dead processes",
+        "every process looks, and Redis has the more to do the more there are",
+        (("PTTL", PROBED),),
+    ),
+    Right(
         ("get", "hget", "hgetall", "hkeys", "hmget", "hsetnx", "scan", "time"),
         "taking over from processes that died",
         "jobs of processes that died may stay where they are",

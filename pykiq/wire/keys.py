@@ -20,7 +20,8 @@ PROCESS_CLEANUP_TTL = 60  # seconds
 STAT_DAY_TTL = 157_680_000  # seconds: five years
 
 OWNERS = "pykiq:owners"  # hash: identity → JSON list of the queues it may have claimed from
-SWEEP = "pykiq:sweep"  # the sweep's lock
+POLLER = "pykiq:poller"  # identity of the process that looks for due jobs
+SWEEP = "pykiq:sweep"  # identity of the process that looks for dead ones
 SUSPECT = "pykiq:suspect"  # hash: the job that runs alone of those taken over before, `queue` and `raw`
 FLEET = "pykiq:fleet"  # which Rubies and how many pykiqs there are, as one process has read it for all
 FLEET_READER = "pykiq:fleet:reader"  # the key that says that one is about to read it

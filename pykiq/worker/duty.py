@@ -6,6 +6,7 @@ takeovers of the fleet off for as long as it lasted.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import suppress
@@ -56,13 +57,18 @@ class Duty:
     def _troubled(self, error: Exception) -> None:
         """Redis did not answer a round, or refused it. It has been logged."""
 
+    def _ended(self) -> None:
+        """After the last round. May raise what Redis raises."""
+
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self._wakes_at = time.time() + BREATH  # what comes during the round may be too late for it
+            self._wakes_at = math.inf  # what comes during the round may be too late for it
             wait = self._guarded()
             self._wakes_at = time.time() + wait
             self._wake.wait(wait)
+        with suppress(redis.RedisError, OSError):
+            self._ended()
         self._client.close()
 
     def _guarded(self) -> float:

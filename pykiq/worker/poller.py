@@ -1,11 +1,14 @@
 """The poller: due jobs from `retry` and `schedule` to their queues.
 
-It sleeps until the next score is due instead of at random, but never longer than the fleet's poll interval: other
-processes write those sets too. Client middleware runs again on what is re-pushed, as Ruby's does (WIRE.md §9).
+One process of a fleet looks for all others (store/leadership.py). It sleeps until the next score is due instead of at
+random, but not for long: other processes write those sets too. Retries of its own that may be due before that one looks
+again each process moves itself. Nothing rests on who looks: a job is moved by one script, which finds it or does not.
+Client middleware runs again on what is re-pushed, as Ruby's does (WIRE.md §9).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,6 +25,7 @@ from pykiq.records import Later, Settled
 from pykiq.store import due
 from pykiq.store.bounded import Entry
 from pykiq.store.due import Move, Moved
+from pykiq.store.leadership import Leadership, pause
 from pykiq.store.outage import Outage
 from pykiq.store.refusals import Refusals, is_wrong_type
 from pykiq.wire import payload
@@ -33,6 +37,15 @@ from pykiq.worker.duty import Duty
 BATCH = 100  # due jobs looked at in one go
 HELD_BACK = 5.0  # seconds a job rests whose middleware raised: it stays in its set
 SLICE = 1.0  # seconds for which one set may keep the other waiting
+
+LEADERSHIP_SECONDS = 3.0
+"""How long nobody looks, at most, after the process that did was killed: so late may be what is due then."""
+
+LOOK_SECONDS = 1.0
+"""Between two looks in a fleet of four processes or more: what is written so long before it is due is on time there.
+In a smaller fleet it is longer: for each of its processes a look would cost as much as for forty."""
+
+_TICK = 0.02  # seconds: how exactly a process remembers when its own retries are due
 
 log = get_logger()
 
@@ -52,32 +65,91 @@ class Poller(Duty, Observer):
         report: Report,
         outage: Outage | None = None,
         refusals: Refusals | None = None,
+        leadership: Leadership | None = None,
+        peers: Callable[[], int] = lambda: 1,
     ) -> None:
+        """Without `leadership` this one looks, whatever others do. `peers` is how many processes may be the one."""
         super().__init__("poller", client, outage)
         self._config = config
         self._chain = chain
         self._dialect = dialect
         self._report = report
         self._refusals = refusals or Refusals()
+        self._leadership = leadership
+        self._peers = peers
+        self._look_at = 0.0  # monotonic: when to look again, or to see whether nobody else does
+        self._due: dict[str, float] = {}  # set → when its next member is due (epoch s), as far as this process looks
+        self._own: set[tuple[int, str]] = set()  # ticks at which something of this process's is due, and in which set
+        self._rests: dict[str, float] = {}  # a key that is no sorted set → until when it is left alone (epoch s)
 
     def settled(self, batch: Sequence[Settled]) -> None:
-        """As an observer: a retry or a snooze of this process that is due before the next round brings that forward."""
-        if any(isinstance(one.outcome.write, Later) and one.outcome.write.at < self._wakes_at for one in batch):
-            self._wake.set()
+        """As an observer: remember what of this process's is due before it will have been seen by whoever looks."""
+        until = time.time() + self._longest()
+        writes = (one.outcome.write for one in batch)
+        soon = [(write.at, write.key) for write in writes if isinstance(write, Later) and write.at < until]
+        if soon:
+            self._own.update((math.ceil(max(at, 0.0) / _TICK), key) for at, key in soon)
+            if min(soon)[0] < self._wakes_at:
+                self._wake.set()
 
     def _round(self) -> float:
         """Move what is due, a slice of time for each set: a storm in one keeps the other from nothing."""
-        more = [self._drained(key) for key in due.SETS]
-        if any(more):
-            return 0.0
-        score = due.next_score(self._client)
+        leads = self._leadership is None or self._leadership.held
+        try:
+            found = self._take_due(time.time())
+            if found and leads:
+                self._look_at = 0.0  # also when this fails: what was due may still be
+            for key in found:
+                if self._drained(key):
+                    self._due[key] = time.time()  # there is more
+            if time.monotonic() >= self._look_at:
+                self._look()
+        except BaseException:
+            if self._leadership is not None:
+                self._leadership.held = False  # where this process fails, another one may not
+            raise
+        return self._until_next()
+
+    def _take_due(self, now: float) -> list[str]:
+        """The sets in which something is due by now."""
+        ticks = [one for one in list(self._own) if one[0] * _TICK <= now]
+        self._own.difference_update(ticks)
+        found = {key for _, key in ticks} | {key for key, at in self._due.items() if at <= now}
+        for key in found:
+            self._due.pop(key, None)
+        return [key for key in due.SETS if key in found]
+
+    def _look(self) -> None:
+        """If it is this process's turn, see when the next are due; else when to ask again whose turn it is."""
+        leadership = self._leadership
+        if leadership is not None:
+            left = 0.0 if leadership.held else leadership.left(self._client)
+            if left or not leadership.keep(self._client):
+                self._due.clear()
+                self._look_at = time.monotonic() + pause(left or LEADERSHIP_SECONDS)
+                return
+        scores, now = due.next_scores(self._client), time.time()
+        rests = {key: until for key, until in self._rests.items() if until > now}
+        self._due = {key: max(at, rests.get(key, at)) for key, at in scores.items()}
+        self._look_at = time.monotonic() + self._between_looks()
+
+    def _until_next(self) -> float:
+        """Seconds until the next round."""
+        own = [tick * _TICK for tick, _ in list(self._own)]
+        next_due = min([*self._due.values(), *own], default=math.inf) - time.time()
+        return max(min(next_due, self._look_at - time.monotonic()), 0.0 if next_due > 0 else 0.005)
+
+    def _ended(self) -> None:
+        if self._leadership is not None:
+            self._leadership.resign(self._client)
+
+    def _between_looks(self) -> float:
+        """Seconds between two looks at the sets while nothing is due: less where more processes profit."""
         longest = self._longest()
-        if score is None:
-            return longest
-        return min(longest, max(score - time.time(), 0.005))
+        return max(longest / max(self._peers(), 1), min(longest, LOOK_SECONDS))
 
     def _longest(self) -> float:
-        """Seconds between two rounds when nothing is known to be due."""
+        """Seconds between two looks of a process that is alone."""
         interval = self._config.poll_interval
         if interval is None:
             interval = self._config.average_scheduled_poll_interval
@@ -91,6 +163,7 @@ class Poller(Duty, Observer):
             if not is_wrong_type(error):
                 raise
             log.error("not_polled", set=key, error=str(error))
+            self._rests[key] = time.time() + self._longest()
             return False
 
     def _drain(self, key: str) -> bool:
@@ -114,6 +187,8 @@ class Poller(Duty, Observer):
                 log.error("due_jobs_refused", queues=sorted(set(refused)), next=f"again in {due.REST:g} s")
             if time.monotonic() >= until:
                 return True
+            if len(members) < BATCH and len(moves) == len(members):
+                return False  # as a rule: the look that follows sees what else is due
         return False
 
     def _repushed(self, key: str, members: Sequence[Entry], now: float, until: float) -> Iterator[Move]:

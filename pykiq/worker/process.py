@@ -46,8 +46,10 @@ from pykiq.records import Foreign, Settled, Started, Takeover
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect, probe
 from pykiq.store.fleet import Fleet, chosen
+from pykiq.store.leadership import Leadership
 from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
+from pykiq.wire import keys
 from pykiq.worker import fork, runtime, signals
 from pykiq.worker.descriptors import make_room
 from pykiq.worker.doorbell import BLOCK, CONNECTING, MARGIN
@@ -55,7 +57,7 @@ from pykiq.worker.exchange import Exchange
 from pykiq.worker.execute import Executor
 from pykiq.worker.failing import Failing
 from pykiq.worker.loopslots import LoopThread
-from pykiq.worker.poller import Poller
+from pykiq.worker.poller import LEADERSHIP_SECONDS, Poller
 from pykiq.worker.pulse import Pulse
 from pykiq.worker.refused import Refused
 from pykiq.worker.reporter import Reporter
@@ -123,6 +125,8 @@ class Process:
             report=self._report,
             refusals=refused,
             outage=outage,
+            leadership=Leadership(self.berth, keys.POLLER, LEADERSHIP_SECONDS),
+            peers=lambda: self.fleet().peers,
         )
         self._sweeper = Sweeper(
             *(config, self.berth, connect(config)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
 import redis as redis_py
 
 from pykiq.config import Config
-from pykiq.store.due import REST, Move, Moved, move, next_score, peek
+from pykiq.store.due import REST, Move, Moved, move, next_score, next_scores, peek
 from tests.servers import Server
 from tests.store.jobs import CONFIG, NOW, raw, waiting
 
@@ -30,6 +31,15 @@ def test_the_next_score_is_the_earliest_of_both_sets(redis: redis_py.Redis) -> N
     assert next_score(redis) == NOW + 9
     redis.zadd("retry", {b"b": NOW + 3.5, b"c": NOW + 20})
     assert next_score(redis) == NOW + 3.5
+    assert next_scores(redis) == {"retry": NOW + 3.5, "schedule": NOW + 9}
+
+
+def test_a_key_of_another_type_has_no_score_and_is_looked_into_all_the_same(redis: redis_py.Redis) -> None:
+    redis.set("retry", "text")
+    assert next_score(redis) is None
+    assert next_scores(redis) == {"retry": -math.inf}
+    redis.zadd("schedule", {b"a": NOW})
+    assert next_score(redis) == NOW
 
 
 def test_a_pushed_job_leaves_the_set_and_is_the_newest_of_its_queue(redis: redis_py.Redis) -> None:

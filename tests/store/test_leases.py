@@ -11,6 +11,7 @@ import redis as redis_py
 
 from pykiq.store import leases
 from pykiq.store.leases import Doubtful, Leases
+from tests.commands import taken
 from tests.store.jobs import berth
 
 GONE = berth("a", "b", identity="gone:1:aaaaaaaaaaaa")
@@ -36,6 +37,20 @@ def seen(redis: redis_py.Redis) -> Leases:
 
 def test_who_has_no_lease_is_gone(redis: redis_py.Redis, seen: Leases) -> None:
     assert seen.lapsed(redis) == {GONE.identity: ["a", "b"]}
+
+
+@pytest.mark.parametrize(("count", "commands"), [(1, 3), (400, 3), (1200, 5)])
+def test_as_long_as_all_live_a_look_takes_a_command_for_hundreds_of_them(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch, count: int, commands: int
+) -> None:
+    fleet = [f"host:{number}:dddddddddddd" for number in range(count)]
+    redis.hset("pykiq:owners", mapping=dict.fromkeys(fleet, '["a"]'))
+    redis.mset({f"pykiq:lease:{identity}": identity for identity in fleet})
+    looks = Leases(ME)
+    assert taken(redis, lambda: looks.lapsed(redis)) == commands  # HKEYS, EXISTS, TIME
+    gone = fleet[:: 1 + count // 3]
+    redis.delete(*(f"pykiq:lease:{identity}" for identity in gone))
+    assert set(looks.lapsed(redis)) == set(gone)
 
 
 def test_this_process_never_is(redis: redis_py.Redis, seen: Leases) -> None:
@@ -79,6 +94,23 @@ def test_nobody_is_when_redis_clock_was_put_and_the_next_look_is_believed(
     assert set(seen.lapsed(redis)) == {GONE.identity}
 
 
+def test_who_has_only_noticed_the_clock_until_now_knows_when_it_was_put(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GONE.renew(redis)
+    waits = Leases(ME)
+    waits.notice(redis)
+    waits.notice(redis)
+    redis.delete(GONE.lease)
+    with monkeypatch.context() as put:
+        put.setattr(redis_py.client.Pipeline, "execute", ahead(600))
+        with pytest.raises(Doubtful, match="clock was put"):
+            waits.lapsed(redis)
+    with pytest.raises(Doubtful, match="clock was put"):
+        waits.notice(redis)  # back again
+    assert set(waits.lapsed(redis)) == {GONE.identity}
+
+
 def test_nobody_is_when_the_clock_is_put_between_the_two_looks(
     redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,5 +149,6 @@ def test_where_the_clock_may_not_be_asked_the_leases_are_believed(redis: redis_p
     redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", "+@all", "-time")
     kwargs = redis.connection_pool.connection_kwargs
     with redis_py.Redis(port=kwargs["port"], username="narrow", password="secret", protocol=2) as user:
+        seen.notice(user)
         assert set(seen.lapsed(user)) == {GONE.identity}
     redis.execute_command("ACL", "DELUSER", "narrow")

@@ -507,9 +507,15 @@ def test_only_one_process_sweeps_at_a_time(redis: redis_py.Redis) -> None:
     assert len(list(reclaim.sweep(redis, berth(identity=LIVE), CONFIG, poison_entry))) == 1
 
 
-def test_the_sweeps_lock_expires_before_the_next_sweep_of_a_lone_process(redis: redis_py.Redis) -> None:
-    list(reclaim.sweep(redis, berth(identity=LIVE), Config.of(sweep_interval=4), poison_entry))
-    assert 0 < redis.pttl("pykiq:sweep") < 4000
+@pytest.mark.parametrize(("settings", "least", "most"), [({}, 6000, 8000), ({"lease_ttl": 5}, 4000, 5000)])
+def test_who_has_swept_goes_on_with_it_and_others_need_not_wait_for_longer_than_a_lease(
+    redis: redis_py.Redis, settings: dict[str, float], least: int, most: int
+) -> None:
+    for _ in range(2):
+        list(reclaim.sweep(redis, berth(identity=LIVE), Config.of(sweep_interval=4, **settings), poison_entry))
+        assert redis.get("pykiq:sweep") == LIVE.encode()
+        assert least < redis.pttl("pykiq:sweep") <= most
+        redis.pexpire("pykiq:sweep", 100)
 
 
 def test_a_queue_that_refuses_the_job_leaves_it_in_flight(redis: redis_py.Redis) -> None:

@@ -17,6 +17,7 @@ from pykiq.store import claim as claiming
 from pykiq.store import due, leases, reclaim, sets
 from pykiq.store.claim import Look, claim_call, claim_known_call
 from pykiq.store.due import Move, Moved
+from pykiq.store.leadership import Leadership
 from pykiq.store.leftovers import POISON_TAKEOVERS
 from pykiq.store.scripts import Call, Script, run, script, send
 from pykiq.store.settle import LARGE, in_order, settle_call, settle_unsent_call
@@ -150,6 +151,9 @@ def test_every_script_touches_only_the_keys_it_is_given(
     list(reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}"))
     run(redis, settle_unsent_call(place, outcome(claimed[0], PutBack()), NOW, CONFIG))
     place.renew(redis)
+    leads = Leadership(place, "pykiq:poller", 3.0)
+    assert leads.take(redis)
+    leads.resign(redis)
     assert place.leave(redis) is False
     assert list(sets.pages(redis, "dead"))
     push(redis, "sifted", *map(raw, range(3)))

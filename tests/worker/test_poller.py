@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import sys
@@ -18,11 +19,13 @@ from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware
 from pykiq.records import Bury, Claimed, Fate, Later, Outcome, Settled, Word
 from pykiq.store import due
+from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.due import Move
+from pykiq.store.leadership import Leadership
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX, Dialect, for_payload
 from pykiq.wire.exactjson import dumps, loads
-from pykiq.worker.poller import BATCH, HELD_BACK, Poller, repush
+from pykiq.worker.poller import BATCH, HELD_BACK, LEADERSHIP_SECONDS, Poller, repush
 from tests import captures
 from tests.servers import wait_until
 from tests.worker.stage import Reported, threads_here
@@ -365,3 +368,121 @@ def test_what_another_process_has_buried_meanwhile_is_not_told(
     poller.start()
     wait_until(lambda: redis.llen("queue:low") == 1)
     assert reported.settled == []
+
+
+# One looks for all.
+
+
+def one_of_several(url: str, number: int, peers: int = 1, **settings: Any) -> Poller:
+    config = Config.of(redis=url, **settings)
+    leads = Leadership(Berth(f"host:{number}:aaaaaaaaaaaa", ("low",), 12.0), "pykiq:poller", LEADERSHIP_SECONDS)
+    about: dict[str, Any] = {"dialect": lambda job: SEVEN, "report": Reported(), "leadership": leads}
+    return Poller(config, connect(config), Chain(), peers=lambda: peers, **about)
+
+
+@pytest.fixture
+def several(redis_url: str) -> Iterator[Callable[..., list[Poller]]]:
+    made: list[Poller] = []
+
+    def start(count: int, **settings: Any) -> list[Poller]:
+        made.extend(one_of_several(redis_url, number, count, **settings) for number in range(count))
+        for poller in made:
+            poller.start()
+        return made
+
+    yield start
+    for poller in made:
+        poller.close()
+
+
+def retried(at: float) -> Settled:
+    outcome = Outcome(Claimed("low", packed(), NOW), Word.FAILED, Later("retry", at, packed()))
+    return Settled(outcome, Fate.RETRY)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_due_job_costs_redis_the_same_however_many_processes_wait_for_it(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]], count: int
+) -> None:
+    def searches() -> int:
+        return int(redis.info("commandstats").get("cmdstat_zrangebyscore", {"calls": 0})["calls"])
+
+    pollers = several(count)
+    wait_until(lambda: all(poller._wakes_at < math.inf for poller in pollers), what="the first look of each")
+    before, now = searches(), time.time()
+    redis.zadd("schedule", {packed(args=[number]): now + 2 + number / 10 for number in range(5)})
+    wait_until(lambda: redis.llen("queue:low") == 5, 20)
+    assert searches() - before <= 5, "one search for each, made by one of them"
+    assert sum(poller._leadership.held for poller in pollers if poller._leadership) == 1
+
+
+def test_what_is_due_waits_for_nobody_longer_than_for_the_end_of_the_leadership_of_one_that_died(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]]
+) -> None:
+    redis.set("pykiq:poller", "dead:1:bbbbbbbbbbbb", px=700)
+    redis.zadd("retry", {packed(): 1})
+    several(2)
+    wait_until(lambda: redis.llen("queue:low") == 1)
+    assert redis.get("pykiq:poller") != b"dead:1:bbbbbbbbbbbb"
+
+
+def test_while_another_one_looks_it_leaves_the_sets_alone(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]]
+) -> None:
+    redis.set("pykiq:poller", "lives:1:bbbbbbbbbbbb", px=60_000)
+    redis.zadd("retry", {packed(): 1})
+    [poller] = several(1)
+    wait_until(lambda: poller._wakes_at < math.inf, what="the first look")
+    assert poller._wakes_at > time.time() + 20
+    assert redis.zcard("retry") == 1
+
+
+def test_a_retry_of_its_own_that_is_due_soon_it_moves_itself(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]]
+) -> None:
+    redis.set("pykiq:poller", "lives:1:bbbbbbbbbbbb", px=60_000)
+    [poller] = several(1)
+    wait_until(lambda: poller._wakes_at < math.inf, what="the first look")
+    for delay in (0.4, 0.2):
+        at = time.time() + delay
+        redis.zadd("retry", {packed(args=[delay]): at})
+        poller.settled([retried(at), retried(at + 3600)])
+    wait_until(lambda: redis.llen("queue:low") == 2, 5)
+    assert not poller._own, "and of what is due much later it knows nothing"
+
+
+def test_where_it_fails_it_leaves_the_sets_to_another_one(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[str] = []
+    scores = due.next_scores
+
+    def fails(client: redis_py.Redis) -> dict[str, float]:
+        name = threading.current_thread().name
+        if not failed:
+            failed.append(redis.get("pykiq:poller").decode())
+            raise redis_py.ResponseError(f"NOPERM {name}")
+        return scores(client)
+
+    monkeypatch.setattr(due, "next_scores", fails)
+    redis.zadd("retry", {packed(): 1})
+    first, second = several(2)
+    wait_until(lambda: redis.llen("queue:low") == 1, 20)
+    assert [first._leadership.held, second._leadership.held].count(True) == 1  # type: ignore[union-attr]
+
+
+def test_it_gives_the_leadership_up_when_it_is_closed(
+    redis: redis_py.Redis, several: Callable[..., list[Poller]]
+) -> None:
+    [poller] = several(1)
+    wait_until(lambda: redis.exists("pykiq:poller"))
+    poller.close()
+    assert not redis.exists("pykiq:poller")
+
+
+@pytest.mark.parametrize(("peers", "seconds"), [(1, 4.0), (2, 2.0), (4, 1.0), (1000, 1.0)])
+def test_the_wider_the_fleet_the_more_often_one_looks_but_not_more_than_once_a_second(
+    redis_url: str, peers: int, seconds: float
+) -> None:
+    assert one_of_several(redis_url, 1, peers)._between_looks() == seconds
+    assert one_of_several(redis_url, 1, peers, poll_interval=0.2)._between_looks() == 0.2

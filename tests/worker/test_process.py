@@ -164,10 +164,9 @@ def test_a_stop_leaves_nothing_behind_but_what_ruby_leaves(
     left = set(redis.keys("*"))
     assert left >= {identity, b"stat:processed"}
     counts = (b"stat:", b"j|", b"h|Job-", b"Job-")
-    assert {key for key in left if not key.startswith((*counts, b"pykiq:sweep", b"pykiq:walk"))} <= {
-        identity,
-        b"process_cleanup",
-    }
+    own = (b"pykiq:fleet", b"pykiq:walk")
+    assert {key for key in left if not key.startswith((*counts, *own))} <= {identity, b"process_cleanup"}
+    assert redis.ttl("pykiq:fleet") > 0
     assert redis.ttl(identity) > 0
     assert redis.get("stat:processed") == b"5"
 

@@ -167,3 +167,63 @@ def test_closing_ends_the_thread_even_before_it_began(redis_url: str, sweeper: S
     sweeper.close()
     sweeper.start()
     wait_until(lambda: not any(thread.name == "pykiq-sweeper" for thread in threads_here()))
+
+
+# One sweeps for all.
+
+
+def test_while_another_process_sweeps_it_looks_at_no_lease(
+    redis: redis_py.Redis, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noticed: list[float] = []
+    notice = Leases.notice
+    monkeypatch.setattr(Leases, "notice", lambda *about: (noticed.append(1.0), notice(*about)))
+    redis.set("pykiq:sweep", "other:1:bbbbbbbbbbbb", px=600)
+    monkeypatch.setattr(sweeper, "_sweep_at", 0.0)
+    leave_behind(redis)
+    redis.config_resetstat()
+    sweeper.start()
+    wait_until(lambda: len(noticed) > 1 or not redis.exists("pykiq:sweep"), what="two looks at who sweeps")
+    assert "cmdstat_hkeys" not in redis.info("commandstats") or not redis.exists("pykiq:sweep")
+    wait_until(lambda: redis.llen("queue:low") == 1, what="the takeover when that one has ended")
+    assert redis.get("pykiq:sweep") == b"me:1:aaaaaaaaaaaa"
+
+
+def test_who_only_waits_for_its_turn_hears_of_a_clock_that_was_put(
+    redis: redis_py.Redis, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All leases have run out then, and so has the turn of the one that swept: this one is next."""
+
+    def put(*_: object) -> None:
+        raise Doubtful("Redis' clock was put +600.0 s")
+
+    monkeypatch.setattr(Leases, "notice", put)
+    monkeypatch.setattr(sweeper, "_sweep_at", 0.0)
+    leave_behind(redis)
+    with capture_logs() as lines:
+        sweeper.start()
+        wait_until(lambda: [one for one in lines if one["event"] == "takeovers_put_off"])
+    assert redis.llen("queue:low") == 0
+    assert not redis.exists("pykiq:sweep")
+
+
+def test_where_it_fails_it_leaves_the_sweeps_to_another_one(
+    redis: redis_py.Redis, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[str] = []
+
+    def fails(*_: object) -> None:
+        failed.append("look")
+        raise RuntimeError("here, and not elsewhere")
+
+    monkeypatch.setattr(Leases, "lapsed", fails)
+    sweeper.start()
+    wait_until(lambda: failed)
+    wait_until(lambda: not sweeper._leadership.held)
+
+
+def test_it_gives_the_sweeps_up_when_it_is_closed(redis: redis_py.Redis, sweeper: Sweeper) -> None:
+    sweeper.start()
+    wait_until(lambda: redis.exists("pykiq:sweep"))
+    sweeper.close()
+    assert not redis.exists("pykiq:sweep")
