@@ -16,7 +16,7 @@ Queue = tuple[str, int]
 DEFAULT_CAPSULE = "default"
 DEFAULT_CONCURRENCY = 10
 DEFAULT_QUEUES: tuple[Queue, ...] = (("default", 0),)
-MAX_WEIGHT = 10_000  # a weight is a number of tickets in a list that is shuffled for every claim
+MAX_WEIGHT = 10_000  # a weight is a number of tickets in a list that Ruby shuffles for every fetch
 
 _weight = whole(0, MAX_WEIGHT)
 concurrency_rule = whole(1, 10_000)

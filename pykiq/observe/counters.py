@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import NamedTuple
 
 from pykiq.observe.observer import Kinds, Observer
@@ -53,6 +54,7 @@ class Counters(Observer):
             self._failed += counts.failed
 
 
+@cache  # of two enumerations: a turn's jobs from many queues ask for each queue
 def count(word: Word, fate: Fate) -> Counts:
     """How one job counts that ended so.
 

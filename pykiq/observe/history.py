@@ -15,7 +15,7 @@ import redis as redis_py
 
 from pykiq.observe.counters import count
 from pykiq.observe.observer import Kinds, Observer
-from pykiq.records import Word
+from pykiq.records import Fate, Word
 from pykiq.store.fleet import Fleet
 from pykiq.wire import metrics
 from pykiq.wire.dialect import for_fleet
@@ -53,18 +53,21 @@ class History(Observer):
 
     def counted(self, kinds: Kinds) -> None:
         """Count what ran. A job of a class without a handler did not, nor one that expired."""
+        by_class: dict[tuple[str, Word, Fate], list[float]] = {}
+        for (name, _, word, fate), seconds in kinds.items():  # whatever their queues
+            by_class.setdefault((name, word, fate), []).extend(seconds)
         with self._lock:
-            for kind, seconds in kinds.items():
-                each = count(kind.word, kind.fate)
+            for (name, word, fate), seconds in by_class.items():
+                each = count(word, fate)
                 milliseconds = [one * 1000 for one in seconds if one]
                 if not each.processed or not milliseconds:
                     continue
-                tally = self._tally(kind.name)
+                tally = self._tally(name)
                 if tally is None:
                     continue
                 tally.processed += each.processed * len(milliseconds)
                 tally.failed += each.failed * len(milliseconds)
-                if kind.word in _LASTED:
+                if word in _LASTED:
                     tally.milliseconds += sum(map(int, milliseconds))
                     tally.durations.update(metrics.buckets(milliseconds))
 

@@ -10,13 +10,14 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import redis
 
-from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.bounded import Entry, every
+from pykiq.store.order import SEEDS, Order
 from pykiq.store.refusals import concerns_all
 from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys
@@ -102,33 +103,18 @@ class Berth:
         return bool(run(client, call))
 
 
-def orders(capsule: Capsule, count: int, rng: random.Random) -> list[tuple[str, ...]]:
-    """The queue order for each of `count` fetches, as Sidekiq draws them (WIRE.md §5).
-
-    Strict: the configured order, once for all. Weighted and random: for every fetch a fresh shuffle of the multiset
-    in which a queue stands max(weight, 1) times, then de-duplicated.
-    """
-    if capsule.mode == "strict" or len(capsule.names) == 1:
-        return [capsule.names]
-    pool = [name for name, weight in capsule.queues for _ in range(max(weight, 1))]
-    drawn = []
-    for _ in range(count):
-        rng.shuffle(pool)
-        drawn.append(tuple(dict.fromkeys(pool)))
-    return drawn
+def claim_call(berth: Berth, order: Order, room: int, rng: random.Random) -> Call:
+    """Claim up to `room` jobs, each from the queue that `order` gives it."""
+    drawn = (rng.getrandbits(SEEDS), *order.weights) if order.weights else ()
+    return Call(
+        script("claim"),
+        [berth.lease, keys.OWNERS, *_pairs(berth.identity, order.queues)],
+        [*berth.owner_args, room, *drawn],
+    )
 
 
-def claim_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
-    """Claim up to `room` jobs; fetch k follows `order[k]`, or the last one when there are fewer."""
-    names = sorted({name for one in order for name in one})
-    number = {name: pair for pair, name in enumerate(names, 1)}
-    pairs = [key for name in names for key in (keys.queue(name), berth.inflight(name))]
-    spelled = [b"".join(number[name].to_bytes(2, "big") for name in one) for one in order]
-    return Call(script("claim"), [berth.lease, keys.OWNERS, *pairs], [*berth.owner_args, room, *spelled])
-
-
-def claim_firsts_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -> Call:
-    """Claim up to `room` jobs; fetch k takes from the first queue of `order[k]`, or of the last one, or nothing.
+def claim_firsts_call(berth: Berth, order: Order, room: int, rng: random.Random) -> Call:
+    """Claim up to `room` jobs; each fetch takes from the queue that it tries first, or nothing.
 
     For large jobs: a script copies each into Lua and out again, and Redis spends four times as long on one of 20 kB. A
     transaction does not. But it cannot look into the next queue when one is empty, so a claim that comes back short
@@ -136,14 +122,15 @@ def claim_firsts_call(berth: Berth, order: Sequence[Sequence[str]], room: int) -
     """
     identity, lease_ms, queues = berth.owner_args
     renewal = [("SET", berth.lease, identity, "PX", lease_ms), ("HSET", keys.OWNERS, identity, queues)]
-    moves = [("LMOVE", keys.queue(name), berth.inflight(name), "RIGHT", "LEFT") for name in first_choices(order, room)]
+    firsts = order.firsts(room, rng)
+    moves = [("LMOVE", keys.queue(name), berth.inflight(name), "RIGHT", "LEFT") for name in firsts]
     return Call(None, [], [], [("MULTI",), *renewal, *moves, ("EXEC",)])
 
 
-def first_choices(order: Sequence[Sequence[str]], room: int) -> list[str]:
-    """The queue that each of `room` fetches tries first."""
-    firsts = [one[0] for one in order[:room]]
-    return firsts + firsts[-1:] * (room - len(firsts))
+@lru_cache(maxsize=32)
+def _pairs(identity: str, queues: Sequence[str]) -> list[str]:
+    """The keys of these queues and of their in-flight lists, which are the same for many claims."""
+    return [key for name in queues for key in (keys.queue(name), keys.inflight(identity, name))]
 
 
 def read_claim(call: Call, answer: Sequence[Any], now: float) -> list[Claimed]:
@@ -167,6 +154,16 @@ def read_refused(call: Call, answer: Sequence[Any]) -> dict[str, str]:
     flat = iter(answer)
     pairs = zip(flat, flat, strict=True)
     return {str(call.keys[-2 * pair])[prefix:]: error.decode("utf-8", "replace") for pair, error in pairs if pair < 0}
+
+
+def firsts_served(order: Order, room: int, call: Call, answer: Sequence[Any], claimed: Sequence[Claimed]) -> float:
+    """Which part of a claim's `room` fetches found a job in the queue that they tried first."""
+    if call.script is None:
+        return len(claimed) / room
+    if order.weights:  # as it is now: the weight of the queues that have not turned out to be empty
+        open_weight: int = answer[-1]
+        return open_weight / sum(order.weights)
+    return sum(one.queue == order.queues[0] for one in claimed) / room
 
 
 class Look(NamedTuple):

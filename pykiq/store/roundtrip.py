@@ -7,6 +7,7 @@ where joining bytes takes 7.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -16,6 +17,12 @@ from redis.exceptions import BusyLoadingError
 from pykiq.store.refusals import is_demoted
 
 Command = Sequence[str | bytes | int | float]
+
+SHORT = 200  # characters of a text that is packed once and kept
+# What stands before an argument of so many bytes, and whole arguments that are numbers: to format one costs as much as
+# all else that is done for it.
+_HEADS = tuple(b"\r\n$%d\r\n" % length for length in range(1000))
+_NUMBERS = tuple(b"\r\n$%d\r\n%d" % (len(str(number)), number) for number in range(1000))
 
 
 def round_trip(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
@@ -63,10 +70,28 @@ def packed(commands: Sequence[Command]) -> bytes:
     for command in commands:
         parts.append(b"*%d" % len(command))
         for part in command:
-            raw = part if type(part) is bytes else _encoded(part)
-            parts += (b"\r\n$%d\r\n" % len(raw), raw)
+            if type(part) is bytes:
+                parts += (_head(len(part)), part)
+            elif type(part) is str and len(part) <= SHORT:
+                parts.append(_short(part))
+            elif type(part) is int and 0 <= part < len(_NUMBERS):
+                parts.append(_NUMBERS[part])
+            else:
+                raw = _encoded(part)
+                parts += (_head(len(raw)), raw)
         parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _head(length: int) -> bytes:
+    return _HEADS[length] if length < len(_HEADS) else b"\r\n$%d\r\n" % length
+
+
+@lru_cache(maxsize=1000)
+def _short(text: str) -> bytes:
+    """Names of commands, keys and fields: a worker on many queues sends the same hundred with every turn."""
+    raw = text.encode()
+    return b"\r\n$%d\r\n%b" % (len(raw), raw)
 
 
 def _encoded(part: str | bytes | float) -> bytes:

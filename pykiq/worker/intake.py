@@ -17,11 +17,11 @@ from pykiq.store.claim import (
     Berth,
     claim_call,
     claim_firsts_call,
-    first_choices,
-    orders,
+    firsts_served,
     read_claim,
     read_refused,
 )
+from pykiq.store.order import Order
 from pykiq.store.refusals import Refusals, concerns_all
 from pykiq.store.scripts import Call
 from pykiq.wire import keys
@@ -38,13 +38,13 @@ REFUSAL = 60.0  # seconds for which scripts claim after a transaction was refuse
 class Claim:
     """One claim on its way: the call, how many jobs it asks for, and the shared queue it looks through, if any.
 
-    `order` is the order of the queues for each fetch from plain ones.
+    `order` is that of the queues it takes from.
     """
 
     call: Call
     room: int
     looks_at: str | None
-    order: Sequence[Sequence[str]] = ()
+    order: Order
 
 
 class Intake:
@@ -61,7 +61,7 @@ class Intake:
         self.queues = capsule.names
         self.selective = selective
         self.dry = False  # the last claim found less than it asked for: wait for a ring
-        self._capsule = capsule
+        self._order = Order.of(capsule)
         self._berth = berth
         self._doors = doors
         self.job_size = 0.0  # bytes of a job, mean of late
@@ -113,20 +113,17 @@ class Intake:
         queue = self.selective.due(time.monotonic())
         if queue is not None and (self.dry or not self._looked):
             self._looked = True
-            return Claim(self.selective.call(queue, room, time.monotonic()), room, queue)
+            return Claim(self.selective.call(queue, room, time.monotonic()), room, queue, Order((queue,)))
         self._looked = False
         if self.dry:
             return None
-        drawn = orders(self._capsule, room, rng)
-        plain = [tuple(name for name in order if name not in self.selective) for order in drawn]
-        if self._shut:
-            plain = [tuple(name for name in order if name not in self._shut) for order in plain]
-        if not plain[0]:
+        plain = self._order.without(self.selective).without(self._shut)
+        if not plain.queues:
             self.dry = True
             return None
         by_transaction = self._firsts_served and time.monotonic() >= self._scripts_until
         call = claim_firsts_call if by_transaction else claim_call
-        return Claim(call(self._berth, plain, room), room, None, plain)
+        return Claim(call(self._berth, plain, room, rng), room, None, plain)
 
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
@@ -141,7 +138,9 @@ class Intake:
             if self.dry:
                 for queue, error in read_refused(claim.call, answer).items():
                     self._refuse(queue, error)
-            self._firsts_served = self.job_size >= LARGE and 2 * _at_first(claim, claimed) >= claim.room
+            self._firsts_served = (
+                self.job_size >= LARGE and firsts_served(claim.order, claim.room, claim.call, answer, claimed) >= 0.5
+            )
         if claimed:
             mean = sum(len(one.raw) for one in claimed) / len(claimed)
             self.job_size += (mean - self.job_size) * MEMORY
@@ -191,11 +190,3 @@ class Intake:
         """Hang up the doorbells."""
         for door in self._doors:
             door.close()
-
-
-def _at_first(claim: Claim, claimed: Sequence[Claimed]) -> int:
-    """How many fetches of a claim found a job in the queue they tried first."""
-    if claim.call.script is None:
-        return len(claimed)
-    firsts = first_choices(claim.order, claim.room)
-    return sum(one.queue == first for one, first in zip(claimed, firsts, strict=False))

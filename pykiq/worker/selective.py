@@ -63,7 +63,7 @@ class Selective:
         self._met: list[Foreign] = []
         self.paused: frozenset[str] = frozenset()  # queues not to look through for now
 
-    def __contains__(self, queue: str) -> bool:
+    def __contains__(self, queue: object) -> bool:
         return queue in self._watches
 
     def found_foreign(self, queue: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +21,8 @@ from pykiq.store.claim import (
     read_claim,
     read_look,
 )
-from pykiq.store.scripts import run
+from pykiq.store.order import Order
+from pykiq.store.scripts import Call, run
 from pykiq.store.settle import in_order, read_settled, settle_call
 
 NOW = 1_795_315_631.5
@@ -42,14 +44,24 @@ def push(redis: redis_py.Redis, queue: str, *raws: bytes) -> None:
     redis.lpush(f"queue:{queue}", *raws)
 
 
-def claim(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ...]) -> list[Claimed]:
-    call = claim_call(place, orders or [place.queues], room)
+RNG = random.Random(1)
+
+
+def claim_in_order(place: Berth, room: int, *queues: str) -> Call:
+    """The claim from these queues in strict order, all of its own unless given."""
+    return claim_call(place, Order(queues or place.queues), room, RNG)
+
+
+def claim(redis: redis_py.Redis, place: Berth, room: int, *queues: str) -> list[Claimed]:
+    call = claim_in_order(place, room, *queues)
     return read_claim(call, run(redis, call), NOW)
 
 
-def claim_firsts(redis: redis_py.Redis, place: Berth, room: int, *orders: tuple[str, ...]) -> list[Claimed]:
+def claim_firsts(
+    redis: redis_py.Redis, place: Berth, room: int, order: Order | None = None, rng: random.Random = RNG
+) -> list[Claimed]:
     """The same by a transaction."""
-    call = claim_firsts_call(place, orders or [place.queues], room)
+    call = claim_firsts_call(place, order or Order(place.queues), room, rng)
     return read_claim(call, run(redis, call), NOW)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import sha1
 
@@ -12,7 +11,6 @@ import pytest
 import redis as redis_py
 from redis.exceptions import ResponseError
 
-from pykiq.config import Capsule
 from pykiq.store.bounded import PORTION, whole
 from pykiq.store.claim import (
     WINDOW,
@@ -21,11 +19,10 @@ from pykiq.store.claim import (
     Looked,
     claim_call,
     claim_firsts_call,
-    first_choices,
-    orders,
     read_claim,
     read_refused,
 )
+from pykiq.store.order import Order
 from pykiq.store.scripts import run
 from pykiq.wire import payload
 from tests import captures
@@ -33,9 +30,11 @@ from tests.servers import Server
 from tests.store.jobs import (
     ANEW,
     NOW,
+    RNG,
     berth,
     claim,
     claim_firsts,
+    claim_in_order,
     claim_known,
     in_flight,
     push,
@@ -44,59 +43,7 @@ from tests.store.jobs import (
     waiting,
 )
 
-STRICT = Capsule(queues=(("a", 0), ("b", 0), ("c", 0)))
-WEIGHTED = Capsule(queues=(("a", 3), ("b", 2), ("c", 1)))
-RANDOM = Capsule(queues=(("a", 1), ("b", 1), ("c", 1)))
-
-
-def recorded_orders(version: str, name: str) -> list[tuple[str, ...]]:
-    """The key order of every BRPOP that Ruby sent."""
-    fetches = [command for command in captures.read(version, name).commands if command.verb == "brpop"]
-    return [tuple(key.decode().removeprefix("queue:") for key in fetch.words[:-1]) for fetch in fetches]
-
-
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
-
-
-@pytest.mark.parametrize("version", captures.VERSIONS)
-def test_strict_is_the_one_order_that_ruby_fetches_in(version: str) -> None:
-    assert (
-        set(recorded_orders(version, "fetch_strict")) == set(orders(STRICT, 50, random.Random(1))) == {("a", "b", "c")}
-    )
-
-
-@pytest.mark.parametrize("version", captures.VERSIONS)
-@pytest.mark.parametrize(("name", "capsule"), [("fetch_weighted", WEIGHTED), ("fetch_random", RANDOM)])
-def test_shuffled_orders_are_those_that_ruby_draws(version: str, name: str, capsule: Capsule) -> None:
-    ours = set(orders(capsule, 2000, random.Random(1)))
-    assert len(ours) == 6
-    assert set(recorded_orders(version, name)) <= ours
-    assert len(set(recorded_orders(version, name))) > 1
-
-
-@pytest.mark.parametrize("version", captures.VERSIONS)
-def test_an_unweighted_queue_among_weighted_ones_counts_once(version: str) -> None:
-    recorded = recorded_orders(version, "fetch_mixed_weight")
-    server = captures.read(version, "fetch_mixed_weight").data["server"]
-    queues = [word.partition(",") for word in server.split() if "," in word or word in {"a", "b", "c"}]
-    capsule = Capsule(queues=tuple((name, int(weight or 0)) for name, _, weight in queues))
-    assert capsule.mode == "weighted"
-    assert set(recorded) <= set(orders(capsule, 2000, random.Random(1)))
-
-
-@pytest.mark.parametrize(
-    ("capsule", "shares"),
-    [(WEIGHTED, {"a": 3 / 6, "b": 2 / 6, "c": 1 / 6}), (RANDOM, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})],
-)
-def test_a_queue_comes_first_as_often_as_its_weight_says(capsule: Capsule, shares: dict[str, float]) -> None:
-    first = Counter(order[0] for order in orders(capsule, 30_000, random.Random(7)))
-    for queue, share in shares.items():
-        assert first[queue] / 30_000 == pytest.approx(share, abs=0.015)
-
-
-def test_every_order_names_every_queue_once() -> None:
-    for order in orders(WEIGHTED, 100, random.Random(3)):
-        assert sorted(order) == ["a", "b", "c"]
 
 
 def test_one_claim_takes_the_oldest_first_and_drains_queues_in_order(redis: redis_py.Redis) -> None:
@@ -108,20 +55,6 @@ def test_one_claim_takes_the_oldest_first_and_drains_queues_in_order(redis: redi
     assert in_flight(redis, place, "a") == [raw(1), raw(2)]
     assert in_flight(redis, place, "b") == [raw(3)]
     assert waiting(redis, "b") == [raw(4)]
-
-
-def test_job_k_is_fetched_in_order_k(redis: redis_py.Redis) -> None:
-    push(redis, "a", raw(1), raw(2))
-    push(redis, "b", raw(3), raw(4))
-    claimed = claim(redis, berth("a", "b"), 4, ("b", "a"), ("a", "b"), ("b", "a"), ("b", "a"))
-    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(4), raw(2)]
-
-
-def test_the_last_order_holds_for_the_jobs_after_it(redis: redis_py.Redis) -> None:
-    push(redis, "a", raw(1), raw(2))
-    push(redis, "b", raw(3), raw(4))
-    claimed = claim(redis, berth("a", "b"), 4, ("b", "a"), ("a", "b"))
-    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(2), raw(4)]
 
 
 def test_nothing_more_than_the_room_is_taken(redis: redis_py.Redis) -> None:
@@ -157,15 +90,15 @@ def test_a_key_that_is_no_list_keeps_no_other_queue_from_being_served(redis: red
     redis.set("queue:broken", "not a list")
     push(redis, "good", raw(1), raw(2))
     place = berth("good", "broken")
-    assert [one.raw for one in claim(redis, place, 5, ("broken", "good"))] == [raw(1), raw(2)]
+    assert [one.raw for one in claim(redis, place, 5, "broken", "good")] == [raw(1), raw(2)]
     assert in_flight(redis, place, "good") == [raw(1), raw(2)]
     push(redis, "good", raw(3), raw(4))
-    call = claim_call(place, [("broken", "good")], 3)
+    call = claim_in_order(place, 3, "broken", "good")
     answer = run(redis, call)
     assert [one.raw for one in read_claim(call, answer, NOW)] == [raw(3), raw(4)]
     assert read_refused(call, answer) == {"broken": WRONG_TYPE}, "it is told with the jobs of the others"
     assert read_refused(call, run(redis, call)) == {"broken": WRONG_TYPE}
-    full = claim_call(place, [("good",)], 1)
+    full = claim_in_order(place, 1, "good")
     assert read_refused(full, run(redis, full)) == {}
 
 
@@ -241,19 +174,23 @@ def test_a_transaction_renews_the_lease_and_lists_the_owner(redis: redis_py.Redi
     assert redis.hgetall("pykiq:owners") == {place.identity.encode(): b'["a", "b"]'}
 
 
-def test_in_a_transaction_fetch_k_takes_from_the_first_queue_of_order_k_or_nothing(redis: redis_py.Redis) -> None:
-    push(redis, "a", raw(1), raw(2))
-    push(redis, "b", raw(3), raw(4), raw(5))
-    place = berth("a", "b", "c")
-    claimed = claim_firsts(redis, place, 5, ("b", "a", "c"), ("c", "a", "b"), ("a", "b", "c"), ("b", "c", "a"))
-    assert [one.raw for one in claimed] == [raw(3), raw(1), raw(4), raw(5)], "none for c, and the last order goes on"
-    assert waiting(redis, "a") == [raw(2)]
+def test_in_a_transaction_each_fetch_takes_from_the_queue_that_it_tries_first_or_nothing(redis: redis_py.Redis) -> None:
+    order = Order(("a", "b", "c"), (3, 2, 1))
+    firsts = order.firsts(60, random.Random(5))
+    assert set(firsts) == {"a", "b", "c"}
+    push(redis, "a", *map(raw, range(100)))
+    push(redis, "b", raw(1000), raw(1001))
+    claimed = claim_firsts(redis, berth("a", "b", "c"), 60, order, random.Random(5))
+    assert [one.queue for one in claimed] == [
+        name for number, name in enumerate(firsts) if name == "a" or (name == "b" and firsts[:number].count("b") < 2)
+    ], "none for c, and none for b once it is empty"
+    assert raws(one for one in claimed if one.queue == "a") == [raw(n) for n in range(firsts.count("a"))]
 
 
 def test_in_a_transaction_a_key_that_is_no_list_keeps_no_other_queue_from_being_served(redis: redis_py.Redis) -> None:
     redis.set("queue:broken", "not a list")
     push(redis, "good", raw(1), raw(2))
-    claimed = claim_firsts(redis, berth("good", "broken"), 3, ("broken", "good"), ("good", "broken"))
+    claimed = claim_firsts(redis, berth("good", "broken"), 20, Order(("broken", "good"), (1, 1)))
     assert [(one.queue, one.raw) for one in claimed] == [("good", raw(1)), ("good", raw(2))]
 
 
@@ -271,21 +208,10 @@ def test_a_transaction_that_may_not_renew_the_lease_takes_nothing(redis: redis_p
 
 def test_a_transaction_touches_the_keys_that_the_script_is_given() -> None:
     place = berth("b", "a")
-    order = [("b", "a"), ("a", "b")]
-    commands = claim_firsts_call(place, order, 3).before
+    order = Order(("b", "a"), (1, 1))
+    commands = claim_firsts_call(place, order, 30, RNG).before
     touched = {word for command in commands[1:-1] for word in command[1 : 3 if command[0] == "LMOVE" else 2]}
-    assert touched == set(claim_call(place, order, 3).keys)
-
-
-@pytest.mark.parametrize("empty", ["a", "b", "c"])
-def test_with_an_empty_queue_both_ways_share_the_others_alike(empty: str) -> None:
-    """Fetches that come back with nothing are drawn anew: what they leave is what trying the next queue gives."""
-    drawn = orders(WEIGHTED, 30_000, random.Random(11))
-    tried_next = Counter(next(name for name in order if name != empty) for order in drawn)
-    drawn_anew = Counter(first_choices(drawn, 30_000))
-    del drawn_anew[empty]
-    for queue, count in tried_next.items():
-        assert drawn_anew[queue] / drawn_anew.total() == pytest.approx(count / 30_000, abs=0.015)
+    assert touched == set(claim_call(place, order, 3, RNG).keys)
 
 
 # A queue shared with other languages.
@@ -458,7 +384,7 @@ def test_a_look_that_filled_its_room_says_how_far_it_came(redis: redis_py.Redis)
 
 def test_a_claim_names_every_key_it_touches() -> None:
     place: Berth = berth("b", "a")
-    call = claim_call(place, [("b", "a")], 3)
+    call = claim_in_order(place, 3)
     assert set(call.keys) == {
         place.lease, "pykiq:owners", "queue:a", "queue:b", place.inflight("a"), place.inflight("b"),
     }  # fmt: skip
@@ -466,7 +392,7 @@ def test_a_claim_names_every_key_it_touches() -> None:
 
 def test_running_the_same_claim_call_again_claims_further_jobs(redis: redis_py.Redis) -> None:
     push(redis, "default", raw(1), raw(2))
-    call = claim_call(berth(), [("default",)], 1)
+    call = claim_in_order(berth(), 1)
     assert [run(redis, call)[1], run(redis, call)[1]] == [raw(1), raw(2)]
 
 
@@ -523,6 +449,6 @@ def test_where_nothing_can_be_put_in_flight_the_jobs_stay_in_their_queue(redis: 
     redis.set(place.inflight("a"), "no list")
     assert raws(claim(redis, place, 3)) == [raw(3)]
     assert waiting(redis, "a") == [raw(1), raw(2)]
-    call = claim_call(place, [place.queues], 3)
+    call = claim_in_order(place, 3)
     assert read_refused(call, run(redis, call)) == {"a": WRONG_TYPE}
     assert waiting(redis, "a") == [raw(1), raw(2)]

@@ -12,7 +12,7 @@ from redis.connection import Connection
 
 from pykiq.config import Config
 from pykiq.store.connection import aclose, aconnect, connect
-from pykiq.store.roundtrip import around_trip, packed, round_trip
+from pykiq.store.roundtrip import SHORT, around_trip, packed, round_trip
 
 
 class Name(str, enum.Enum):  # noqa: UP042 - the older way, whose str() is not its value
@@ -24,6 +24,9 @@ def test_commands_are_packed_as_redis_py_packs_them() -> None:
         ("SADD", "queues", "défaut", Name.LOW),
         ("LPUSH", "queue:default", b"\xff\r\n", b"", b"x" * 100_000),
         ("ZADD", "schedule", 1_795_315_352.119, b"a", 10**20, b"b", -0.5, b"c"),
+        ("SADD", "lengths", *("ü" * length for length in (SHORT - 1, SHORT, SHORT + 1)), *("ü" * SHORT,) * 2),
+        ("SADD", "lengths", *(b"x" * length for length in (999, 1000, 1001))),
+        ("SADD", "numbers", 0, 7, 999, 1000, -1, -1000, 1, 1.0),
     ]
     assert packed(commands) == b"".join(Connection().pack_commands(commands))
 

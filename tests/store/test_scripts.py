@@ -15,7 +15,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from pykiq.records import Bury, Claimed, Later, PutBack, Word
 from pykiq.store import claim as claiming
 from pykiq.store import due, leases, reclaim, sets
-from pykiq.store.claim import Look, claim_call, claim_known_call
+from pykiq.store.claim import Look, claim_known_call
 from pykiq.store.due import Move, Moved
 from pykiq.store.leadership import Leadership
 from pykiq.store.leftovers import POISON_TAKEOVERS
@@ -23,7 +23,7 @@ from pykiq.store.scripts import Call, Script, run, script, send
 from pykiq.store.settle import LARGE, in_order, settle_call, settle_unsent_call
 from pykiq.store.sifting import sift
 from tests.servers import Server
-from tests.store.jobs import CONFIG, NOW, berth, claim, outcome, push, raw, waiting
+from tests.store.jobs import CONFIG, NOW, berth, claim, claim_in_order, outcome, push, raw, waiting
 
 EVERY = {path.stem for path in (Path(claiming.__file__).parent / "lua").glob("*.lua")}
 
@@ -41,7 +41,7 @@ def test_calls_that_ran_are_not_repeated_when_another_script_was_unknown(redis: 
     claim(redis, place, 2)  # the server knows claim.lua now, but not settle.lua
     first, second = (Claimed(one.queue, one.raw or b"", NOW) for one in place.held(redis))
     ends = settle_call(place, in_order([outcome(first), outcome(second, Bury(b"{}"))]), NOW, CONFIG)
-    answers = send(redis, [ends, claim_call(place, [("default",)], 1)])
+    answers = send(redis, [ends, claim_in_order(place, 1)])
     assert answers == [[1, 1], [1, raw(2)]]
     assert waiting(redis) == [raw(3)]
 
@@ -51,7 +51,7 @@ def test_one_call_that_fails_does_not_stop_the_others(redis: redis_py.Redis) -> 
     redis.set("queue:bad", "of another type")
     good = berth("good")
     bad = claim_known_call(berth("bad"), "bad", 1, Look(), ["Job"])
-    answers = send(redis, [bad, claim_call(good, [("good",)], 1)])
+    answers = send(redis, [bad, claim_in_order(good, 1)])
     assert isinstance(answers[0], ResponseError)
     assert answers[1] == [1, raw(1)]
     with pytest.raises(ResponseError):
@@ -62,7 +62,7 @@ def test_one_round_trip_carries_all_calls(redis: redis_py.Redis) -> None:
     place = berth()
     claim(redis, place, 1)
     before = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
-    send(redis, [claim_call(place, [("default",)], 1)] * 5)
+    send(redis, [claim_in_order(place, 1)] * 5)
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 5
 
 

@@ -197,6 +197,18 @@ def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_ot
     assert by_transaction(sent(made, 2))
 
 
+def test_of_weighted_queues_a_transaction_claims_while_most_of_the_weight_is_not_empty() -> None:
+    place = berth("a", "b", "c")
+    made = Intake(Capsule(queues=(("a", 1), ("b", 6), ("c", 3))), place, [], Selective(place, lambda: ["Mine"]))
+    made.job_size = 2.0 * LARGE
+    claim = sent(made, 2)
+    assert claim.order.queues == ("b", "c", "a")
+    made.read(claim, [*script_answer((2, JOB), (2, JOB)), 0, 4])
+    assert not by_transaction(sent(made, 2)), "the heaviest is empty"
+    made.read(claim, [*script_answer((2, JOB), (1, JOB)), 0, 9])
+    assert by_transaction(sent(made, 2))
+
+
 def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:
     made, _ = intake("a", "shared")
     made.selective.found_foreign("shared", "Ruby::Job")

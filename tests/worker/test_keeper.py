@@ -20,12 +20,13 @@ from pykiq.observe.backlog import Backlog
 from pykiq.observe.board import ALIVE, DEAD, FREE, Board, Post, Report
 from pykiq.observe.merged import Merged, pack
 from pykiq.observe.tally import Row
-from pykiq.store.claim import Berth, claim_call
+from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.scripts import run
 from pykiq.worker.keeper import Keeper
 from pykiq.worker.tether import Tether
 from tests.servers import missing, wait_until
+from tests.store.jobs import claim_in_order
 from tests.worker.stage import ME, in_flight, push, raw, waiting
 
 
@@ -81,7 +82,7 @@ def test_the_jobs_of_a_child_that_has_crashed_are_taken_over_at_once_and_its_row
 ) -> None:
     number, berth = charge.child()
     push(redis, raw("Job", 1), raw("Job", 2))
-    run(redis, claim_call(berth, [("default",)], 2))
+    run(redis, claim_in_order(berth, 2))
     assert len(in_flight(redis)) == 2
     charge.board.mark(number, DEAD)
     charge.keeper._keep()
@@ -98,7 +99,7 @@ def test_a_child_that_has_ended_is_not_kept_alive_by_a_parent_that_is_frozen(
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     number, berth = charge.child(sleeper.pid)
     push(redis, raw("Job", 1))
-    run(redis, claim_call(berth, [("default",)], 1))
+    run(redis, claim_in_order(berth, 1))
     charge.keeper._keep()
     assert redis.lrange(berth.inflight("default"), 0, -1) == [raw("Job", 1)]
     sleeper.kill()  # and nobody waits for it: to the system it is a zombie
@@ -112,7 +113,7 @@ def test_a_child_that_has_ended_is_not_kept_alive_by_a_parent_that_is_frozen(
     redis.pexpire(berth.lease, 50)
     charge.keeper._renew()
     assert redis.pttl(berth.lease) <= 50
-    run(redis, claim_call(Berth(ME, ("default",), 12.0), [("default",)], 1))
+    run(redis, claim_in_order(Berth(ME, ("default",), 12.0), 1))
     charge.board.mark(number, DEAD)  # the parent goes on
     charge.keeper._keep()
     assert charge.board.row(number).state == FREE
@@ -123,7 +124,7 @@ def crash_with(redis: redis_py.Redis, charge: Charge, *jobs: bytes) -> None:
     """A child claims these jobs and crashes; the keeper takes them over."""
     number, berth = charge.child()
     push(redis, *jobs)
-    run(redis, claim_call(berth, [("default",)], len(jobs)))
+    run(redis, claim_in_order(berth, len(jobs)))
     charge.board.mark(number, DEAD)
     charge.keeper._keep()
 
@@ -183,7 +184,7 @@ def test_without_redis_it_goes_on_and_does_it_later(
 ) -> None:
     number, berth = charge.child()
     push(redis, raw("Job", 1))
-    run(redis, claim_call(berth, [("default",)], 1))
+    run(redis, claim_in_order(berth, 1))
     charge.board.mark(number, DEAD)
     with monkeypatch.context() as broken:
 
@@ -216,7 +217,7 @@ def test_a_child_of_which_no_handle_can_be_had_is_left_to_its_lease(
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     _, berth = charge.child(sleeper.pid)
     push(redis, raw("Job", 1))
-    run(redis, claim_call(berth, [("default",)], 1))
+    run(redis, claim_in_order(berth, 1))
     charge.keeper._keep()
     charge.keeper._outlive()
     assert redis.lrange(berth.inflight("default"), 0, -1) == [raw("Job", 1)], "it may well be running"
@@ -234,7 +235,7 @@ def test_without_a_parent_it_stays_until_the_children_have_ended_and_kills_one_t
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     _, berth = charge.child(sleeper.pid)
     push(redis, raw("Job", 1))
-    run(redis, claim_call(berth, [("default",)], 1))
+    run(redis, claim_in_order(berth, 1))
     charge.keeper._keep()
     if ends == "never":
         monkeypatch.setattr("pykiq.worker.keeper.GRACE", -1.0)  # with the second of the time-out: now

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from pykiq.store.claim import Look, claim_call, claim_known_call
+from pykiq.store.claim import Look, claim_known_call
 from pykiq.worker.line import FIRST_WAIT, LONGEST_WAIT, Line
 from tests.logs import capture_logs
-from tests.store.jobs import berth, push, raw
+from tests.store.jobs import berth, claim_in_order, push, raw
 from tests.worker.stage import Flaky
 
 
@@ -19,7 +19,7 @@ def away(_: Any) -> None:
 
 
 def call(queue: str = "default") -> Any:
-    return claim_call(berth(queue), [(queue,)], 1)
+    return claim_in_order(berth(queue), 1)
 
 
 def test_answers_come_back_in_order(redis: redis_py.Redis) -> None:
