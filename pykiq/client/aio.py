@@ -7,8 +7,9 @@ import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import redis.asyncio as aioredis
 
@@ -17,6 +18,7 @@ from pykiq.client.diversion import diverted
 from pykiq.config import Config
 from pykiq.middleware.chain import Chain, ClientMiddleware, is_awaited
 from pykiq.middleware.onloop import away_from_the_loop
+from pykiq.store.batching import Batcher
 from pykiq.store.connection import aclose, aconnect, suits
 from pykiq.store.fleet import aleft, aread
 from pykiq.store.push import PushBatch, apush
@@ -31,8 +33,9 @@ class AsyncClient(BaseClient):
         async with pykiq.AsyncClient() as client:
             await client.push({"class": "HardJob", "args": [1, "two"]})
 
-    Connections belong to the event loop they were made on: one client may be used on several loops, one after the other
-    or in several threads, and has connections for each.
+    Pushes that are made at the same time, as by `asyncio.gather`, share a round trip and a connection; each has its own
+    result, and its own error. Connections belong to the event loop they were made on: one client may be used on several
+    loops, one after the other or in several threads, and has connections for each.
     """
 
     def __init__(
@@ -49,14 +52,18 @@ class AsyncClient(BaseClient):
         if self._given is not None:
             suits(self._given, asynchronous=True)
         self._pid = os.getpid()
-        self._own: dict[asyncio.AbstractEventLoop, _Connected] = {}
+        self._own: dict[asyncio.AbstractEventLoop, _OnLoop] = {}
 
     async def push(self, item: Mapping[str, Any]) -> str | None:
         """As `Client.push`."""
         self._tell_pytest()
         await self._look_at_fleet()
         jid, batches = await self._built(lambda: self._one(item))
-        await self._send(batches)
+        sink = diverted()
+        if sink is not None:
+            await sink.atake(batches)
+        elif batches:
+            await (await self._here()).batcher.push(batches)
         return jid
 
     async def push_bulk(self, item: Mapping[str, Any], *, batch_size: int | None = None) -> list[str | None]:
@@ -102,23 +109,33 @@ class AsyncClient(BaseClient):
             await sink.atake(batches)
 
     async def _look_at_fleet(self) -> None:
-        if self._needs_fleet():
-            redis = await self._redis()
-            self._saw(await aleft(redis) or await aread(redis))
+        if not self._needs_fleet():
+            return
+        here = await self._here()
+        if here.looking is None:  # however many push at once, one of them looks
+            here.looking = asyncio.create_task(self._look(here))
+        await asyncio.shield(here.looking)
+
+    async def _look(self, here: _OnLoop) -> None:
+        try:
+            self._saw(await aleft(here.redis) or await aread(here.redis))
+        finally:
+            here.looking = None
 
     async def _redis(self) -> aioredis.Redis:
-        if self._given is not None:
-            return self._given
+        return (await self._here()).redis
+
+    async def _here(self) -> _OnLoop:
         if self._pid != os.getpid():  # a forked child must not share a socket
             self._pid = os.getpid()
             self._own = {}
         loop = asyncio.get_running_loop()
         mine = self._own.get(loop)
         if mine is None:
-            redis = aconnect(self.config)
-            mine = self._own[loop] = _Connected(redis, self._until_closed(loop, redis))
+            redis = aconnect(self.config) if self._given is None else self._given
+            mine = self._own[loop] = _OnLoop(redis, Batcher(redis), self._until_closed(loop, redis))
             await anext(mine.until_closed)
-        return mine.redis
+        return mine
 
     async def _until_closed(self, loop: asyncio.AbstractEventLoop, redis: aioredis.Redis) -> AsyncGenerator[None, None]:
         """Waits at its `yield` for `close`, or for the end of the loop.
@@ -130,9 +147,16 @@ class AsyncClient(BaseClient):
             yield
         finally:
             self._own.pop(loop, None)
-            await aclose(redis)
+            if self._given is None:
+                await aclose(redis)
 
 
-class _Connected(NamedTuple):
+@dataclass(slots=True)
+class _OnLoop:
+    """What a client has on one event loop."""
+
     redis: aioredis.Redis
+    batcher: Batcher
     until_closed: AsyncGenerator[None, None]
+    looking: asyncio.Task[None] | None = None
+    """Whoever reads the fleet; all others wait for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import redis
@@ -51,28 +52,68 @@ def push(client: redis.Redis, batches: Sequence[PushBatch]) -> None:
     if batches:
         sent = commands(batches)
         answers = round_trip(client, sent)
-        again = _refused(sent, answers)
-        _check(answers + round_trip(client, again) if again else answers)
+        again = _refused(answers)
+        if again:
+            _replace(answers, again, round_trip(client, [sent[place] for place in again]))
+        _check(answers)
 
 
 async def apush(client: redis.asyncio.Redis, batches: Sequence[PushBatch]) -> None:
     """The same for asyncio."""
     if batches:
-        sent = commands(batches)
-        answers = await around_trip(client, sent)
-        again = _refused(sent, answers)
-        _check(answers + await around_trip(client, again) if again else answers)
+        _check(await _answers(client, commands(batches)))
 
 
-def _refused(sent: Sequence[Command], answers: list[Any]) -> list[Command]:
-    """The commands to send again. Their answers are taken out: what counts is the second one."""
-    again = [command for command, answer in zip(sent, answers, strict=True) if is_demoted(answer)]
+async def apush_together(
+    client: redis.asyncio.Redis, pushes: Sequence[Sequence[PushBatch]]
+) -> list[redis.RedisError | None]:
+    """Send what several have pushed in one round trip, one command per queue; what Redis has refused of each of them.
+
+    A command is refused as a whole, so whoever is told of an error has written nothing with it. Raises as `push`.
+    """
+    merged: dict[tuple[str, bool], list[Any]] = {}
+    for batch in chain.from_iterable(pushes):
+        merged.setdefault((batch.queue, batch.scheduled), []).extend(batch.entries)
+    sent = commands([PushBatch(queue, scheduled, tuple(entries)) for (queue, scheduled), entries in merged.items()])
+    answers = await _answers(client, sent)
+    listed = (
+        answers.pop(0) if len(answers) > len(merged) else None
+    )  # of the SADD, which all but the scheduled ones need
+    written = dict(zip(merged, answers, strict=True))
+    return [
+        next(
+            (
+                answer
+                for batch in batches
+                for answer in (None if batch.scheduled else listed, written[batch.queue, batch.scheduled])
+                if isinstance(answer, redis.RedisError)
+            ),
+            None,
+        )
+        for batches in pushes
+    ]
+
+
+async def _answers(client: redis.asyncio.Redis, sent: Sequence[Command]) -> list[Any]:
+    answers = await around_trip(client, sent)
+    again = _refused(answers)
     if again:
-        answers[:] = [answer for answer in answers if not is_demoted(answer)]
-    return again
+        _replace(answers, again, await around_trip(client, [sent[place] for place in again]))
+    return answers
 
 
-def _check(answers: list[Any]) -> None:
+def _refused(answers: Sequence[Any]) -> list[int]:
+    """The places of the commands to send again."""
+    return [place for place, answer in enumerate(answers) if is_demoted(answer)]
+
+
+def _replace(answers: list[Any], places: Sequence[int], others: Sequence[Any]) -> None:
+    """What counts of a command that was sent again is the second answer."""
+    for place, answer in zip(places, others, strict=True):
+        answers[place] = answer
+
+
+def _check(answers: Sequence[Any]) -> None:
     for answer in answers:
         if isinstance(answer, redis.RedisError):
             raise answer

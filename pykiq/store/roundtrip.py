@@ -6,7 +6,9 @@ where joining bytes takes 7.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import BusyLoadingError
 
+from pykiq.store.apool import AsyncPool
 from pykiq.store.refusals import is_demoted
 
 Command = Sequence[str | bytes | int | float]
@@ -52,8 +55,9 @@ async def around_trip(client: redis.asyncio.Redis, commands: Sequence[Command]) 
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
     try:
-        await connection.send_packed_command([sent])
-        answers = [await _aanswer(connection) for _ in commands]
+        async with _one_limit(connection) if isinstance(pool, AsyncPool) else nullcontext():
+            await connection.send_packed_command([sent])
+            answers = [await _aanswer(connection) for _ in commands]
         if any(map(is_demoted, answers)):
             await connection.disconnect(nowait=True)
         return answers
@@ -62,6 +66,22 @@ async def around_trip(client: redis.asyncio.Redis, commands: Sequence[Command]) 
         raise
     finally:
         await pool.release(connection)
+
+
+@asynccontextmanager
+async def _one_limit(connection: Any) -> AsyncIterator[None]:
+    """One time-out for the whole of it. Redis-py's own, one per step and a task for the first, cost a third of a push.
+
+    Raises redis.TimeoutError.
+    """
+    limit, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        async with asyncio.timeout(limit):
+            yield
+    except TimeoutError as error:
+        raise redis.TimeoutError(f"Redis has not answered within {limit:g} s") from error
+    finally:
+        connection.socket_timeout = limit
 
 
 def packed(commands: Sequence[Command]) -> bytes:

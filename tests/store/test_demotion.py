@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 import threading
@@ -98,6 +99,14 @@ async def test_an_asyncio_client_does_so_too(pair: Pair, own: bool) -> None:
         await client.push_bulk({"class": "HardJob", "args": [[1], [2]]})
     if given is not None:
         await given.aclose()
+    assert (entries(pair.old), entries(pair.new)) == (1, 3)
+
+
+async def test_pushes_that_share_a_round_trip_do_so_too(pair: Pair) -> None:
+    async with pykiq.AsyncClient(pair.config) as client:
+        await client.push(JOB)
+        pair.fail_over()
+        await asyncio.gather(*(client.push(JOB) for _ in range(3)))
     assert (entries(pair.old), entries(pair.new)) == (1, 3)
 
 
