@@ -29,6 +29,11 @@ class Picture:
         self._told: dict[int, float] = {}  # thread → start (epoch s) of the job that Redis thinks it runs
         self._long: set[int] = set()  # threads whose job in `_told` has turned out to be long
 
+    @property
+    def empty(self) -> bool:
+        """Whether Redis was told that nothing runs."""
+        return not self._told
+
     def told_all(self, running: Sequence[Running], now: float) -> None:
         """A beat has written all of these at `now` (epoch s), and nothing else is left."""
         self._told = {one.thread: one.run_at for one in running}

@@ -66,7 +66,7 @@ from pykiq.worker.sweeper import Sweeper
 if TYPE_CHECKING:
     from pykiq.observe.endpoint import Endpoint
 
-LISTENING = 0.5  # seconds that a signal may go unheard
+LISTENING = 1.0  # seconds that a signal may go unheard
 FLUSHING = 0.1  # seconds at a time for lines that have found no room, while somebody reads
 
 log = get_logger()
@@ -135,7 +135,7 @@ class Process:
             refusals=refused,
             outage=outage,
         )
-        observers = (self._poller, self._counters, self._history, self.metrics, JobLog(handled=self._executor.classes))
+        observers = [self._poller, self._counters, self._history, self.metrics, JobLog(handled=self._executor.classes)]
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),
@@ -158,6 +158,7 @@ class Process:
             orders=orders,
             outage=outage,
         )
+        observers.append(self._pulse)
         self._endpoint: Endpoint | None = None
         self.started = threading.Event()  # jobs are taken
 

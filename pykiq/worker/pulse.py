@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import redis
 
@@ -20,8 +20,9 @@ from pykiq.observe.counters import Counters
 from pykiq.observe.ghosts import clear_ghosts
 from pykiq.observe.heartbeat import Beat, Running
 from pykiq.observe.history import History, generations
+from pykiq.observe.observer import Observer
 from pykiq.observe.picture import Picture
-from pykiq.records import Assigned
+from pykiq.records import Assigned, Started
 from pykiq.store import fleet, queues
 from pykiq.store.claim import Berth
 from pykiq.store.fleet import Fleet, chosen
@@ -30,13 +31,13 @@ from pykiq.store.outage import Outage
 from pykiq.store.standing import StandingOrders
 
 SOON = 1.0  # seconds between two attempts to renew a lease, at most
-GLANCE = 0.5  # seconds between two looks at what runs: a job that takes its time is shown within twice that
+GLANCE = 0.5  # seconds between two looks while anything runs: a job that takes its time is shown within twice that
 CLEANUP_INTERVAL = 60.0  # seconds between two looks for processes that are listed but gone
 
 log = get_logger()
 
 
-class Pulse:
+class Pulse(Observer):
     """Lease, heartbeat and fleet of one process."""
 
     def __init__(
@@ -74,7 +75,9 @@ class Pulse:
         self._soon = min(self._interval, SOON)
         self._paused: frozenset[str] = frozenset()
         self._stop = threading.Event()
-        self._hurry = threading.Event()
+        self._wake = threading.Event()  # of the thread that beats
+        self._hurried = False
+        self._dozes = False  # nothing runs: it sleeps until the next beat, or until something starts
         self._picture = Picture()
         self._shows = True
         self._cleanup_at = 0.0
@@ -103,12 +106,18 @@ class Pulse:
 
     def hurry(self) -> None:
         """Beat now: something has changed that people wait to see."""
-        self._hurry.set()
+        self._hurried = True
+        self._wake.set()
+
+    def started(self, batch: Sequence[Started]) -> None:
+        """As an observer: something runs again."""
+        if self._dozes:
+            self._wake.set()
 
     def halt(self) -> None:
         """No more beats, and the lease is not renewed any more."""
         self._stop.set()
-        self._hurry.set()
+        self._wake.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(5.0)
@@ -147,15 +156,23 @@ class Pulse:
     def _keep_beating(self) -> None:
         due = time.monotonic() + self._period
         while not self._stop.is_set():
-            hurried = self._hurry.wait(min(GLANCE, max(0.0, due - time.monotonic())))
-            self._hurry.clear()
+            left = max(0.0, due - time.monotonic())
+            self._wake.wait(left if self._may_doze() else min(GLANCE, left))
+            self._wake.clear()
             if self._stop.is_set():
                 return
-            if hurried or time.monotonic() >= due:
+            if self._hurried or time.monotonic() >= due:
+                self._hurried = False
                 self._shows = self._guarded("heartbeat_failed", self._beat_once)
                 due = time.monotonic() + (self._period if self._shows else self._soon)
             elif self._shows:
                 self._guarded("running_jobs_not_shown", self._show_changes)
+
+    def _may_doze(self) -> bool:
+        """Whether there is nothing to look at until something starts. Said before it is asked: none is missed."""
+        self._dozes = True
+        self._dozes = self._picture.empty and not self._running()
+        return self._dozes
 
     @property
     def _period(self) -> float:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import http.client
 import os
 import resource
+import selectors
+import signal
 import socket
 import threading
 import time
@@ -364,6 +366,36 @@ def test_two_scrapes_are_answered_at_a_time() -> None:
         for client in clients:
             assert client.recv(100).startswith(b"HTTP/1.0 200")
             client.close()
+
+
+def test_nobody_who_asks_nothing_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+    select = selectors.PollSelector.select
+
+    def told(self: selectors.PollSelector, timeout: float | None = None) -> object:
+        waits.append(timeout)
+        return select(self, timeout)
+
+    monkeypatch.setattr(selectors.PollSelector, "select", told)
+    with serving() as endpoint:
+        wait_until(lambda: waits == [None], what="a wait without an end")
+        with socket.create_connection(("127.0.0.1", endpoint.port)):
+            wait_until(lambda: len(waits) == 2, what="the connection taken")
+            assert module.DEADLINE - 1 < (waits[1] or 0) <= module.DEADLINE + 0.1, "until its time is over"
+        assert ask(endpoint, "/live")[0] == 200
+        wait_until(lambda: len(waits) >= 3)
+
+
+def test_a_process_that_a_handler_has_forked_does_not_keep_it_from_stopping() -> None:
+    with serving() as endpoint:
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        endpoint.stop()
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "that one lives yet"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def test_without_a_descriptor_the_loop_rests_and_answers_later(monkeypatch: pytest.MonkeyPatch) -> None:

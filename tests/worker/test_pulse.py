@@ -24,7 +24,7 @@ from pykiq.store import fleet
 from pykiq.store.claim import Berth
 from pykiq.store.connection import connect
 from pykiq.store.standing import StandingOrders
-from pykiq.worker.pulse import Pulse
+from pykiq.worker.pulse import GLANCE, Pulse
 from tests.commands import taken
 from tests.servers import wait_until
 from tests.worker.stage import ME, claimed, raw, threads_here
@@ -60,6 +60,11 @@ class Body:
             pause=self.paused.append,
             orders=StandingOrders(self.berth, connect(self.config)),
         )
+
+    def runs(self, *running: tuple[int, Assigned, float]) -> None:
+        """These have started, and that is told."""
+        self.running = list(running)
+        self.pulse.started([])
 
 
 @pytest.fixture
@@ -143,7 +148,7 @@ def test_a_job_that_takes_its_time_is_shown_soon_and_so_is_its_end(redis: redis_
     beats: list[str] = []
     body.hooks.on("beat")(lambda: beats.append("beat"))
     body.pulse.start()
-    body.running = running_now(1, 2)
+    body.runs(*running_now(1, 2))
     wait_until(lambda: shown(redis) == [1, 2], 5, "the jobs")
     assert redis.hget(ME, "busy") == b"2"
     body.running = body.running[1:]
@@ -168,6 +173,29 @@ def test_where_all_jobs_are_short_nothing_is_written_between_two_beats(redis: re
     assert redis.hget(ME, "beat") == told
 
 
+def test_while_nothing_runs_it_looks_only_with_each_beat_at_what_does(redis: redis_py.Redis, body: Body) -> None:
+    looks: list[float] = []
+
+    def running() -> list[tuple[int, Assigned, float]]:
+        looks.append(time.monotonic())
+        return body.running
+
+    body.pulse._running = running
+    body.pulse.start()
+    wait_until(lambda: len(looks) >= 2, what="the first beat, and that nothing runs")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 2.5 * GLANCE)
+    assert len(looks) == 2
+    body.runs(*running_now(1))
+    wait_until(lambda: shown(redis) == [1], 5, "the job")
+    body.running = []
+    wait_until(lambda: shown(redis) == [], 5, "its end")
+    seen = len(looks) + 1  # that nothing runs
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 2.5 * GLANCE)
+    assert len(looks) <= seen
+
+
 def test_a_redis_that_is_away_is_told_of_the_jobs_by_the_next_beat(
     redis: redis_py.Redis, body: Body, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +207,7 @@ def test_a_redis_that_is_away_is_told_of_the_jobs_by_the_next_beat(
 
     body.pulse.start()
     monkeypatch.setattr(Beat, "show", away)
-    body.running = running_now(1, since=1.5)
+    body.runs(*running_now(1, since=1.5))
     wait_until(lambda: tries, 5, "the first try")
     body.running = running_now(2, since=1.5)
     looks = time.monotonic()
