@@ -45,13 +45,25 @@ class Failure:
     backtrace: tuple[str, ...] = ()
 
 
-def describe(error: BaseException) -> Failure:
+def describe(error: BaseException, *, backtrace: bool = True) -> Failure:
     """Return the exception as text; never raises, whatever the exception does when it is asked.
 
     The class is bare for Python's own, else with its module. The message has at most 10000 characters, and U+FFFD
-    where it could not be UTF-8 (captures `error_message_*`). The backtrace is innermost first, as Ruby's.
+    where it could not be UTF-8 (captures `error_message_*`). The backtrace is `backtrace_of` it, or left out.
     """
-    return Failure(class_name_of(type(error)), _message_of(error), tuple(reversed([*_lines(_TRACEBACK(error))])))
+    return Failure(class_name_of(type(error)), _message_of(error), backtrace_of(error) if backtrace else ())
+
+
+def backtrace_of(error: BaseException) -> tuple[str, ...]:
+    """Return where the exception was raised, a line for each frame, innermost first, as Ruby's."""
+    lines = [*_lines(_TRACEBACK(error))]
+    lines.reverse()
+    return tuple(lines)
+
+
+def keeps_backtrace(payload: Mapping[str, Any]) -> bool:
+    """Tell whether `record_failure` writes lines of the backtrace into this payload."""
+    return payload.get("backtrace") not in (None, False)
 
 
 def record_failure(
@@ -192,7 +204,7 @@ def _message_of(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _lines(traceback: TracebackType | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -27,8 +28,10 @@ from pykiq.wire.dialect import Dialect, for_payload, is_number
 from pykiq.wire.exactjson import dumps
 from pykiq.wire.failure import (
     Failure,
+    backtrace_of,
     describe,
     is_exhausted,
+    keeps_backtrace,
     record_failure,
     retry_limit,
     wants_death_entry,
@@ -84,7 +87,7 @@ class Failing:
         kill: bool = False,
     ) -> Outcome:
         """The Outcome of a failed job. Never raises: if the bookkeeping itself fails, the bytes go to the dead set."""
-        failure = describe(error)
+        failure = describe(error, backtrace=False)
         buried = Outcome(
             claimed,
             Word.FAILED,
@@ -159,6 +162,8 @@ class Failing:
         if limit is None and not kill:
             return Acknowledge(), True  # retry: false
         now = time.time()
+        if keeps_backtrace(job):
+            failure = replace(failure, backtrace=backtrace_of(error))
         record_failure(job, failure, queue=queue, now=now, dialect=dialect, default_retry=default_retry)
         if kill or is_exhausted(job, limit or 0, now=now, dialect=dialect):
             return self._exhausted(job, handler, error, dialect, broken)

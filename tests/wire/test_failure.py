@@ -7,6 +7,7 @@ import tracemalloc
 import weakref
 import zlib
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from pykiq.wire.failure import (
     describe,
     encode_backtrace,
     is_exhausted,
+    keeps_backtrace,
     record_failure,
     retry_limit,
     wants_death_entry,
@@ -74,6 +76,13 @@ def raised(error: BaseException) -> BaseException:
     except BaseException as caught:
         return caught
     raise AssertionError
+
+
+@given(JSON | st.sampled_from(["2", "0", "x", 0, 0.0, -0.0, 1, True, False]))
+def test_whether_a_backtrace_is_kept_can_be_told_before_there_is_one(option: Any) -> None:
+    job = {"class": "A", "args": [], "backtrace": option}
+    if not keeps_backtrace(job):
+        assert fail(dict(job)) == fail(dict(job), failure=replace(BOOM, backtrace=()))
 
 
 def test_an_exception_is_described_by_class_message_and_backtrace_innermost_first() -> None:

@@ -17,6 +17,7 @@ from pykiq.jobs.hooks import DISCARD, KILL
 from pykiq.jobs.lifecycle import Lifecycle
 from pykiq.records import Acknowledge, Bury, Later, Outcome
 from pykiq.store.fleet import Fleet
+from pykiq.wire import failure
 from pykiq.wire.dialect import EIGHT, SEVEN, SIX
 from pykiq.wire.exactjson import dumps, loads
 from pykiq.wire.failure import decode_backtrace
@@ -202,8 +203,13 @@ def test_the_backtrace_is_kept_as_far_as_asked(option: object, lines: int | None
         assert "test_failing.py" in kept[0]
 
 
-def test_a_backtrace_nobody_asked_for_is_not_kept() -> None:
-    assert "error_backtrace" not in entry(failed(raw("Job")))
+def test_a_backtrace_nobody_asked_for_is_not_kept_nor_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[BaseException] = []
+    monkeypatch.setattr(failure, "backtrace_of", made.append)
+    monkeypatch.setattr("pykiq.worker.failing.backtrace_of", made.append)
+    for option in ({}, {"backtrace": None}, {"backtrace": False}):
+        assert "error_backtrace" not in entry(failed(raw("Job", **option)))
+    assert made == []
 
 
 def test_a_missing_retry_is_the_handlers_own() -> None:
