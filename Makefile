@@ -73,7 +73,7 @@ fixtures: $(STAMP) ## record the captures in compat_fixtures again, from whichev
 	$(BIN)/python -m compat_fixtures.recorder
 
 .PHONY: bench
-bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, a quarter of an hour (needs `make ruby` once)
+bench: $(BENCH_STAMP) ## pykiq and real Sidekiq side by side, some 45 minutes (needs `make ruby` once)
 	$(BENCH_VENV)/bin/python -m benchmarks
 
 .PHONY: test-redis

@@ -37,7 +37,7 @@ def main() -> int:
     given = reader.parse_args()
     chosen = measurements(given.quick)
     if given.list:
-        sys.stdout.write("".join(f"{one.name:16}{one.title}\n" for one in chosen))
+        sys.stdout.write("".join(f"{one.name:20}{one.title}\n" for one in chosen))
         return 0
     for wanted in given.only or ():
         if not any(_means(wanted, one.name) for one in chosen):
@@ -63,8 +63,8 @@ def main() -> int:
         return 1
     sys.stdout.write(report.table(results, versions) + "\n")
     if out:
-        drawn = chart.draw(out)
-        say(f"results in {out}" + (f", chart in {drawn}" if drawn else "; no chart: matplotlib is not installed"))
+        drawn = " and ".join(map(str, chart.draw(out)))
+        say(f"results in {out}" + (f", charts: {drawn}" if drawn else "; no chart: matplotlib is not installed"))
     return 0
 
 

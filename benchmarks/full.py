@@ -35,26 +35,27 @@ def full(
     *,
     args: list[object] | None = None,
     size: int = 200,
+    depth: int = 0,
     setup: Setup = Setup(),  # noqa: B008 (frozen)
     **more: object,
 ) -> Once:
     """A measurement of jobs of class `job`, of which nobody does more than `per_s` a second.
 
-    Without `args` the payload is filled up to `size` bytes; `more` are other keys of it. Queues with weights hold as
-    many jobs in proportion.
+    Without `args` the payload is filled up to `size` bytes; `more` are other keys of it. At least `depth` jobs wait.
+    Queues with weights hold as many jobs in proportion.
     """
 
     def text(queue: str) -> str:
         return of_size(job, size, queue) if args is None else written(job, args, queue, **more)
 
-    return filled(text, per_s, seconds, setup)
+    return filled(text, per_s, seconds, setup, depth)
 
 
-def filled(text: Text, per_s: float, seconds: float, setup: Setup) -> Once:
+def filled(text: Text, per_s: float, seconds: float, setup: Setup, depth: int = 0) -> Once:
     """As `full`, with a payload of whatever kind."""
 
     def once(bench: Bench, system: System) -> dict[str, float]:
-        count = int((FLOOR_PER_S if system.name == "floor" else per_s) * (seconds + MARGIN))
+        count = max(int((FLOOR_PER_S if system.name == "floor" else per_s) * (seconds + MARGIN)), depth)
         for _ in range(REFILLS):
             bench.empty()
             _fill(bench, setup, text, count)

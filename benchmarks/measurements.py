@@ -129,6 +129,8 @@ def _noops(part: float) -> list[Measurement]:
     for processes in (2, 4):
         once = full(NOOP, 150_000, 2 * part, setup=Setup(processes=processes))
         found.append(Measurement(f"processes-{processes}", f"no-op jobs, {processes} processes", FULL, once))
+    deep = full(NOOP, 120_000, 2 * part, depth=int(1_000_000 * part))
+    found.append(Measurement("depth", "no-op jobs, a million in the queue", (*FULL, RSS), deep, slow=True))
     for size, per_s in ((2_000, 50_000), (20_000, 20_000), (200_000, 4_000), (1_000_000, 800)):
         name = f"{size // 1000:,} kB"
         once = full(NOOP, per_s, 1.5 * part, size=size)

@@ -6,8 +6,11 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.rounds import Figure, Result, Spread
+from benchmarks.machine import Bench
+from benchmarks.rounds import Figure, Measurement, Result, Spread
+from benchmarks.systems import System
 
 OTHERS = ("Sidekiq", "base")  # pykiq's ratios are to these, and so are base's to Sidekiq
 
@@ -21,20 +24,20 @@ def table(results: Iterable[Result], versions: Mapping[str, str]) -> str:
     for result in results:
         title = result.measurement.title
         for figure in result.measurement.figures:
-            values = (_shown(result.spread(system, figure.key), figure.digits) for system in versions)
-            rows.append((title, figure.unit, *values, *(_ratio(result.ratio(figure.key, other)) for other in others)))
+            values = (shown(result.spread(system, figure.key), figure.digits) for system in versions)
+            rows.append((title, figure.unit, *values, *(ratio(result.ratio(figure.key, other)) for other in others)))
             title = ""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _shown(spread: Spread | None, digits: int) -> str:
+def shown(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return ""
     median, least, most = (f"{value:,.{digits}f}" for value in dataclasses.astuple(spread))
     return median if least == most else f"{median} ({least} to {most})"
 
 
-def _ratio(spread: Spread | None) -> str:
+def ratio(spread: Spread | None) -> str:
     return "" if spread is None else f"**{spread.median:.2f}** ({spread.least:.2f} to {spread.most:.2f})"
 
 
@@ -55,7 +58,21 @@ def _summary(result: Result, figure: Figure) -> dict[str, object]:
     return {
         "unit": figure.unit,
         "better": "more" if figure.more_is_better else "less",
+        "digits": figure.digits,
         **{system: spread(result.spread(system, figure.key)) for system in result.rounds[0]},
         "ratio": spread(result.ratio(figure.key, "Sidekiq")),
         "ratio_to_base": spread(result.ratio(figure.key, "base")),
     }
+
+
+def read(path: Path) -> tuple[Result, dict[str, Any]]:
+    """What `write` has written: the rounds, and all else."""
+    held: dict[str, Any] = json.loads(path.read_text())
+    figures = tuple(
+        Figure(key, one["unit"], one["better"] == "more", one.get("digits", 0)) for key, one in held["figures"].items()
+    )
+
+    def never(bench: Bench, system: System) -> dict[str, float]:
+        raise NotImplementedError("what was read is not measured again")
+
+    return Result(Measurement(held["name"], held["title"], figures, never), tuple(held["rounds"])), held
