@@ -124,10 +124,10 @@ def descriptor(connection: Any) -> int:
 
 
 class Ear:
-    """Reads the answers that come on a connected connection, of which redis-py has left none unread.
+    """Sends and reads on a connected connection, of which redis-py has left no answer unread.
 
-    It does what `read_response` does, without what redis-py does around it: half of the time from an answer to its
-    bytes, when nothing of that is in the processor's caches because the process has slept.
+    It does what `send_packed_command` and `read_response` do, without what redis-py does around them: half of the time
+    from an answer to its bytes, when nothing of that is in the processor's caches because the process has slept.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -135,6 +135,10 @@ class Ear:
         self._reader = (
             hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError) if hiredis else None
         )
+
+    def send(self, packed: bytes) -> None:
+        """Send commands. Raises OSError."""
+        self._connection._sock.sendall(packed)
 
     def read(self) -> Any:
         """The next answer; waits for it. Raises what Redis answers as an error, or redis.RedisError, or OSError."""

@@ -18,6 +18,8 @@ from pykiq.store.claim import Berth
 from pykiq.store.scripts import Call, script
 from pykiq.wire import keys
 
+FEW = 8  # jobs that are done: up to so many a removal each costs Redis less than a script
+
 LARGE = 1000
 """Bytes of a job from which on a removal of its own costs less than the copies that a script makes of its argument."""
 
@@ -65,10 +67,14 @@ def in_order(outcomes: Iterable[Outcome]) -> Batch:
 def settle_call(berth: Berth, batch: Batch, now: float, config: Config) -> Call:
     """One call that settles all of a batch. `now` is in epoch seconds.
 
-    Where nothing is written, the removal is all there is to do, and a large job's needs no script.
+    Where nothing is written, the removal is all there is to do. A large job's needs no script, and a few small jobs'
+    need none either.
     """
-    before = [("LREM", berth.inflight(one.claimed.queue), -1, one.claimed.raw) for one in batch.large]
-    if not batch.done and not batch.written:
+    alone = list(batch.large)
+    if not batch.written and sum(map(len, batch.done.values())) <= FEW:
+        alone += chain(*batch.done.values())
+    before = [("LREM", berth.inflight(one.claimed.queue), -1, one.claimed.raw) for one in alone]
+    if len(alone) > len(batch.large) or not (batch.done or batch.written):
         return Call(None, [], [], before)
     queues: dict[str, int] = {}
     args: list[Any] = [now, now - config.dead_timeout, config.dead_max_jobs]

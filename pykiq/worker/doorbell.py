@@ -17,6 +17,7 @@ import redis
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
 from pykiq.store.connection import Ear, close, descriptor, forget
+from pykiq.store.roundtrip import packed
 from pykiq.wire import keys
 from pykiq.worker.inbox import Inbox
 
@@ -26,18 +27,29 @@ CONNECTING = 1.0  # seconds: the exchange waits meanwhile
 REST = 0.2  # seconds before a doorbell whose connection was lost tries again
 
 
+Ring = Callable[[Claimed | None, float], None]
+
+
 class Doorbell:
     """Waits for one queue. Only the exchange's thread uses it."""
 
     def __init__(
-        self, queue: str, berth: Berth, client: redis.Redis, inbox: Inbox[Any], ring: Callable[[Claimed | None], None]
+        self,
+        queue: str,
+        berth: Berth,
+        client: redis.Redis,
+        inbox: Inbox[Any],
+        ring: Ring,
     ) -> None:
-        """`ring` is called with each job that comes, and with None when the connection was lost: one may have come."""
+        """`ring` is called with each job that comes, and how long it was waited for (s).
+
+        It is called with None when the connection was lost: one may have come.
+        """
         self.queue = queue
         self.armed = False  # the exchange wants the next job of this queue
-        self._source, self._target = keys.queue(queue), berth.inflight(queue)
         # What a lost connection may still be served must come while the lease holds, or nobody would own the job.
         self._block = min(BLOCK, berth.lease_ttl / 2)
+        self._request = packed([("BLMOVE", keys.queue(queue), berth.inflight(queue), "RIGHT", "LEFT", self._block)])
         self._client = client
         self._inbox = inbox
         self._ring = ring
@@ -47,6 +59,7 @@ class Doorbell:
         self._connection_id = 0
         self._ear: Ear  # made with each connection
         self._watched: int | None = None  # the connection's descriptor while a BLMOVE is under way
+        self._asked_at = 0.0  # monotonic: when the BLMOVE under way was sent
         self._overdue = 0.0  # monotonic: by then the BLMOVE under way must have been answered
         self._rest_until = 0.0  # monotonic
 
@@ -87,8 +100,9 @@ class Doorbell:
                 waiter: Any = self._client.client()  # type: ignore[no-untyped-call]
                 self._connection_id, self._connection = int(waiter.client_id()), waiter.connection
                 self._ear = Ear(self._connection)
-            self._overdue = time.monotonic() + self._block + MARGIN
-            self._connection.send_command("BLMOVE", self._source, self._target, "RIGHT", "LEFT", self._block)
+            self._asked_at = time.monotonic()
+            self._overdue = self._asked_at + self._block + MARGIN
+            self._ear.send(self._request)
             watched = descriptor(self._connection)
             self._inbox.watch(watched, self._hear)
             self._watched = watched
@@ -106,7 +120,7 @@ class Doorbell:
         self._unwatch()
         if raw is not None:
             self.armed = False
-            self._ring(Claimed(self.queue, raw, time.time()))
+            self._ring(Claimed(self.queue, raw, time.time()), time.monotonic() - self._asked_at)
         elif self.armed:
             self._wait()
 
@@ -116,7 +130,7 @@ class Doorbell:
         self._hang_up()
         self.armed = False
         self._rest_until = time.monotonic() + REST
-        self._ring(None)
+        self._ring(None, 0.0)
 
     def _hang_up(self) -> None:
         self._unwatch()

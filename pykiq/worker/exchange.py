@@ -26,6 +26,7 @@ from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled,
 from pykiq.store.claim import Berth
 from pykiq.store.outage import Outage
 from pykiq.store.settle import settle_call
+from pykiq.worker.acknowledger import Acknowledged, Acknowledger
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
@@ -39,6 +40,7 @@ from pykiq.worker.refused import Refused
 from pykiq.worker.selective import Selective
 from pykiq.worker.singly import Singly
 from pykiq.worker.slots import Running
+from pykiq.worker.teller import Teller
 
 IDLE = 1.0  # seconds an idle loop sleeps at most
 TICK = 0.02  # seconds between looks while claimed jobs have not started, as far as is known here
@@ -75,19 +77,24 @@ class Exchange:
         report: Callable[[Sequence[Started], Sequence[Settled], Sequence[Foreign]], None],
         refused: Refused | None = None,
         outage: Outage | None = None,
+        acknowledging: redis.Redis | None = None,
     ) -> None:
+        """`acknowledging` is a client of its own for what slots settle themselves; without one they leave all here."""
         self._config = config
         self._berth = berth
         self._line = Line(client, outage)
         self._executor = executor
-        self._report = report
         self._rng = random.Random()
-        self._inbox: Inbox[Outcome | _Wake | _Pause] = Inbox()
+        self._inbox: Inbox[Outcome | Acknowledged | _Wake | _Pause] = Inbox()
         self._refused = refused or Refused()
         self._flight = Flight(self._refused.settlement)
         self._singly = Singly(berth, self._line, self._flight, config, self._refused)
         self._doubt = Doubt(berth, self._line, self._flight, self._refused)
+        self._teller = Teller(report)
+        self._acknowledger = Acknowledger(berth, acknowledging, self._inbox, self._teller) if acknowledging else None
         self._quiet = self._stop = self._hurried = False
+        self._at_rest = False  # nothing but rings is expected before the next turn
+        self._turn_at = 0.0  # monotonic: the next turn, whatever comes
         self._crowded = False  # as many settlements are refused as may be
         self._deadline = 0.0
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
@@ -96,9 +103,9 @@ class Exchange:
     def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
         berth, executor = self._berth, self._executor
         ring = partial(self._rung, capsule.name)
-        doors = [Doorbell(queue, berth, door_client(), self._inbox, ring) for queue in capsule.names]
+        doors = [Doorbell(queue, berth, door_client(), self._inbox, partial(ring, queue)) for queue in capsule.names]
         intake = Intake(capsule, berth, doors, Selective(berth, executor.classes), self._refused)
-        return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox)
+        return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox, self._acknowledger)
 
     # For other threads.
 
@@ -140,7 +147,7 @@ class Exchange:
 
     def in_flight(self) -> int:
         """How many jobs are claimed and not settled. May be called from any thread."""
-        return len(self._flight)
+        return max(len(self._flight) - len(self._inbox), 0)  # what lies there has been settled, or will be at once
 
     def running(self) -> list[Running]:
         """Thread (or task) number, job and start (epoch s) of what runs now."""
@@ -158,8 +165,11 @@ class Exchange:
         try:
             while not self._stopped():
                 self._collect(wait)
-                wait = self._turn()
-                self.turned_at = time.monotonic()
+                wait = self._turn_at - time.monotonic() if self._at_rest else 0.0
+                if wait <= 0:
+                    wait = self._turn()
+                    self.turned_at = time.monotonic()
+                    self._turn_at = self.turned_at + wait
             return self._last_word()
         finally:  # also when it fails: a doorbell that waits on would take a job that nobody runs
             for pool in self._pools.values():
@@ -173,21 +183,39 @@ class Exchange:
     def _collect(self, wait: float) -> None:
         """Take what is in the inbox, after sleeping up to `wait` seconds for the first message."""
         self._inbox.sleep(wait)
+        self._take()
+
+    def _take(self) -> None:
         for message in self._inbox.take():
             if type(message) is Outcome:
                 self._flight.end(message)
+            elif type(message) is Acknowledged:
+                self._flight.acknowledged(message)
+                if message.settled:
+                    continue
             elif type(message) is _Pause:
                 for pool in self._pools.values():
                     pool.intake.pause(message.queues)
+            self._at_rest = False
 
-    def _rung(self, capsule: str, claimed: Claimed | None) -> None:
-        """A doorbell has brought a job, or has lost its connection (None)."""
+    def _rung(self, capsule: str, queue: str, claimed: Claimed | None, waited: float) -> None:
+        """A doorbell has brought a job after `waited` seconds, or has lost its connection (None).
+
+        With slots to spare the bell is armed again at once, and that is all: no turn for one job that comes alone.
+        """
         pool = self._pools[capsule]
-        pool.intake.dry = False
-        if claimed is not None:
-            self._accept(pool, [claimed])
-        else:
+        if claimed is None:
+            pool.intake.silent()
             self._doubt.raised_by_waiter()
+            self._at_rest = False
+            return
+        pool.intake.rang(waited)
+        self._take()  # what has ended by now has left its slot
+        self._accept(pool, [claimed])
+        now = time.monotonic()
+        self._turn_at = min(self._turn_at, now + TICK)
+        if now - self.turned_at > TICK or not pool.intake.rearm(queue, free=pool.has_free_slot):
+            self._at_rest = False
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
@@ -282,19 +310,19 @@ class Exchange:
     def _tell(self, settled: list[Settled]) -> None:
         """Report what has started, what has been settled and which foreign jobs were met since the last turn."""
         pools = self._pools.values()
-        started = [one for pool in pools for one in pool.take_started()]
         met = [foreign for pool in pools for foreign in pool.intake.selective.take_met()]
-        if started or settled or met:
-            self._report(started, settled, met)
+        self._teller.tell(pools, settled, met)
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""
+        self._at_rest = False
         if not self._line.answering:
             return self._line.backoff
         takes_jobs = self._takes_jobs()
         for pool in self._pools.values():
             open_to_work = takes_jobs and pool.has_free_slot
             pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
+            pool.at_rest = open_to_work and pool.intake.dry and not pool.waiting
         if self._flight.unsettled:
             return 0.0
         if self._doubt.here or (self._quiet and not self.parked) or (self._stop and self._flight.resting):
@@ -304,6 +332,7 @@ class Exchange:
         pools = self._pools.values() if takes_jobs else ()
         looks = [pool.intake.selective.next_look() for pool in pools if pool.has_free_slot]
         until = [look for look in looks if look is not None] + ([self._deadline] if self._stop else [])
+        self._at_rest = not self._quiet
         longest = TICK if any(pool.untold for pool in self._pools.values()) else IDLE
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
@@ -321,6 +350,10 @@ class Exchange:
     def _last_word(self) -> bool:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
         begun = time.monotonic()
+        for pool in self._pools.values():
+            pool.at_rest = False
+        if self._acknowledger:
+            self._acknowledger.close()
         self._collect(0.0)  # what has ended by now is not run again elsewhere
         self._recall()
         abandoned = self._flight.abandon(time.time())

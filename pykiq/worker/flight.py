@@ -11,6 +11,7 @@ from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Held
 from pykiq.store.refusals import concerns_all
 from pykiq.store.settle import Batch, in_order, read_settled
+from pykiq.worker.acknowledger import Acknowledged
 from pykiq.worker.pool import Pool
 
 REST = 5.0  # seconds until a settlement that was refused for its own sake (its key is no sorted set) is tried again
@@ -60,6 +61,15 @@ class Flight:
             pool, assigned = entry
             pool.ended(assigned, outcome)
             self.unsettled.append(outcome)
+
+    def acknowledged(self, one: Acknowledged) -> None:
+        """A job has been settled by the thread that ran it, or perhaps has been."""
+        self.end(one.outcome)
+        if self.unsettled and self.unsettled[-1] is one.outcome:
+            if one.settled:
+                self.unsettled.pop()
+            else:
+                self._doubtful.add(id(one.outcome))
 
     def refuse(self, claimed: Claimed) -> None:
         """Hand back a job that has not started."""

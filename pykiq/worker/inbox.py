@@ -40,6 +40,9 @@ class Inbox(Generic[Message]):
         self._messages.append(message)
         self.ring()
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def ring(self) -> None:
         """Wake the owner if it sleeps.
 

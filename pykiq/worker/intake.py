@@ -16,6 +16,7 @@ from pykiq.store.claim import (
     LARGE,
     Berth,
     claim_call,
+    claim_few_call,
     claim_firsts_call,
     firsts_served,
     read_claim,
@@ -31,6 +32,12 @@ from pykiq.worker.selective import Selective
 MEMORY = 0.2  # weight of the newest claim in the mean size of a job
 REST = 5.0  # seconds until a queue that was refused is tried again
 PLENTY = 64  # jobs of one claim, from which on claims are not kept small any more
+FEW = 4  # jobs of one claim, up to which a move each costs less than a script
+AT_ONCE = 2  # round trips: what rings later has been waited for
+FORGETTING = 1.01  # the factor by which the quickest round trip counts as slower with each other one
+MOST_FIRSTS = 0.5  # of the fetches found a job where they looked first, so that no other queue need be tried
+TWICE = 2  # rings in a row without a wait, after which there is more than doorbells should fetch
+FRESH = 4  # of a lease, the part of it after which a claim renews it
 REFUSAL = 60.0  # seconds for which scripts claim after a transaction was refused
 
 
@@ -72,7 +79,10 @@ class Intake:
         self._refusals = refusals or Refusals()
         self._refused: dict[str, float] = {}  # queues that Redis has refused, and until when (monotonic) they rest
         self._shut: frozenset[str] = frozenset()  # nothing is taken from these: paused, or refused
-        self._most: int | None = None  # jobs of one claim, after one whose answer was lost
+        self._most: int | None = None  # jobs of one claim: it doubles while there are as many, until it is PLENTY
+        self._at_once = 0  # rings in a row for jobs that had been there when the doorbell was armed
+        self._trip = 0.001  # seconds of a round trip, the quickest of late: the others had to wait for the GIL too
+        self._fresh_until = 0.0  # monotonic: the lease is far from running out
 
     def pause(self, queues: frozenset[str]) -> None:
         """Take nothing from these queues, but from all others again. What has been claimed goes on."""
@@ -99,6 +109,25 @@ class Intake:
         self._arrange_shut()
         self._refusals.key("claim", keys.queue(queue), error, f"the other queues are served; again in {REST:g} s")
 
+    def rang(self, waited: float) -> None:
+        """A doorbell has brought a job for which it `waited` so many seconds.
+
+        What arrives one by one is left to the doorbells. To claim after each ring costs six commands, most of them in
+        vain; a job that waits for the bell costs the one that moves it.
+        """
+        self._at_once = self._at_once + 1 if waited < AT_ONCE * self._trip else 0
+        if self._at_once >= TWICE:
+            self.dry = False
+            self._most = FEW
+
+    def tripped(self, seconds: float) -> None:
+        """A round trip has taken so long."""
+        self._trip = min(seconds, self._trip * FORGETTING)
+
+    def silent(self) -> None:
+        """A doorbell has lost its connection: what comes now comes without a ring."""
+        self.dry = False
+
     def claim(self, room: int, rng: random.Random) -> Claim | None:
         """The claim to send now, or None when there is no room or nothing to expect.
 
@@ -121,26 +150,34 @@ class Intake:
         if not plain.queues:
             self.dry = True
             return None
-        by_transaction = self._firsts_served and time.monotonic() >= self._scripts_until
-        call = claim_firsts_call if by_transaction else claim_call
-        return Claim(call(self._berth, plain, room, rng), room, None, plain)
+        return Claim(self._call(plain, room, rng), room, None, plain)
+
+    def _call(self, order: Order, room: int, rng: random.Random) -> Call:
+        now = time.monotonic()
+        if now >= self._scripts_until:
+            if room <= FEW and now < self._fresh_until and (self._firsts_served or len(order.queues) == 1):
+                return claim_few_call(self._berth, order, room, rng)
+            if self._firsts_served and self.job_size >= LARGE:
+                return claim_firsts_call(self._berth, order, room, rng)
+        self._fresh_until = now + self._berth.lease_ttl / FRESH
+        return claim_call(self._berth, order, room, rng)
 
     def read(self, claim: Claim, answer: Sequence[Any]) -> list[Claimed]:
         """The jobs a claim brought, oldest first."""
         now = time.time()
-        if self._most is not None:
-            self._most = None if self._most >= PLENTY else 2 * self._most
         if claim.looks_at is not None:
             claimed = self.selective.read(claim.looks_at, answer, claim.room, time.monotonic(), now)
         else:
             claimed = read_claim(claim.call, answer, now)
-            self.dry = claim.call.script is not None and len(claimed) < claim.room
-            if self.dry:
+            alone = len(claim.order.queues) == 1
+            self.dry = len(claimed) < claim.room and (alone or claim.call.script is not None)
+            if self.dry and claim.call.script is not None:
                 for queue, error in read_refused(claim.call, answer).items():
                     self._refuse(queue, error)
-            self._firsts_served = (
-                self.job_size >= LARGE and firsts_served(claim.order, claim.room, claim.call, answer, claimed) >= 0.5
-            )
+            served = firsts_served(claim.order, claim.room, claim.call, answer, claimed)
+            self._firsts_served = served >= MOST_FIRSTS
+        if self._most is not None:
+            self._most = None if self._most >= PLENTY else 2 * self._most
         if claimed:
             mean = sum(len(one.raw) for one in claimed) / len(claimed)
             self.job_size += (mean - self.job_size) * MEMORY
@@ -181,6 +218,14 @@ class Intake:
                     door.disarm(through)
                 except (redis.RedisError, OSError):
                     continue  # it waits a few seconds longer; what it brings is put back
+
+    def rearm(self, queue: str, *, free: bool) -> bool:
+        """Wait for the next job of a queue whose doorbell has rung, with a slot free for it. Whether it is awaited."""
+        if not (self.dry and free) or queue in self.selective or queue in self._shut or self._refused:
+            return False
+        door = next(door for door in self._doors if door.queue == queue)
+        door.arm()
+        return door.armed
 
     def parked(self) -> bool:
         """Whether none of the doorbells can bring anything any more."""

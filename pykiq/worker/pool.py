@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pykiq.records import Assigned, Outcome, Started
+from pykiq.worker.acknowledger import Acknowledger
 from pykiq.worker.execute import Executor
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Intake
@@ -26,7 +27,14 @@ class Pool:
     """One capsule's share of this process. Only the exchange's thread uses it, but for `running`."""
 
     def __init__(
-        self, name: str, concurrency: int, intake: Intake, executor: Executor, loop: LoopThread, inbox: Inbox[Any]
+        self,
+        name: str,
+        concurrency: int,
+        intake: Intake,
+        executor: Executor,
+        loop: LoopThread,
+        inbox: Inbox[Any],
+        acknowledger: Acknowledger | None = None,
     ) -> None:
         self.concurrency = concurrency
         self.intake = intake
@@ -36,7 +44,9 @@ class Pool:
         self._inbox = inbox
         self._held: deque[Assigned] = deque()  # jobs that wait for slots of the other kind to become free
         self._in_threads = self._in_tasks = 0
-        self.untold = 0  # jobs claimed whose start has not been told yet
+        self.at_rest = False  # slots are free and doorbells armed: jobs that are done are settled on their own threads
+        self._acknowledger = acknowledger
+        self._given = self._told = 0  # jobs that went to the slots, and of how many the start has been told
         self._moved_at = 0.0  # monotonic: when a job last started or ended
         self._finished, self._elapsed = 0, 0.0  # since the last turn
 
@@ -71,7 +81,7 @@ class Pool:
     def start(self, jobs: Sequence[Assigned]) -> None:
         """Give jobs to the slots."""
         self._held.extend(jobs)
-        self.untold += len(jobs)
+        self._given += len(jobs)
         self._moved_at = time.monotonic()
         self._fill()
 
@@ -86,16 +96,22 @@ class Pool:
 
     def turned(self, now: float, trip: float) -> None:
         """A round trip of `trip` seconds has ended at `now` (monotonic): measure, and fill what has become free."""
+        self.intake.tripped(trip)
         self.lookahead.measured(now, self._finished, self._elapsed, trip, self.intake.job_size)
         self._finished, self._elapsed = 0, 0.0
         self._fill()
 
+    @property
+    def untold(self) -> int:
+        """Jobs claimed whose start has not been told yet."""
+        return self._given - self._told
+
     def take_started(self) -> list[Started]:
-        """The jobs that have started since the last call."""
+        """The jobs that have started since the last call. One thread at a time."""
         started: list[Started] = []
         for source in (self.threads.started, self.tasks.started):
             started += [source.popleft() for _ in range(len(source))]
-        self.untold -= len(started)
+        self._told += len(started)
         if started or self._finished:
             self._moved_at = time.monotonic()
         return started
@@ -117,7 +133,7 @@ class Pool:
                     self._in_tasks -= 1
                 elif source is self.threads.waiting:
                     self._in_threads -= 1
-        self.untold -= len(recalled)
+        self._given -= len(recalled)
         return recalled
 
     def running(self) -> list[Running]:
@@ -156,6 +172,8 @@ class Pool:
     # On the slot's thread. While enough jobs wait there, the exchange need not hear of each one that ends.
 
     def _thread_done(self, outcome: Outcome) -> None:
+        if self.at_rest and self._acknowledger and self._acknowledger.settle(self, outcome):
+            return
         inbox = self._inbox
         (inbox.leave if len(self.threads.waiting) > self.lookahead.jobs >> 1 else inbox.put)(outcome)
 

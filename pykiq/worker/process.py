@@ -139,6 +139,7 @@ class Process:
         self._reporter = Reporter(observers, hooks)
         self.exchange = Exchange(
             *(config, self.berth, connect(config), self._door_client, self._executor, self._loop, self._reporter),
+            acknowledging=connect(config),
             refused=refused,
             outage=outage,
         )

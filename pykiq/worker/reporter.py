@@ -20,6 +20,9 @@ from pykiq.wire.payload import as_job
 
 _Batch = tuple[Sequence[Started], Sequence[Settled], Sequence[Foreign], Sequence[Takeover]]
 
+MOST = 1000  # settled jobs of one report
+GATHERING = 0.02  # seconds between two batches: to be woken for each job costs more than to tell of it
+
 _DEAD = Fate.DEAD
 _KINDS: dict[Word, type[PykiqError]] = {Word.POISON: PoisonPill, Word.UNREADABLE: Unreadable}
 
@@ -34,6 +37,7 @@ class Reporter:
         self._lifecycle = lifecycle
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._complained: set[str] = set()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pykiq-reporter", daemon=True)
 
     def start(self) -> None:
@@ -52,12 +56,32 @@ class Reporter:
     def close(self, timeout: float) -> None:
         """Report what is left, for up to `timeout` seconds."""
         self._batches.put(None)
+        self._closed.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            self._report(*batch)
+        batches = self._batches
+        while (batch := batches.get()) is not None:
+            self._report(*self._with_more(batch))
             del batch  # exceptions hold whole call stacks: not until the next batch
+            if batches.empty():
+                self._closed.wait(GATHERING)
+
+    def _with_more(self, batch: _Batch) -> _Batch:
+        """A batch and those that wait behind it, as one."""
+        if self._batches.empty():
+            return batch
+        started, settled, met, taken = list(batch[0]), list(batch[1]), list(batch[2]), list(batch[3])
+        while len(settled) < MOST and not self._batches.empty():
+            more = self._batches.get()
+            if more is None:
+                self._batches.put(None)
+                break
+            started += more[0]
+            settled += more[1]
+            met += more[2]
+            taken += more[3]
+        return started, settled, met, taken
 
     def _report(
         self,

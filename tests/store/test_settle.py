@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Bury, Claimed, Later, PutBack, Word, Write
 from pykiq.store.scripts import run
-from pykiq.store.settle import LARGE, in_order, settle_call
+from pykiq.store.settle import FEW, LARGE, in_order, settle_call
 from tests import captures
 from tests.store.jobs import CONFIG, NOW, berth, claim, in_flight, outcome, push, raw, settle, waiting
 
@@ -232,8 +232,22 @@ def test_bytes_of_any_kind_come_back_as_they_were(redis: redis_py.Redis) -> None
 
 def test_settling_names_the_queues_of_its_jobs_and_no_other() -> None:
     place = berth("a", "b")
-    call = settle_call(place, in_order([outcome(Claimed("b", raw(1), NOW))]), NOW, CONFIG)
+    call = settle_call(place, in_order([outcome(Claimed("b", raw(1), NOW), PutBack())]), NOW, CONFIG)
     assert list(call.keys) == ["retry", "schedule", "dead", "queues", place.inflight("b"), "queue:b"]
+
+
+def test_a_few_jobs_that_are_done_leave_by_a_removal_each(redis: redis_py.Redis) -> None:
+    place = berth()
+    push(redis, "default", *map(raw, range(FEW)))
+    claimed = claim(redis, place, FEW)
+    batch = in_order([outcome(one) for one in claimed])
+    call = settle_call(place, batch, NOW, CONFIG)
+    assert call.script is None
+    assert [command[0] for command in call.before] == ["LREM"] * FEW
+    assert run(redis, call) == [1] * FEW
+    assert run(redis, call) == [0] * FEW, "they are gone"
+    one_more = [outcome(one) for one in claimed] + [outcome(claimed[0])]
+    assert settle_call(place, in_order(one_more), NOW, CONFIG).script
 
 
 def test_a_thousand_outcomes_are_one_call(redis: redis_py.Redis) -> None:

@@ -124,6 +124,7 @@ class Stage:
             self.loop,
             report or self.reports,
             refused,
+            acknowledging=connect(self.config),
         )
         self.clean: bool | None = None
         self.error: BaseException | None = None

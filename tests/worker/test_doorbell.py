@@ -28,8 +28,13 @@ class Door:
     def __init__(self, url: str) -> None:
         self.inbox: Inbox[object] = Inbox()
         self.rings: deque[Claimed | None] = deque()
+        self.waits: list[float] = []
         client = connect(Config.of(redis=url), timeout=BLOCK + MARGIN)
-        self.bell = Doorbell("default", PLACE, client, self.inbox, self.rings.append)
+        self.bell = Doorbell("default", PLACE, client, self.inbox, self.ring)
+
+    def ring(self, claimed: Claimed | None, waited: float) -> None:
+        self.rings.append(claimed)
+        self.waits.append(waited)
 
     def listen(self, seconds: float = 0.0) -> None:
         """What the exchange does between its turns."""

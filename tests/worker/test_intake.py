@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import LARGE
-from pykiq.worker.intake import REFUSAL, Claim, Intake
+from pykiq.worker.intake import FEW, REFUSAL, Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
 
@@ -108,7 +108,11 @@ def test_who_has_not_let_go_is_told_again_only_on_insistence() -> None:
 
 
 def by_transaction(claim: Claim) -> bool:
-    return claim.call.script is None
+    return claim.call.script is None and claim.call.before[0] == ("MULTI",)
+
+
+def by_moves(claim: Claim) -> bool:
+    return claim.call.script is None and not by_transaction(claim)
 
 
 def script_answer(*jobs: tuple[int, bytes]) -> list[Any]:
@@ -132,42 +136,121 @@ def large(*queues: str) -> Intake:
 JOB = b"x" * 2 * LARGE
 
 
-def test_small_jobs_are_claimed_by_the_script() -> None:
+MANY = FEW + 2
+
+
+def found(claim: Claim, *jobs: bytes) -> list[Any]:
+    """What Redis answers to a claim from one queue, in whichever form that is, when it finds these jobs and no more."""
+    if by_moves(claim):
+        return [*jobs, *[None] * (claim.room - len(jobs))]
+    return transaction_answer(claim, *jobs) if by_transaction(claim) else script_answer(*((1, job) for job in jobs))
+
+
+def test_many_small_jobs_are_claimed_by_the_script() -> None:
     made, _ = intake("a")
     for _ in range(30):
+        claim = sent(made, MANY)
+        assert claim.call.script
+        made.read(claim, script_answer(*[(1, b"{}")] * MANY))
+
+
+def test_a_few_jobs_are_moved_one_by_one_while_the_lease_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = intake("a")
+    claim = sent(made, 2)
+    assert claim.call.script, "the first claim renews the lease"
+    made.read(claim, found(claim, b"1", b"2"))
+    claim = sent(made, 2)
+    assert list(claim.call.before) == [("LMOVE", "queue:a", berth("a").inflight("a"), "RIGHT", "LEFT")] * 2
+    assert [one.raw for one in made.read(claim, [b"3", b"4"])] == [b"3", b"4"]
+    assert not made.dry
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    assert sent(made, 2).call.script, "it may have run out by now"
+
+
+def test_a_move_that_finds_nothing_ends_the_claims_from_one_queue_and_not_from_two() -> None:
+    for queues, dry in ((["a"], True), (["a", "b"], False)):
+        made, _ = intake(*queues)
+        claim = sent(made, 1)
+        made.read(claim, script_answer((1, b"1")))
         claim = sent(made, 2)
-        assert not by_transaction(claim)
-        made.read(claim, script_answer((1, b"{}"), (1, b"{}")))
+        assert by_moves(claim)
+        assert [one.raw for one in made.read(claim, [b"2", None])] == [b"2"]
+        assert made.dry is dry
+
+
+def test_after_moves_that_were_refused_the_script_claims() -> None:
+    made, _ = intake("a")
+    made.read(sent(made, 1), script_answer((1, b"1")))
+    claim = sent(made, 1)
+    assert by_moves(claim)
+    assert not made.refused(claim, ResponseError("OOM command not allowed"))
+    assert sent(made, 1).call.script
+
+
+def test_jobs_that_arrive_one_by_one_are_left_to_the_bell() -> None:
+    made, _ = intake("a")
+    made.dry = True
+    made.tripped(0.0002)
+    for waited in (0.2, 0.0003, 0.05, 0.0003, 1.0, 0.001, 0.001, 0.001):
+        made.rang(waited)
+        assert made.dry
+
+
+def test_after_two_jobs_that_had_been_there_a_few_more_are_claimed_and_then_twice_as_many() -> None:
+    made, _ = intake("a")
+    made.read(sent(made, 1), script_answer((1, b"1")))
+    made.dry = True
+    made.tripped(0.0002)
+    made.rang(0.0003)
+    assert made.dry
+    made.rang(0.0003)
+    rooms = []
+    for _ in range(7):
+        claim = sent(made, 1000)
+        rooms.append(claim.room)
+        made.read(claim, found(claim, *[b"{}"] * claim.room))
+    assert rooms == [4, 8, 16, 32, 64, 1000, 1000]
+
+
+def test_a_bell_is_armed_again_only_while_there_is_a_slot_and_nothing_to_claim() -> None:
+    made, [door] = intake("a")
+    assert not made.rearm("a", free=True), "claims go first"
+    made.dry = True
+    assert not made.rearm("a", free=False)
+    assert not door.armed
+    assert made.rearm("a", free=True)
+    assert door.armed
 
 
 def test_once_jobs_are_large_a_transaction_claims_them_until_they_are_small_again() -> None:
     made, _ = intake("a")
-    claim = sent(made, 2)
+    claim = sent(made, MANY)
     while not by_transaction(claim):
-        made.read(claim, script_answer((1, JOB), (1, JOB)))
-        claim = sent(made, 2)
+        made.read(claim, found(claim, *[JOB] * MANY))
+        claim = sent(made, MANY)
     assert made.job_size > LARGE
-    assert made.read(claim, transaction_answer(claim, JOB, JOB)) == [Claimed("a", JOB, ANY)] * 2
-    claim = sent(made, 2)
+    assert made.read(claim, found(claim, *[JOB] * MANY)) == [Claimed("a", JOB, ANY)] * MANY
+    claim = sent(made, MANY)
     assert by_transaction(claim)
     while by_transaction(claim):
-        made.read(claim, transaction_answer(claim, b"{}", b"{}"))
-        claim = sent(made, 2)
+        made.read(claim, found(claim, *[b"{}"] * MANY))
+        claim = sent(made, MANY)
     assert made.job_size < LARGE
 
 
 def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
-    made = large("a")
+    made = large("a", "b")
     made.read(sent(made, 1), script_answer((1, JOB)))
-    claim = sent(made, 4)
-    made.read(claim, transaction_answer(claim, JOB, JOB))
+    claim = sent(made, MANY)
+    made.read(claim, transaction_answer(claim, *[JOB] * 3))
     assert not made.dry
-    claim = sent(made, 4)
+    claim = sent(made, MANY)
     assert by_transaction(claim)
     made.read(claim, transaction_answer(claim, JOB))
     assert not made.dry
-    claim = sent(made, 4)
-    assert not by_transaction(claim), "the script can tell whether another queue has jobs"
+    claim = sent(made, MANY)
+    assert claim.call.script, "it can tell whether another queue has jobs"
     made.read(claim, script_answer((1, JOB)))
     assert made.dry
 
@@ -175,38 +258,38 @@ def test_a_transaction_that_comes_back_short_does_not_end_the_claims() -> None:
 def test_after_a_transaction_that_was_refused_the_script_claims_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     made = large("a")
     made.read(sent(made, 1), script_answer((1, JOB)))
-    claim = sent(made, 1)
+    claim = sent(made, MANY)
     assert by_transaction(claim)
     assert not made.refused(claim, ResponseError("MULTI is refused"))
     for _ in range(3):
-        claim = sent(made, 1)
-        assert not by_transaction(claim)
-        made.read(claim, script_answer((1, JOB)))
+        claim = sent(made, MANY)
+        assert claim.call.script
+        made.read(claim, script_answer(*[(1, JOB)] * MANY))
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + REFUSAL + 1)
-    assert by_transaction(sent(made, 1))
+    assert by_transaction(sent(made, MANY))
 
 
 def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_others() -> None:
     made = large("a", "b")
     for _ in range(5):
-        claim = sent(made, 2)
+        claim = sent(made, MANY)
         assert not by_transaction(claim)
-        made.read(claim, script_answer((2, JOB), (2, JOB)))
-    made.read(sent(made, 2), script_answer((1, JOB), (2, JOB)))
-    assert by_transaction(sent(made, 2))
+        made.read(claim, script_answer(*[(2, JOB)] * MANY))
+    made.read(sent(made, 2), script_answer(*[(1, JOB)] * MANY))
+    assert by_transaction(sent(made, MANY))
 
 
 def test_of_weighted_queues_a_transaction_claims_while_most_of_the_weight_is_not_empty() -> None:
     place = berth("a", "b", "c")
     made = Intake(Capsule(queues=(("a", 1), ("b", 6), ("c", 3))), place, [], Selective(place, lambda: ["Mine"]))
     made.job_size = 2.0 * LARGE
-    claim = sent(made, 2)
+    claim = sent(made, MANY)
     assert claim.order.queues == ("b", "c", "a")
-    made.read(claim, [*script_answer((2, JOB), (2, JOB)), 0, 4])
-    assert not by_transaction(sent(made, 2)), "the heaviest is empty"
-    made.read(claim, [*script_answer((2, JOB), (1, JOB)), 0, 9])
-    assert by_transaction(sent(made, 2))
+    made.read(claim, [*script_answer(*[(2, JOB)] * MANY), 0, 4])
+    assert not by_transaction(sent(made, MANY)), "the heaviest is empty"
+    made.read(claim, [*script_answer(*[(1, JOB)] * MANY), 0, 9])
+    assert by_transaction(sent(made, MANY))
 
 
 def test_a_shared_queue_is_looked_through_in_turn_with_the_plain_ones() -> None:

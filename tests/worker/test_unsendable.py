@@ -154,7 +154,7 @@ def test_a_job_that_redis_does_not_send_stays_in_flight_and_the_others_run(
     monkeypatch.setattr("pykiq.worker.doubt.AUDIT", 0.2)
     push(store, *(raw("Job", number) for number in range(20)), HUGE, *(raw("Job", number) for number in range(20, 40)))
     tally = Tally()
-    with capture_logs() as lines, staged(narrow.url, HANDLERS, concurrency=3, refused=Refused(tally)) as stage:
+    with capture_logs() as lines, staged(narrow.url, HANDLERS, concurrency=8, refused=Refused(tally)) as stage:
         wait_until(lambda: stage.reports.fates.count("done") == 40, 20, "all others done")
         push(store, raw("Job", 50))
         wait_until(lambda: stage.reports.fates.count("done") == 41, 20, "one that comes later")

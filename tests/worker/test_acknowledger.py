@@ -1,0 +1,155 @@
+"""Acknowledging from the thread that ran the job, on a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from pykiq.config import Config
+from pykiq.records import Acknowledge, Claimed, Fate, Foreign, Outcome, PutBack, Settled, Started, Word
+from pykiq.store.connection import connect
+from pykiq.worker.acknowledger import Acknowledged, Acknowledger
+from pykiq.worker.inbox import Inbox
+from pykiq.worker.teller import Teller
+from tests.servers import wait_until
+from tests.store.jobs import berth
+from tests.worker.stage import raw, registry, staged
+
+PLACE = berth()
+LIST = PLACE.inflight("default")
+
+
+class RestingPool:
+    at_rest = True
+
+    def __init__(self) -> None:
+        self.started: list[Started] = []
+
+    def take_started(self) -> list[Started]:
+        taken, self.started = self.started, []
+        return taken
+
+
+class Desk:
+    """An acknowledger and what it tells."""
+
+    def __init__(self, url: str) -> None:
+        self.told: list[tuple[Sequence[Started], Sequence[Settled]]] = []
+        self.inbox: Inbox[Any] = Inbox()
+        self.pool = RestingPool()
+        self.client = connect(Config.of(redis=url), timeout=1.0)
+        self.acknowledger = Acknowledger(PLACE, self.client, self.inbox, Teller(self.report))
+
+    def report(self, started: Sequence[Started], settled: Sequence[Settled], met: Sequence[Foreign]) -> None:
+        self.told.append((started, settled))
+
+    def settle(self, outcome: Outcome) -> bool:
+        return self.acknowledger.settle(self.pool, outcome)
+
+    @property
+    def fates(self) -> list[Fate]:
+        return [one.fate for _, settled in self.told for one in settled]
+
+
+@pytest.fixture
+def desk(redis: redis_py.Redis, redis_url: str) -> Iterator[Desk]:
+    made = Desk(redis_url)
+    yield made
+    made.acknowledger.close()
+
+
+def done(number: int) -> Outcome:
+    return Outcome(Claimed("default", raw("Job", number), 1.0), Word.DONE, Acknowledge(), "Job", str(number))
+
+
+def test_a_job_that_is_done_leaves_in_flight_and_is_told_behind_its_start(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
+    start: Any = ("the start of", 1.0)
+    desk.pool.started.append(start)
+    outcome = done(1)
+    assert desk.settle(outcome)
+    assert redis.lrange(LIST, 0, -1) == [raw("Job", 2)]
+    assert desk.told == [([start], [Settled(outcome, Fate.DONE)])]
+    assert desk.inbox.take() == [Acknowledged(outcome, settled=True)]
+
+
+def test_one_that_is_gone_from_in_flight_was_taken_over(desk: Desk) -> None:
+    assert desk.settle(done(1))
+    assert desk.fates == [Fate.TAKEN_OVER]
+
+
+def test_what_is_more_than_an_acknowledgement_is_left_to_the_exchange(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, raw("Job", 1))
+    assert not desk.settle(done(1)._replace(write=PutBack()))
+    assert redis.llen(LIST) == 1
+    assert not desk.told
+    assert not desk.inbox.take()
+
+
+def test_of_several_at_once_one_is_settled_and_the_others_are_left(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, *(raw("Job", number) for number in range(8)))
+    redis.client_pause(100)
+    answers: list[bool] = []
+    threads = [threading.Thread(target=lambda n=n: answers.append(desk.settle(done(n)))) for n in range(8)]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(True) == 8 - redis.llen(LIST) >= 1
+    assert len(desk.fates) == answers.count(True)
+
+
+def test_one_whose_answer_is_lost_is_settled_again_by_the_exchange(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
+    redis.client_pause(1500)
+    outcome = done(1)
+    assert desk.settle(outcome)
+    assert desk.inbox.take() == [Acknowledged(outcome, settled=False)]
+    assert not desk.told
+    wait_until(lambda: redis.ping())
+    assert desk.settle(done(2)), "on a new connection"
+    assert desk.fates == [Fate.DONE]
+
+
+def test_what_redis_refuses_is_left_to_the_exchange(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.set(LIST, "no list")
+    assert not desk.settle(done(1))
+    assert not desk.told
+    redis.delete(LIST)
+    redis.lpush(LIST, raw("Job", 1))
+    assert desk.settle(done(1))
+
+
+def test_once_closed_it_leaves_everything(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, raw("Job", 1))
+    desk.acknowledger.close()
+    assert not desk.settle(done(1))
+    assert redis.llen(LIST) == 1
+
+
+def test_a_job_that_arrives_alone_costs_a_move_and_a_removal(redis: redis_py.Redis, redis_url: str) -> None:
+    def calls() -> dict[str, int]:
+        told = redis.info("commandstats")
+        return {
+            name: told.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("blmove", "lrem", "evalsha", "lmove")
+        }
+
+    def waits() -> bool:
+        return bool(redis.info("clients")["blocked_clients"] == 1)
+
+    with staged(redis_url, registry(Job=lambda number: None)) as stage:
+        wait_until(waits, what="the doorbell")
+        before = calls()
+        for number in range(50):
+            redis.lpush("queue:default", raw("Job", number))
+            wait_until(lambda number=number: len(stage.reports.settled) > number and waits())  # type: ignore[misc]
+        after = calls()
+        assert stage.stop() is True
+    assert stage.reports.fates.count("done") == 50
+    assert after["lrem"] - before["lrem"] == 50
+    assert 50 <= after["blmove"] - before["blmove"] <= 52
+    assert after["evalsha"] + after["lmove"] - before["evalsha"] - before["lmove"] <= 5
