@@ -57,8 +57,9 @@ class AsyncClient(BaseClient):
     async def push(self, item: Mapping[str, Any]) -> str | None:
         """As `Client.push`."""
         self._tell_pytest()
-        await self._look_at_fleet()
-        jid, batches = await self._built(lambda: self._one(item))
+        if self._needs_fleet():
+            await self._look_at_fleet()
+        jid, batches = await self._built(lambda: self._one(item)) if self._awaits() else self._one(item)
         sink = diverted()
         if sink is not None:
             await sink.atake(batches)
@@ -69,7 +70,8 @@ class AsyncClient(BaseClient):
     async def push_bulk(self, item: Mapping[str, Any], *, batch_size: int | None = None) -> list[str | None]:
         """As `Client.push_bulk`."""
         self._tell_pytest()
-        await self._look_at_fleet()
+        if self._needs_fleet():
+            await self._look_at_fleet()
         jids: list[str | None] = []
         parts = self._many(item, batch_size)
         while (part := await self._built(lambda: next(parts, None))) is not None:
@@ -95,9 +97,12 @@ class AsyncClient(BaseClient):
     ) -> None:
         await self.close()
 
+    def _awaits(self) -> bool:
+        return any(map(is_awaited, self.middleware))
+
     async def _built(self, build: Callable[[], T]) -> T:
         """What `build` returns; in a thread when there are `async def` middlewares, which run on this loop then."""
-        if any(map(is_awaited, self.middleware)):
+        if self._awaits():
             return await away_from_the_loop(build)
         return build()
 
@@ -109,8 +114,6 @@ class AsyncClient(BaseClient):
             await sink.atake(batches)
 
     async def _look_at_fleet(self) -> None:
-        if not self._needs_fleet():
-            return
         here = await self._here()
         if here.looking is None:  # however many push at once, one of them looks
             here.looking = asyncio.create_task(self._look(here))

@@ -7,8 +7,7 @@ where joining bytes takes 7.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -54,34 +53,25 @@ async def around_trip(client: redis.asyncio.Redis, commands: Sequence[Command]) 
     sent = packed(commands)
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
+    limit = connection.socket_timeout
+    ours = isinstance(pool, AsyncPool)
     try:
-        async with _one_limit(connection) if isinstance(pool, AsyncPool) else nullcontext():
+        if ours:  # one time-out for all: redis-py's own, one per step and a task for the first, cost a third of a push
+            connection.socket_timeout = None
+        async with asyncio.timeout(limit if ours else None):
             await connection.send_packed_command([sent])
             answers = [await _aanswer(connection) for _ in commands]
         if any(map(is_demoted, answers)):
             await connection.disconnect(nowait=True)
         return answers
-    except BaseException:
+    except BaseException as error:
         await connection.disconnect(nowait=True)
+        if ours and isinstance(error, TimeoutError):
+            raise redis.TimeoutError(f"Redis has not answered within {limit:g} s") from error
         raise
     finally:
-        await pool.release(connection)
-
-
-@asynccontextmanager
-async def _one_limit(connection: Any) -> AsyncIterator[None]:
-    """One time-out for the whole of it. Redis-py's own, one per step and a task for the first, cost a third of a push.
-
-    Raises redis.TimeoutError.
-    """
-    limit, connection.socket_timeout = connection.socket_timeout, None
-    try:
-        async with asyncio.timeout(limit):
-            yield
-    except TimeoutError as error:
-        raise redis.TimeoutError(f"Redis has not answered within {limit:g} s") from error
-    finally:
         connection.socket_timeout = limit
+        await pool.release(connection)
 
 
 def packed(commands: Sequence[Command]) -> bytes:

@@ -79,3 +79,16 @@ async def test_what_was_not_read_is_not_the_next_ones_answer_in_asyncio(
             await around_trip(client, [("BLPOP", "empty", 0.05)])
     assert await around_trip(client, [("ECHO", "mine")]) == [b"mine"]
     await aclose(client)
+
+
+async def test_a_server_that_does_not_answer_in_time_is_told_in_asyncio_and_the_limit_is_that_of_every_command(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    client = aconnect(Config.of(redis=redis_url), timeout=0.1)
+    for _ in range(2):
+        with pytest.raises(redis_py.TimeoutError, match=r"not answered within 0\.1 s"):
+            await around_trip(client, [("PING",), ("BLPOP", "empty", 30)])
+        with pytest.raises(redis_py.TimeoutError, match="Timeout reading"):
+            await client.execute_command("BLPOP", "empty", 30)
+    assert await around_trip(client, [("ECHO", "mine")]) == [b"mine"]
+    await aclose(client)
