@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import random
+import signal
 import statistics
 import sys
 import time
@@ -45,6 +47,7 @@ DUE = (
     Figure("p99_ms", "ms late, p99", digits=1),
     Figure("most_ms", "ms late, at most", digits=1),
 )
+KINDS = ("idle", "beside", "due", "killed")
 SETTLED = 12.0  # seconds from the first job of a fleet until it is idle: the first look for due jobs and dead processes
 SOONEST, LATEST = 2.0, 12.0  # seconds from now at which due jobs are due
 STARTING = 120.0  # seconds that a fleet may take to start
@@ -98,6 +101,29 @@ def due(processes: int, jobs: int) -> Once:
             "p99_ms": cuts[98],
             "most_ms": max(late),
         }
+
+    return once
+
+
+def killed(processes: int, jobs: int) -> Once:
+    """The same, but the process that looks for due jobs is killed in the middle: how late are they then?"""
+
+    def once(bench: Bench, system: System) -> dict[str, float]:
+        bench.stamps.write_text("")
+        with fleet(bench, system, processes) as worker:
+            before = len(stamps(bench))
+            now, rng = time.time(), random.Random(processes)
+            for number in range(jobs):
+                schedule(bench.redis, now + rng.uniform(SOONEST, LATEST), number)
+            time.sleep((SOONEST + LATEST) / 2)
+            identity: Any = bench.redis.get("pykiq:poller")
+            if identity is None:
+                raise BenchmarkError(f"of {system.name} no process looks for all others")
+            os.kill(int(str(identity, "ascii").split(":")[-2]), signal.SIGKILL)  # its parent starts another
+            worker.wait(lambda: len(stamps(bench)) >= before + jobs, 60, "the last due job", pause=0.1)
+        late = [one * 1000 for one in stamps(bench)[before:]]
+        cuts = statistics.quantiles(late, n=100, method="inclusive")
+        return {"p50_ms": cuts[49], "p99_ms": cuts[98], "most_ms": max(late)}
 
     return once
 
@@ -216,7 +242,7 @@ def main() -> int:
         "--seconds", type=float, default=20.0, help="of idleness; a multiple of 10, a heartbeat's period"
     )
     parser.add_argument("--jobs", type=int, default=60, metavar="N", help="due jobs")
-    parser.add_argument("--only", nargs="+", choices=("idle", "beside", "due"), default=("idle", "beside", "due"))
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--systems", nargs="+", default=["pykiq"], metavar="NAME", help="pykiq, base, Sidekiq")
     parser.add_argument("--base", metavar="FOLDER", help="another checkout, or a revision of this one")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="the systems in turns, so often")
@@ -244,6 +270,10 @@ def _chosen(given: argparse.Namespace) -> Iterator[tuple[str, tuple[Figure, ...]
     if "due" in given.only:
         for processes in given.processes:
             yield f"due jobs, {processes} processes", DUE, due(processes, given.jobs)
+    if "killed" in given.only:
+        for processes in given.processes:
+            if processes > 1:
+                yield f"due jobs, one of {processes} killed", DUE[2:], killed(processes, given.jobs)
 
 
 if __name__ == "__main__":

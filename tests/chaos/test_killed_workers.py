@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from pykiq.store.claim import LARGE
-from tests.chaos.fleet import Fleet, account, finish, in_flight, left, mixed, moments, payload, portions, push
+from tests.chaos.fleet import Fleet, Worker, account, finish, in_flight, left, mixed, moments, payload, portions, push
 from tests.servers import wait_until
 
 JOBS = 1000
@@ -54,6 +54,34 @@ def test_no_job_is_lost_when_two_workers_are_killed_in_turn_and_each_takes_over_
     say(f"{report}, {KILLS} kills, {sum(worker.said('took_over') for worker in crew.workers)} workers took jobs over")
     assert report.lost == []
     assert [worker.stop() for worker in living] == [0, 0]
+    assert in_flight(store) == []
+
+
+def test_no_due_job_is_lost_when_the_process_that_looks_for_them_is_killed_again_and_again(
+    crew: Fleet, store: redis.Redis, rng: random.Random, say: Callable[[object], None]
+) -> None:
+    def join() -> None:
+        worker = crew.start("-c", "3").ready()
+        living[worker.told("running")[0]["identity"]] = worker
+
+    def leader() -> str:
+        return (store.get("pykiq:poller") or b"").decode()
+
+    living: dict[str, Worker] = {}
+    for _ in range(3):
+        join()
+    now = time.time()
+    store.zadd("schedule", {payload(number): now + rng.uniform(0.0, 8.0) for number in range(JOBS)})
+    for _ in range(3):
+        wait_until(lambda: leader() in living, 20, "one of them that looks")
+        living.pop(leader()).kill()
+        join()
+    wait_until(lambda: not store.zcard("schedule"), 30, "nothing due any more")
+    finish(store)
+    report = account(store, crew.ledger, JOBS)
+    say(f"{report}, 3 kills")
+    assert report.lost == []
+    assert [worker.stop() for worker in living.values()] == [0, 0, 0]
     assert in_flight(store) == []
 
 

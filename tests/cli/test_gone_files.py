@@ -29,7 +29,8 @@ import pykiq
 from pykiq.store.connection import connect
 
 REPORT = os.open(os.environ["REPORT"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-store = connect(pykiq.Config.of(redis=os.environ["REDIS_URL"]))
+# One connection, for which jobs that run at once wait: without a free descriptor there is no second one.
+store = connect(pykiq.Config.of(redis=os.environ["REDIS_URL"] + "?max_connections=1"))
 store.ping()
 watching = False
 held = []
