@@ -13,6 +13,7 @@ notes.py          when each job was pushed and when it started, as the handlers 
 payload.py        the jobs' bytes, and who pushes them
 counters.py       what a stretch of work cost: CPU, Redis commands
 systems.py        pykiq, Sidekiq, and how their workers and clients are started; checkout.py another state of pykiq
+fleet.py          wide fleets and the heartbeats of others, a command of its own
 floor.py          the plainest worker there can be, as what Python itself costs
 processes.py      a worker's processes, their CPU and memory
 machine.py        the Redis server and the systems on it

@@ -45,16 +45,16 @@ def _steady(part: float) -> list[Measurement]:
     found = []
     for busy in (25, 50, 75, 90):
         rate = busy / 100 * MOST
-        once = steady.steady(rate, 3 * part, pause=JOB_S)
+        once = steady.steady(rate, 2.5 * part, pause=JOB_S)
         found.append(_arriving(f"steady-{busy}", f"jobs of 10 ms, {busy} % busy", once, plain=busy == 25))
-    short = steady.steady(1500, 3 * part, pause=0.001)
-    computing = steady.steady(200, 3 * part, compute=0.002)
-    swept = steady.sweep(2 * part)
+    short = steady.steady(1500, 2.5 * part, pause=0.001)
+    computing = steady.steady(200, 2.5 * part, compute=0.002)
+    swept = steady.sweep(1.5 * part)
     return [
         *found,
         _arriving("steady-1ms", "jobs of 1 ms, 1,500/s", short, plain=True),
         _arriving("steady-cpu", "jobs of 2 ms CPU, 200/s", computing, plain=True),
-        _arriving("latency-1", "no-op jobs, 50/s, 1 queue", steady.steady(50, 5 * part), plain=True),
+        _arriving("latency-1", "no-op jobs, 50/s, 1 queue", steady.steady(50, 4 * part), plain=True),
         Measurement("sweep", "jobs of 5 ms at rising rates", steady.sweep_figures(), swept, plain=True, slow=True),
         Measurement("due", "1,000s of scheduled jobs", due.FIGURES, _due(part), slow=True),
     ]
@@ -67,19 +67,19 @@ def _due(part: float) -> Once:
 def _queues(part: float) -> list[Measurement]:
     """Many queues, and where the jobs are."""
     eight = [f"q{number}" for number in range(8)]
-    found = [_arriving("latency-8", "no-op jobs, 50/s, 8 queues", steady.steady(50, 5 * part, served=eight))]
+    found = [_arriving("latency-8", "no-op jobs, 50/s, 8 queues", steady.steady(50, 4 * part, served=eight))]
     for count in (20, 200):
         served = [f"q{number}" for number in range(count)]
-        once = steady.steady(0.45 * MOST, 3 * part, pause=JOB_S, served=served, busy=served[:1])
+        once = steady.steady(0.45 * MOST, 2.5 * part, pause=JOB_S, served=served, busy=served[:1])
         found.append(_arriving(f"queues-{count}-one", f"{count} queues, one of them 45 % busy", once, slow=True))
         for busy in (45, 70):
-            once = steady.steady(busy / 100 * MOST, 3 * part, pause=JOB_S, served=served)
+            once = steady.steady(busy / 100 * MOST, 2.5 * part, pause=JOB_S, served=served)
             title = f"{count} queues, {busy} % busy over all"
             found.append(_arriving(f"queues-{count}-{busy}", title, once, slow=True))
     served = [f"q{number}" for number in range(500)]
-    last = steady.steady(0.45 * MOST, 3 * part, pause=JOB_S, served=served, busy=served[-1:])
+    last = steady.steady(0.45 * MOST, 2.5 * part, pause=JOB_S, served=served, busy=served[-1:])
     weighted = [f"q{number},{number}" for number in range(1, 21)]
-    over = steady.steady(0.45 * MOST, 3 * part, pause=JOB_S, served=weighted)
+    over = steady.steady(0.45 * MOST, 2.5 * part, pause=JOB_S, served=weighted)
     noops = full(NOOP, 120_000, 2 * part, setup=Setup(queues=weighted))
     return [
         *found,
@@ -108,13 +108,13 @@ def _kinds(part: float) -> list[Measurement]:
     chained = full(NOOP, 100_000, 2 * part, setup=Setup(extras=["middleware"]))
     found = [
         Measurement("failing", "jobs that fail 30 frames deep, backtrace kept", FULL, failing),
-        Measurement("activejob", "ActiveJobs that do nothing", FULL, mails),
-        Measurement("middleware", "no-op jobs, three middlewares", FULL, chained),
+        Measurement("activejob", "ActiveJobs that do nothing", FULL, mails, slow=True),
+        Measurement("middleware", "no-op jobs, three middlewares", FULL, chained, slow=True),
     ]
     for name, job in (("fan-out", "Bench::Fan"), ("fan-out-async", "Bench::AsyncFan")):
         once = full(job, 3000, 2 * part, args=[10])
         kind = "async def" if job == "Bench::AsyncFan" else "def"
-        found.append(Measurement(name, f"jobs that push 10 jobs each, {kind}", FULL, once))
+        found.append(Measurement(name, f"jobs that push 10 jobs each, {kind}", FULL, once, slow=True))
     return found
 
 
@@ -128,7 +128,7 @@ def _noops(part: float) -> list[Measurement]:
     ]
     for processes in (2, 4):
         once = full(NOOP, 150_000, 2 * part, setup=Setup(processes=processes))
-        found.append(Measurement(f"processes-{processes}", f"no-op jobs, {processes} processes", FULL, once))
+        found.append(Measurement(f"processes-{processes}", f"no-op jobs, {processes} processes", FULL, once, slow=True))
     deep = full(NOOP, 120_000, 2 * part, depth=int(1_000_000 * part))
     found.append(Measurement("depth", "no-op jobs, a million in the queue", (*FULL, RSS), deep, slow=True))
     for size, per_s in ((2_000, 50_000), (20_000, 20_000), (200_000, 4_000), (1_000_000, 800)):
