@@ -2,33 +2,32 @@
 
 import typing
 
-from pykiq import errors, namesake
-from pykiq.client.aio import AsyncClient
-from pykiq.client.carrying import carry
-from pykiq.client.configure import configure
-from pykiq.client.sync import Client
-from pykiq.config import Config
-from pykiq.embedding import embed
+from pykiq import errors, names, namesake
 from pykiq.errors import Discard, Kill, Snooze
-from pykiq.jobs.context import JobContext, current_job
-from pykiq.jobs.declare import job, remote
-from pykiq.jobs.hooks import DISCARD, KILL
-from pykiq.jobs.jobclass import Job
-from pykiq.jobs.lifecycle import death_handler, error_handler, on
-from pykiq.middleware.chain import client_middleware, server_middleware
 from pykiq.version import __version__
 
 if typing.TYPE_CHECKING:
     from pykiq import activejob
+    from pykiq.client.aio import AsyncClient
+    from pykiq.client.carrying import carry
+    from pykiq.client.configure import configure
+    from pykiq.client.sync import Client
+    from pykiq.config import Config
+    from pykiq.embedding import embed
+    from pykiq.jobs.context import JobContext, current_job
+    from pykiq.jobs.declare import job, remote
+    from pykiq.jobs.hooks import DISCARD, KILL
+    from pykiq.jobs.jobclass import Job
+    from pykiq.jobs.lifecycle import death_handler, error_handler, on
+    from pykiq.middleware.chain import client_middleware, server_middleware
 else:
 
     def __getattr__(name):
-        """`pykiq.activejob` is loaded when it is used: a megabyte and a half that only Rails' jobs need."""
-        if name == "activejob":
-            from importlib import import_module
+        value = globals()[name] = names.load(name)
+        return value
 
-            return import_module("pykiq.activejob")
-        raise AttributeError(f"module 'pykiq' has no attribute {name!r}")
+    def __dir__():
+        return sorted({*globals(), *__all__})
 
 
 namesake.warn()

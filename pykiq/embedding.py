@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pykiq import names
 from pykiq.client.configure import current
 from pykiq.config import Config
 from pykiq.errors import ConfigError, StoreError
@@ -75,6 +76,7 @@ class Embedded:
             raise ConfigError("this worker has been started before; make another with pykiq.embed()")
         if not len(registry):
             raise ConfigError("embed() has no handlers; import the modules with @pykiq.job or pykiq.Job before it")
+        names.load_all()
         runtime.check()
         handlers = checks.handled()
         with connected(self.config) as client:

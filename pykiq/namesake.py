@@ -28,7 +28,7 @@ def is_installed() -> bool:
 
 def has_replaced_us() -> bool:
     """Whether `import pykiq` gives theirs: it was installed after ours."""
-    return is_installed() and not hasattr(sys.modules["pykiq"], "embed")
+    return is_installed() and "embed" not in getattr(sys.modules["pykiq"], "__all__", ())
 
 
 def warn() -> None:

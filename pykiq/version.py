@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 __version__ = "0.1.0"
 
-FOLDER = f"{Path(__file__).parent}{os.sep}"
+FOLDER = f"{os.path.dirname(__file__)}{os.sep}"
 """Where this package is: tells its frames in a traceback from the user's."""

@@ -11,8 +11,8 @@ import pytest
 import pykiq
 
 ROOMS = (
-    "errors", "records", "version", "namesake", "logger", "config", "wire", "middleware", "store", "client", "jobs",
-    "activejob", "contrib", "observe", "admin", "worker", "embedding", "cli", "testing",
+    "errors", "records", "version", "names", "namesake", "logger", "config", "wire", "middleware", "store", "client",
+    "jobs", "activejob", "contrib", "observe", "admin", "worker", "embedding", "cli", "testing",
 )  # fmt: skip
 """In order. `__main__` stands outside of it: it only calls the command line."""
 

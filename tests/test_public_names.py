@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pykiq
+from pykiq import names
 
 DOCUMENTED = {
     # declaring and pushing
@@ -39,13 +42,44 @@ def test_nothing_else_is_visible_but_the_rooms_themselves() -> None:
     assert others == set()
 
 
-def test_importing_it_loads_no_worker_and_no_command_line() -> None:
-    """A web application that only pushes jobs does not pay for running them."""
-    code = "import sys, pykiq; print(*sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {".".join(name.split(".")[:2]) for name in shown.stdout.split()}
-    assert "pykiq.client" in loaded
-    assert loaded & {"pykiq.worker", "pykiq.cli", "pykiq.observe", "click", "prometheus_client"} == set()
+def loaded_by(code: str, *, rooms: bool = True) -> set[str]:
+    """The modules of a Python that has run `code`, of packages the first two names."""
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    return {".".join(name.split(".")[:2]) if rooms else name for name in shown.stdout.split()}
+
+
+def test_importing_it_loads_nothing_that_takes_time() -> None:
+    loaded = loaded_by("import pykiq")
+    ours = {"pykiq", "pykiq.errors", "pykiq.names", "pykiq.namesake", "pykiq.version"}
+    assert {name for name in loaded if name.startswith("pykiq")} == ours
+    assert loaded & {"redis", "asyncio", "ssl", "logging", "structlog", "orjson", "pathlib"} == set()
+
+
+def test_declaring_a_job_loads_what_pushes_it_but_no_worker_and_no_command_line() -> None:
+    """A web application pays when it starts, not with its first push; and not for running jobs."""
+    for code in ("@pykiq.job\ndef charge(): ...", "pykiq.remote('HardJob')", "class Charge(pykiq.Job): ..."):
+        before = loaded_by(f"import pykiq\n{code}")
+        assert {"pykiq.client", "pykiq.store", "redis"} <= before
+        assert before & {"pykiq.worker", "pykiq.cli", "pykiq.observe", "click", "prometheus_client"} == set()
+
+
+def test_each_name_is_loaded_from_where_type_checkers_see_it() -> None:
+    tree = ast.parse(Path(pykiq.__file__).read_text())
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: str(node.module) for node in imports for alias in node.names}
+    assert seen | {"activejob": "pykiq.activejob"} == names.PLACES
+    eager = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(pykiq.__all__) <= eager | set(names.PLACES)
+    assert set(pykiq.__all__) <= set(dir(pykiq))
+
+
+def test_a_running_worker_has_every_name_in_memory() -> None:
+    code = "import sys, pykiq.names\npykiq.names.load_all()"
+    assert set(names.PLACES.values()) <= loaded_by(code, rooms=False)
 
 
 def test_it_loads_what_only_active_jobs_need_when_that_is_used() -> None:

@@ -12,7 +12,7 @@ Exit codes, of every subcommand:
     options.py   flags shared by the subcommands, and how they become settings
     inherited.py process_one.py   signals and streams as the parent left them; process 1 of a container
     run.py       `run`; require.py loads handlers, startup.py says what starts
-    push.py      `push`; push_options.py finds its options, each.py reads a job per line of a file
+    push.py pushing.py   `push`, its flags and what it does; push_options.py finds its options, each.py reads lines
     job.py       `job`: one job, wherever it is; backtrace.py folds the frames of libraries
     jobs.py      `retries`, `scheduled`, `dead`
     queues.py    `queues`, `pause`, `resume`

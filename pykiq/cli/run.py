@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from pykiq import names
 from pykiq.cli import inherited, startup
 from pykiq.cli.options import HELP, connection_options, loaded
 from pykiq.cli.output import say
@@ -70,6 +71,7 @@ def serve(settings: Loaded) -> int:
     signals.install(_stop_while_starting)
     inherited.hear_signals()
     settings = load_handlers(settings, Path.cwd())
+    names.load_all()
     runtime.check()
     log.serve_application(output)
     config = settings.config

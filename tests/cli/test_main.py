@@ -93,7 +93,43 @@ def test_a_subcommand_is_loaded_when_it_is_used_and_not_before() -> None:
     code = "import sys; from pykiq.cli import main; main(['push', '-h']); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.removeprefix("pykiq.cli.") for name in shown.stdout.split() if name.startswith("pykiq.cli.")}
-    assert loaded == {"main", "options", "push", "times", "each", "output", "progress", "push_options", "inherited"}
+    assert loaded == {"main", "options", "push", "output", "inherited"}
+
+
+def test_no_garbage_is_looked_for_while_a_subcommand_is_loaded() -> None:
+    code = (
+        "import gc, sys\n"
+        "from pykiq.cli import main\n"
+        "gc.collect()\n"
+        "seen = []\n"
+        "gc.callbacks.append(lambda phase, info: seen.append('pykiq.worker.process' in sys.modules))\n"
+        "main(['run', '-h'])\n"
+        "assert seen == [True] * len(seen), seen\n"
+        "assert gc.isenabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["push", "--help"]])
+def test_help_is_printed_without_loading_what_talks_to_redis(arguments: list[str]) -> None:
+    code = f"import sys; from pykiq.cli import main; main({arguments}); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    loaded = set(shown.stdout.split())
+    assert {"pykiq.cli.main", "click"} <= loaded
+    heavy = {
+        "redis",
+        "hiredis",
+        "asyncio",
+        "ssl",
+        "structlog",
+        "logging",
+        "orjson",
+        "yaml",
+        "prometheus_client",
+        "http",
+    }
+    assert loaded & heavy == set()
+    assert {name for name in loaded if name.startswith(("pykiq.store", "pykiq.client", "pykiq.jobs"))} == set()
 
 
 def test_every_subcommand_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import redis as redis_py
 
 from pykiq import Client
 from pykiq.cli import push_options
-from pykiq.cli.push import parsed_arguments
+from pykiq.cli.pushing import parsed_arguments
 from pykiq.cli.times import when
 from pykiq.client import configure
 from pykiq.errors import ConfigError
