@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -59,8 +59,17 @@ def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str
 class Server:
     """One server process. `kill` and `start` again model a crash; with `aof` every write is on disk first."""
 
-    def __init__(self, program: str | None = None, *, aof: bool = False, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        program: str | None = None,
+        *,
+        aof: bool = False,
+        options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is what the server has besides ours."""
         self.program = program or binary()
+        self._environment = environment or {}
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="pykiq-server-"))
         self.options = (("--appendonly", "yes", "--appendfsync", "always") if aof else ("--save", "")) + options
@@ -76,7 +85,8 @@ class Server:
     def start(self) -> Server:
         command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         log = (self.folder / "server.log").open("ab")
-        self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
+        environment = os.environ | self._environment
+        self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log, env=environment)
         log.close()
 
         def answers() -> bool:

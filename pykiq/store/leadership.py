@@ -36,6 +36,8 @@ class Leadership:
     def left(self, client: redis.Redis) -> float:
         """How long (s) another process, or this one, has it yet; 0 when it can be taken. Raises redis.RedisError.
 
+        It can when it lasts for longer than any should: then Redis' clock was put back, and who has it may have ended.
+
         A user who may not ask is told 0: then every process does the duty.
         """
         try:
@@ -44,7 +46,8 @@ class Leadership:
             if concerns_all(error):
                 raise
             return 0.0
-        return max(0.0, float(answer) / 1000)
+        left = max(0.0, float(answer) / 1000)
+        return left if left <= 2 * self._life else 0.0
 
     def keep(self, client: redis.Redis) -> bool:
         """The same as `take`, but Redis is asked only when a third of its time is over."""

@@ -5,6 +5,9 @@ Redis could not be reached, it answered nobody for longer than a lease lasts, or
 moment at which a key expires, not how long it has left). Processes that live renew theirs within a quarter of a lease
 after that. So a process counts as gone when its lease was missing twice, a moment apart; and no look counts that took
 long, or since the one before which Redis' clock has not gone as ours has.
+
+When its clock was put back, the leases that were there last longer by that, those of processes that have ended among
+them. Whoever notices it takes that off again.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import redis
 from pykiq.store.bounded import sent
 from pykiq.store.claim import Berth
 from pykiq.store.refusals import concerns_all
+from pykiq.store.scripts import Call, run, script
 from pykiq.wire import keys
 
 RENEWAL = 3.0  # seconds at most between two renewals of a lease
@@ -45,6 +49,7 @@ class Leases:
         self._me = berth.identity
         self._ttl = berth.lease_ttl
         self._offset: float | None = None  # seconds from our monotonic clock to Redis' clock
+        self._checked_at = 0.0  # monotonic
 
     def lapsed(self, client: redis.Redis) -> Owners:
         """The processes that are gone, with the queues they served.
@@ -69,7 +74,7 @@ class Leases:
             if concerns_all(error):
                 raise
             return  # it may not be asked
-        self._check(began, clock)
+        self._check(client, began, clock)
 
     def _look(self, client: redis.Redis) -> set[str]:
         """The processes that have no lease now. As long as all have one, that is one command for hundreds of them."""
@@ -91,23 +96,40 @@ class Leases:
                 pipeline.exists(*map(keys.lease, names))
             pipeline.time()  # last: a step before it may have ended the leases
             *counts, clock = pipeline.execute(raise_on_error=False)
-        self._check(began, clock)
+        self._check(client, began, clock)
         for answer in counts:
             if isinstance(answer, Exception):
                 raise answer
         return counts
 
-    def _check(self, began: float, clock: object) -> None:
+    def _check(self, client: redis.Redis, began: float, clock: object) -> None:
         """Raise Doubtful when the look that `began` (monotonic) and brought Redis' `clock` is not to be believed."""
         ended = time.monotonic()
         if ended - began > SLOW * self._ttl:
             raise Doubtful(f"Redis took {ended - began:.1f} s to answer")
-        before = self._offset
+        before, since = self._offset, ended - self._checked_at
         if isinstance(clock, tuple):  # else it may not be asked
             seconds, microseconds = clock
             self._offset = seconds + microseconds / 1e6 - ended
-        if before is not None and self._offset is not None and abs(self._offset - before) > STEP * self._ttl:
-            raise Doubtful(f"Redis' clock was put {self._offset - before:+.1f} s")
+            self._checked_at = ended
+        step = 0.0 if before is None or self._offset is None else self._offset - before
+        if abs(step) > STEP * self._ttl:
+            _shorten(client, -step, longest=-step - since - SLOW * self._ttl, renewed=2 * self._ttl)
+            raise Doubtful(f"Redis' clock was put {step:+.1f} s")
+
+
+def _shorten(client: redis.Redis, step: float, longest: float, renewed: float) -> None:
+    """Take a step back off the leases that have lasted since before it: those with more than `longest` left.
+
+    That is the step, without the time that may have passed since, and what a look cannot tell more exactly. Nothing is
+    done where that is so short that a lease may have been `renewed` for as long. All in seconds.
+    """
+    if longest <= renewed:
+        return
+    owners: Any = client.hkeys(keys.OWNERS)
+    leases = [keys.lease(name.decode("utf-8", "replace")) for name in owners]
+    for at in range(0, len(leases), TOGETHER):
+        run(client, Call(script("shorten"), leases[at : at + TOGETHER], [int(step * 1000), int(longest * 1000)]))
 
 
 def _served(client: redis.Redis, owner: str) -> list[str] | None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches what the tests need, with the distribution's packages only: redis-server, three real Sidekiqs (6.4 of
-# bookworm, 7.3 of trixie, 8.1 of forky), promtool and systemd-analyze, which check the examples, and git. Running it
-# again is quick when everything is there.
+# bookworm, 7.3 of trixie, 8.1 of forky), promtool and systemd-analyze, which check the examples, libfaketime, and git.
+# Running it again is quick when everything is there.
 #
 # The host's own `ruby` serves when the host is Debian bookworm; the other releases are unpacked with debootstrap into
 #   ${PYKIQ_INTEROP_CACHE:-$HOME/.cache/pykiq-interop}/<release>
@@ -42,6 +42,7 @@ install_on_host() {
   command -v git >/dev/null || fetch git
   # They check the unit in examples/deploy, which names kill; nothing is started.
   command -v systemd-analyze >/dev/null && [ -x /bin/kill ] || fetch systemd procps
+  [ -x /usr/bin/faketime ] || fetch faketime
   [ -x /usr/bin/redis-server ] || fetch redis-server
   [ -x /usr/bin/redis-server ] || die "redis-server was installed but /usr/bin/redis-server is not there"
   [ "$(release_of_host)" = bookworm ] || return 0

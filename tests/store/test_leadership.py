@@ -74,6 +74,15 @@ def test_an_odd_key_in_its_place_keeps_nobody_from_it(redis: redis_py.Redis, odd
     assert redis.get(KEY) == b"host:1:aaaaaaaaaaaa"
 
 
+def test_one_that_lasts_too_long_since_the_clock_was_put_back_can_be_taken(redis: redis_py.Redis) -> None:
+    first, second = duty(1), duty(2)
+    assert first.take(redis)
+    redis.pexpire(KEY, 602_000)
+    assert second.left(redis) == 0.0
+    assert second.take(redis)
+    assert 2500 < redis.pttl(KEY) <= 3000
+
+
 def test_a_server_that_is_full_lets_a_process_that_lives_take_it(victim: Server, store: redis_py.Redis) -> None:
     place = berth(identity="host:1:aaaaaaaaaaaa")
     place.renew(store)

@@ -111,6 +111,35 @@ def test_who_has_only_noticed_the_clock_until_now_knows_when_it_was_put(
     assert set(waits.lapsed(redis)) == {GONE.identity}
 
 
+def test_when_the_clock_was_put_back_the_leases_that_were_there_last_no_longer_than_they_would_have(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the dead among them; one that was renewed since is as it should be."""
+    redis.set(GONE.lease, GONE.identity, px=607_000)
+    almost = berth("a", identity="almost:1:aaaaaaaaaaaa")  # it had hardly any time left, and that was a while ago
+    almost.renew(redis)
+    seen._checked_at -= 20
+    redis.pexpire(almost.lease, 581_000)
+    LIVES.renew(redis)
+    monkeypatch.setattr(redis_py.client.Pipeline, "execute", ahead(-600))
+    with pytest.raises(Doubtful, match="clock was put"):
+        seen.lapsed(redis)
+    assert 0 < redis.pttl(GONE.lease) <= 7_100
+    assert redis.pttl(almost.lease) < 1_000
+    assert 7_000 < redis.pttl(LIVES.lease) <= 12_000
+
+
+def test_a_step_back_that_is_no_longer_than_a_lease_shortens_none(
+    redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were renewed since cannot be told from the others."""
+    LIVES.renew(redis)
+    monkeypatch.setattr(redis_py.client.Pipeline, "execute", ahead(-3))
+    with pytest.raises(Doubtful, match="clock was put"):
+        seen.lapsed(redis)
+    assert redis.pttl(LIVES.lease) > 10_000
+
+
 def test_nobody_is_when_the_clock_is_put_between_the_two_looks(
     redis: redis_py.Redis, seen: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

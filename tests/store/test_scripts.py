@@ -149,6 +149,11 @@ def test_every_script_touches_only_the_keys_it_is_given(
     redis.lpush(f"pykiq:takeovers:{98:024x}:{sha1(raw(98)).hexdigest()}", f"{time.time()} another")
     redis.delete("pykiq:sweep")
     list(reclaim.sweep(redis, place, CONFIG, lambda *_: b"{}"))
+    seen = leases.Leases(place)
+    seen.lapsed(redis)
+    seen._offset = 2 * time.time()  # as if Redis' clock had been put back since
+    with pytest.raises(leases.Doubtful):
+        seen.lapsed(redis)
     run(redis, settle_unsent_call(place, outcome(claimed[0], PutBack()), NOW, CONFIG))
     place.renew(redis)
     leads = Leadership(place, "pykiq:poller", 3.0)

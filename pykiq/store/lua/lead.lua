@@ -10,7 +10,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local leader = redis.pcall('GET', KEYS[2])
 if type(leader) == 'string' and leader ~= ARGV[1] then
   local left = redis.pcall('PTTL', KEYS[2]) -- which a user may not be allowed: then every process has it
-  if type(left) == 'number' and left > 0 then return 0 end
+  -- Where it lasts for longer than any should Redis' clock was put back, and who has it may have ended.
+  if type(left) == 'number' and left > 0 and left <= 2 * tonumber(ARGV[3]) then return 0 end
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
 return 1
