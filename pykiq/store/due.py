@@ -102,8 +102,8 @@ def move(
     args: list[str | int | float | bytes] = [now, now - config.dead_timeout, config.dead_max_jobs]
     args.append("" if rest is None else now + rest)
     for one in moves:
-        args += (one.kind, one.member, queues.get(one.queue, 0), _bytes(one.queue), one.at, one.entry)
-    lists = [_bytes(keys.queue(name)) for name in queues]
+        args += (one.kind, one.member, queues.get(one.queue, 0), keys.raw(one.queue), one.at, one.entry)
+    lists = [keys.raw(keys.queue(name)) for name in queues]
     call = Call(script("due"), [key, keys.QUEUES, keys.DEAD, keys.SCHEDULE, *lists], args)
     return [Moved(answer) for answer in run(client, call)]
 
@@ -125,8 +125,3 @@ def move_apart(
         yield from move_apart(client, key, part, now, config)
     if not middle:
         yield moves[0], None
-
-
-def _bytes(name: str) -> bytes:
-    """A queue's name as it stood in the payload, whatever bytes those were."""
-    return name.encode("utf-8", "surrogateescape")

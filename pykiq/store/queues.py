@@ -155,7 +155,7 @@ def clear(client: redis.Redis, name: str) -> None:
     """Remove every job, and the queue from the list of queues, in one step as Ruby does (WIRE.md §20)."""
     with client.pipeline(transaction=True) as pipeline:
         pipeline.unlink(raw_key(name))
-        pipeline.srem(keys.QUEUES, name.encode("utf-8", "surrogateescape"))
+        pipeline.srem(keys.QUEUES, keys.raw(name))
         pipeline.execute()
 
 
@@ -166,9 +166,9 @@ def paused(client: redis.Redis) -> frozenset[str]:
 
 def pause(client: redis.Redis, name: str) -> bool:
     """Pause a queue; False when it was paused already."""
-    return bool(client.sadd(keys.PAUSED, name.encode("utf-8", "surrogateescape")))
+    return bool(client.sadd(keys.PAUSED, keys.raw(name)))
 
 
 def resume(client: redis.Redis, name: str) -> bool:
     """Let jobs be taken again; False when it was not paused."""
-    return bool(client.srem(keys.PAUSED, name.encode("utf-8", "surrogateescape")))
+    return bool(client.srem(keys.PAUSED, keys.raw(name)))

@@ -30,9 +30,9 @@ WALK = "pykiq:walk"  # how far the sweeps have looked through all keys for in-fl
 _INFLIGHT = re.compile(r"pykiq:inflight:(.+?:\d+:[0-9a-f]{12}):(.*)", re.DOTALL)
 
 
-def raw(key: str) -> bytes:
-    """A key with the bytes that its name had in Redis: what is no UTF-8 there is a surrogate escape here."""
-    return key.encode("utf-8", "surrogateescape")
+def raw(name: str) -> bytes:
+    """A key or a name with the bytes that it had in Redis: what is no UTF-8 there is a surrogate escape here."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def queue(name: str) -> str:
