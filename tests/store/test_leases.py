@@ -169,7 +169,7 @@ def test_nobody_is_when_redis_takes_long_to_answer(
 
     with monkeypatch.context() as slow:
         slow.setattr(redis_py.client.Pipeline, "execute", late)
-        with pytest.raises(Doubtful, match=r"took 0\.[5-9] s to answer"):
+        with pytest.raises(Doubtful, match=r"took \d+\.\d s to answer"):
             seen.lapsed(redis)
     assert set(seen.lapsed(redis)) == {GONE.identity}, "a late answer says nothing of the clock"
 
