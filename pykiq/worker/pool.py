@@ -20,8 +20,6 @@ from pykiq.worker.lookahead import Lookahead
 from pykiq.worker.loopslots import LoopSlots, LoopThread
 from pykiq.worker.slots import Running, ThreadSlots
 
-STALL = 0.05  # seconds in which no job starts or ends, after which jobs beyond the slots are handed back
-
 
 class Pool:
     """One capsule's share of this process. Only the exchange's thread uses it, but for `running`."""
@@ -117,8 +115,16 @@ class Pool:
         return started
 
     def stalled(self) -> bool:
-        """Whether jobs beyond the slots wait for jobs that turn out to be slow."""
-        return self.busy > self.concurrency and self.waiting > 0 and time.monotonic() - self._moved_at > STALL
+        """Whether jobs beyond the slots wait for jobs that turn out to be slow, all of them or most."""
+        beyond = self.busy - self.concurrency
+        if beyond <= 0 or not self.waiting:
+            return False
+        return self.lookahead.too_many(beyond) or self._resting_for() > self.lookahead.patience
+
+    def _resting_for(self) -> float:
+        """Seconds since a job last started or ended."""
+        moved = self.threads.started or self.tasks.started or self._finished  # since the last look
+        return 0.0 if moved else time.monotonic() - self._moved_at
 
     def recall(self, most: int) -> list[Assigned]:
         """Take back up to `most` jobs that have not started, those claimed last first."""

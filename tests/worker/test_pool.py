@@ -15,7 +15,7 @@ from pykiq.records import Assigned, Outcome, Started
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Intake
 from pykiq.worker.loopslots import LoopThread
-from pykiq.worker.pool import STALL, Pool
+from pykiq.worker.pool import Pool
 from pykiq.worker.selective import Selective
 from tests.servers import wait_until
 from tests.store.jobs import berth
@@ -127,9 +127,32 @@ def test_waiting_behind_slow_jobs_is_a_stall(bench: Bench) -> None:
     bench.start(*["Job"] * 5)
     bench.pool.take_started()
     assert not bench.pool.stalled()
-    wait_until(lambda: bench.pool.take_started() == [] and bench.pool.stalled(), STALL * 40)
+    wait_until(lambda: bench.pool.take_started() == [] and bench.pool.stalled(), 40 * bench.pool.lookahead.patience)
     bench.pool.recall(2)
     assert not bench.pool.stalled(), "nothing waits any more"
+
+
+def test_what_has_started_during_a_long_turn_is_no_stall(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn in which the whole process stood still ends with starts that nobody has been told of yet."""
+    bench.start(*["Job"] * 5)
+    wait_until(lambda: len(bench.pool.threads.started) == 3)
+    later = time.monotonic() + 1
+    monkeypatch.setattr("pykiq.worker.pool.time.monotonic", lambda: later)
+    assert not bench.pool.stalled()
+    assert len(bench.pool.take_started()) == 3
+    later += 1
+    assert bench.pool.stalled()
+
+
+def test_more_jobs_behind_the_slots_than_soon_start_are_a_stall_although_some_jobs_move(bench: Bench) -> None:
+    """At 100 a second two of them start within the time that jobs may wait, thirty do not."""
+    for turn in range(1, 200):
+        bench.pool.lookahead.measured(turn * 0.1, 10, 0.01, 0.001, 200)
+    bench.start(*["Job"] * 5)
+    assert not bench.pool.stalled()
+    bench.pool.start(bench.jobs(*["Job"] * 28))
+    wait_until(lambda: len(bench.pool.threads.started) == 3)
+    assert bench.pool.stalled()
 
 
 def test_each_start_is_told_once(bench: Bench) -> None:
