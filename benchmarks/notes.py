@@ -13,7 +13,7 @@ from benchmarks.rounds import Figure
 
 DELAYS = Figure("p50_ms", "ms from push to start, p50", digits=2), Figure("p99_ms", "ms, p99", digits=2)
 FLUSHED = "0"  # begins the line of a flush
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 Note = tuple[float, float]  # when it was pushed, when it started
 
 
