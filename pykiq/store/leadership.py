@@ -21,6 +21,9 @@ CLOSE_SECONDS = 0.25
 """With less left than this the key's end is waited for, give or take 50 ms; with more, for half of that or longer: so
 those who wait do not come all at once, and where many do, one that has been given up is found soon."""
 
+LONGEST_SECONDS = 60.0
+"""No process has a duty for longer than this, or twice our own time where that is more: settings may differ."""
+
 
 class Leadership:
     """One duty, as one process sees it. One thread at a time."""
@@ -30,6 +33,7 @@ class Leadership:
         self._berth = berth
         self._key = key
         self._life = life
+        self._longest = max(2 * life, LONGEST_SECONDS)
         self.held = False  # it was this process's when it was taken last
         self._taken_at = 0.0  # monotonic
 
@@ -47,7 +51,7 @@ class Leadership:
                 raise
             return 0.0
         left = max(0.0, float(answer) / 1000)
-        return left if left <= 2 * self._life else 0.0
+        return left if left <= self._longest else 0.0
 
     def keep(self, client: redis.Redis) -> bool:
         """The same as `take`, but Redis is asked only when a third of its time is over."""
@@ -59,7 +63,7 @@ class Leadership:
         A server that is no master is asked once more, on a new connection, unless `again` is False.
         """
         identity, lease_ms, _ = self._berth.owner_args
-        args = (identity, lease_ms, max(1, int(self._life * 1000)))
+        args = (identity, lease_ms, max(1, int(self._life * 1000)), int(self._longest * 1000))
         self._taken_at = time.monotonic()
         self.held = bool(run(client, Call(script("lead"), [self._berth.lease, self._key], args), again=again))
         return self.held
