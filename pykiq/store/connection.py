@@ -135,6 +135,10 @@ class Ear:
         self._reader = (
             hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError) if hiredis else None
         )
+        self._at_once = 0  # flags of a read that does not wait
+        if self._reader is not None and type(connection._sock) is socket.socket:
+            self._at_once = socket.MSG_DONTWAIT
+            _leave_timeouts_to_the_system(connection._sock)
 
     def send(self, packed: bytes) -> None:
         """Send commands. Raises OSError."""
@@ -142,16 +146,34 @@ class Ear:
 
     def read(self) -> Any:
         """The next answer; waits for it. Raises what Redis answers as an error, or redis.RedisError, or OSError."""
+        return self._read(0)
+
+    def read_if_there(self) -> Any:
+        """The same without waiting: BlockingIOError when nothing has come. Over TLS, and without hiredis, it waits."""
+        return self._read(self._at_once)
+
+    def _read(self, flags: int) -> Any:
         if self._reader is None:
             return self._connection.read_response()
         while (answer := self._reader.gets()) is False:
-            received = self._connection._sock.recv(READ_SIZE)
+            received = self._connection._sock.recv(READ_SIZE, flags)
             if not received:
                 raise redis.ConnectionError("the connection was closed")
             self._reader.feed(received)
         if isinstance(answer, redis.ResponseError):
             raise answer
         return answer
+
+
+def _leave_timeouts_to_the_system(connected: socket.socket) -> None:
+    """Python keeps a time-out with a poll before each call; the system keeps it for nothing. Late is then OSError."""
+    limit = connected.gettimeout()
+    if limit:
+        whole = int(limit)
+        interval = struct.pack("ll", whole, int((limit - whole) * 1_000_000))
+        connected.settimeout(None)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
 
 def forget(connection: Any) -> None:

@@ -93,6 +93,16 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join(parts)
 
 
+def packed_but_last(command: Command) -> bytes:
+    """A command as Redis reads it, up to a last argument that is still to come: its length and its bytes."""
+    return packed([(*command, b"")])[: -len(b"\r\n$0\r\n\r\n")]
+
+
+def with_last(packed: bytes, argument: bytes) -> bytes:
+    """What `packed_but_last` began, with its last argument: two commands a job have nothing else that is new."""
+    return b"%b\r\n$%d\r\n%b\r\n" % (packed, len(argument), argument)
+
+
 def _head(length: int) -> bytes:
     return _HEADS[length] if length < len(_HEADS) else b"\r\n$%d\r\n" % length
 

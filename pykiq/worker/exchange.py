@@ -26,7 +26,7 @@ from pykiq.records import Assigned, Claimed, Foreign, Outcome, PutBack, Settled,
 from pykiq.store.claim import Berth
 from pykiq.store.outage import Outage
 from pykiq.store.settle import settle_call
-from pykiq.worker.acknowledger import Acknowledged, Acknowledger
+from pykiq.worker.acknowledger import Acknowledger, Answered, Sent
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
@@ -85,7 +85,7 @@ class Exchange:
         self._line = Line(client, outage)
         self._executor = executor
         self._rng = random.Random()
-        self._inbox: Inbox[Outcome | Acknowledged | _Wake | _Pause] = Inbox()
+        self._inbox: Inbox[Outcome | Sent | Answered | _Wake | _Pause] = Inbox()
         self._refused = refused or Refused()
         self._flight = Flight(self._refused.settlement)
         self._singly = Singly(berth, self._line, self._flight, config, self._refused)
@@ -99,6 +99,7 @@ class Exchange:
         self._deadline = 0.0
         self.turned_at = time.monotonic()  # when the last turn ended: the health endpoint's proof of life
         self._pools = {capsule.name: self._pool(capsule, door_client, loop) for capsule in config.capsules}
+        self._teller.pools = tuple(self._pools.values())
 
     def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
         berth, executor = self._berth, self._executor
@@ -170,6 +171,10 @@ class Exchange:
                     wait = self._turn()
                     self.turned_at = time.monotonic()
                     self._turn_at = self.turned_at + wait
+                    if self._acknowledger:
+                        at = self._acknowledger.plan(self._turn_at)
+                        if self._line.answering:
+                            self._turn_at, wait = at, at - self.turned_at
             return self._last_word()
         finally:  # also when it fails: a doorbell that waits on would take a job that nobody runs
             for pool in self._pools.values():
@@ -189,9 +194,12 @@ class Exchange:
         for message in self._inbox.take():
             if type(message) is Outcome:
                 self._flight.end(message)
-            elif type(message) is Acknowledged:
-                self._flight.acknowledged(message)
-                if message.settled:
+            elif type(message) is Sent:
+                self._flight.sent(message.outcome)
+                continue
+            elif type(message) is Answered:
+                self._flight.heard(message)
+                if not message.lost and not message.refused:
                     continue
             elif type(message) is _Pause:
                 for pool in self._pools.values():
@@ -211,14 +219,23 @@ class Exchange:
             return
         pool.intake.rang(waited)
         self._take()  # what has ended by now has left its slot
-        self._accept(pool, [claimed])
+        jobs = self._assigned(pool, [claimed])
         now = time.monotonic()
-        self._turn_at = min(self._turn_at, now + TICK)
-        if now - self.turned_at > TICK or not pool.intake.rearm(queue, free=pool.has_free_slot):
+        if now + TICK < self._turn_at:
+            self._turn_at = now + TICK
+            if self._acknowledger:
+                self._acknowledger.plan(self._turn_at)
+        free = pool.busy + len(jobs) < pool.concurrency
+        if now - self.turned_at > TICK or not pool.intake.rearm(queue, free=free):
             self._at_rest = False
+        # Last, and then this thread sleeps: the slot's finds the interpreter's lock free.
+        pool.start(jobs, give_way=not self._at_rest)
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
+        if self._acknowledger:
+            self._acknowledger.look()
+            self._take()
         self._doubt.audit()
         self._recall()
         self._tell([])
@@ -289,7 +306,13 @@ class Exchange:
         return [(pool, claim) for pool, claim in claims if claim is not None]
 
     def _accept(self, pool: Pool, claimed: Iterable[Claimed]) -> None:
-        """Hand claimed jobs to the slots; what cannot run here is settled with the next turn."""
+        """Hand claimed jobs to the slots."""
+        jobs = self._assigned(pool, claimed)
+        if jobs:
+            pool.start(jobs)
+
+    def _assigned(self, pool: Pool, claimed: Iterable[Claimed]) -> list[Assigned]:
+        """Those of them that are to run here; the others are settled with the next turn."""
         jobs: list[Assigned] = []
         room = pool.room
         for one in claimed:
@@ -305,13 +328,12 @@ class Exchange:
             jobs.append(assigned)
         if jobs:
             self._flight.begin(pool, jobs)
-            pool.start(jobs)
+        return jobs
 
     def _tell(self, settled: list[Settled]) -> None:
         """Report what has started, what has been settled and which foreign jobs were met since the last turn."""
-        pools = self._pools.values()
-        met = [foreign for pool in pools for foreign in pool.intake.selective.take_met()]
-        self._teller.tell(pools, settled, met)
+        met = [foreign for pool in self._pools.values() for foreign in pool.intake.selective.take_met()]
+        self._teller.tell(settled, met)
 
     def _pause(self) -> float:
         """How long the inbox may be slept on: not at all while there is something to do."""

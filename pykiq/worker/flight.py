@@ -11,7 +11,7 @@ from pykiq.records import Assigned, Claimed, Outcome, PutBack, Settled, Word
 from pykiq.store.claim import Held
 from pykiq.store.refusals import concerns_all
 from pykiq.store.settle import Batch, in_order, read_settled
-from pykiq.worker.acknowledger import Acknowledged
+from pykiq.worker.acknowledger import Answered
 from pykiq.worker.pool import Pool
 
 REST = 5.0  # seconds until a settlement that was refused for its own sake (its key is no sorted set) is tried again
@@ -29,11 +29,13 @@ class Flight:
         self._tell_refused = refused
         self._resting: deque[tuple[float, Outcome]] = deque()  # until when (monotonic), in this order
         self._running: dict[int, tuple[Pool, Assigned]] = {}  # claimed and not ended, by the id of the Claimed
+        self._sent: dict[int, Outcome] = {}  # by their ids: being settled by the threads that ran them
         self._doubtful: set[int] = set()  # ids of outcomes sent and not answered: Redis may have taken them
         self._one_by_one = False  # some of these were refused: find out which jobs that is because of
 
     def __len__(self) -> int:
-        return len(self._running) + len(self.unsettled) + len(self._resting) + len(self.withheld)
+        ended = len(self._sent) + len(self.unsettled) + len(self._resting)
+        return len(self._running) + ended + len(self.withheld)
 
     @property
     def running(self) -> int:
@@ -62,14 +64,22 @@ class Flight:
             pool.ended(assigned, outcome)
             self.unsettled.append(outcome)
 
-    def acknowledged(self, one: Acknowledged) -> None:
-        """A job has been settled by the thread that ran it, or perhaps has been."""
-        self.end(one.outcome)
-        if self.unsettled and self.unsettled[-1] is one.outcome:
-            if one.settled:
-                self.unsettled.pop()
-            else:
-                self._doubtful.add(id(one.outcome))
+    def sent(self, outcome: Outcome) -> None:
+        """A job has come back from its slot, and is being settled by the thread that ran it."""
+        entry = self._running.pop(id(outcome.claimed), None)
+        if entry is not None:
+            pool, assigned = entry
+            pool.ended(assigned, outcome)
+            self._sent[id(outcome)] = outcome
+
+    def heard(self, answered: Answered) -> None:
+        """What has become of such jobs: those that are not settled are to be, with the others."""
+        for outcome, _ in answered.settled:
+            self._sent.pop(id(outcome), None)
+        for outcome in (*answered.lost, *answered.refused):
+            if self._sent.pop(id(outcome), None) is not None:
+                self.unsettled.append(outcome)
+        self._doubtful.update(map(id, answered.lost))
 
     def refuse(self, claimed: Claimed) -> None:
         """Hand back a job that has not started."""
@@ -142,7 +152,7 @@ class Flight:
 
     def unknown(self, held: Iterable[Held]) -> list[Held]:
         """Those of `held`, which Redis has in flight, that this process does not know of."""
-        ended = [*self.unsettled, *(one for _, one in self._resting)]
+        ended = [*self.unsettled, *self._sent.values(), *(one for _, one in self._resting)]
         claimed = [*(one.claimed for _, one in self._running.values()), *(one.claimed for one in ended)]
         known = Counter((one.queue, sha1(one.raw, usedforsecurity=False).hexdigest()) for one in claimed)
         unknown = []

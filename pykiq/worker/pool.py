@@ -76,12 +76,12 @@ class Pool:
         """Whether a claim is worth a turn of its own: not for a small part of the look-ahead."""
         return self.room > self.lookahead.jobs >> 1 and self.intake.expects_jobs()
 
-    def start(self, jobs: Sequence[Assigned]) -> None:
-        """Give jobs to the slots."""
+    def start(self, jobs: Sequence[Assigned], *, give_way: bool = True) -> None:
+        """Give jobs to the slots, and let them begin unless the exchange is about to sleep anyway."""
         self._held.extend(jobs)
         self._given += len(jobs)
         self._moved_at = time.monotonic()
-        self._fill()
+        self._fill(give_way=give_way)
 
     def ended(self, assigned: Assigned, outcome: Outcome) -> None:
         """A job has left its slot."""
@@ -156,7 +156,7 @@ class Pool:
         self.intake.close()
         self.threads.close()
 
-    def _fill(self) -> None:
+    def _fill(self, *, give_way: bool = True) -> None:
         threads: list[Assigned] = []
         tasks: list[Assigned] = []
         while self._held:
@@ -171,7 +171,7 @@ class Pool:
                 self._in_threads += 1
                 threads.append(self._held.popleft())
         if threads:
-            self.threads.submit(threads)
+            self.threads.submit(threads, give_way=give_way)
         if tasks:
             self.tasks.submit(tasks)
 

@@ -48,15 +48,18 @@ class ThreadSlots:
         self._slots: list[Slot] = []
         fork.watch(self)
 
-    def submit(self, batch: Sequence[Assigned]) -> None:
-        """Give jobs to idle threads and to new ones; those beyond `size` wait."""
+    def submit(self, batch: Sequence[Assigned], *, give_way: bool = True) -> None:
+        """Give jobs to idle threads and to new ones; those beyond `size` wait.
+
+        `give_way` is for who goes on working instead of going to sleep: the first few jobs begin before it does.
+        """
         self.waiting.extend(batch)
         waiting, free = len(self.waiting), len(self.idle)
         while free < waiting and len(self._slots) < self._size and self._grow():
             free += 1
         self.wake_one()
         left = max(waiting - free, 0)  # jobs that no thread is free for
-        if left < len(self.waiting) < left + FEW:
+        if give_way and left < len(self.waiting) < left + FEW:
             self._give_way(left)
 
     def wake_one(self) -> None:

@@ -310,6 +310,29 @@ def test_an_ear_hears_what_read_response_would(redis: redis_py.Redis, redis_url:
         client.connection_pool.release(connection)
 
 
+def test_an_ear_can_be_asked_whether_there_is_an_answer() -> None:
+    pytest.importorskip("hiredis", reason="redis-py's own parser waits")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5.0)
+        ear = Ear(SimpleNamespace(_sock=ours))
+        with pytest.raises(BlockingIOError):
+            ear.read_if_there()
+        theirs.sendall(b":1\r\n:2\r\n")
+        assert (ear.read_if_there(), ear.read_if_there()) == (1, 2)
+        with pytest.raises(BlockingIOError):
+            ear.read_if_there()
+
+
+def test_an_ear_waits_no_longer_than_its_connection_does() -> None:
+    pytest.importorskip("hiredis", reason="redis-py's own parser reads from the connection itself")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.05)
+        with pytest.raises(OSError, match=r"temporarily|timed out"):
+            Ear(SimpleNamespace(_sock=ours)).read()
+
+
 @pytest.mark.parametrize(
     ("sent", "error"),
     [

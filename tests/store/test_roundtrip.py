@@ -12,7 +12,7 @@ from redis.connection import Connection
 
 from pykiq.config import Config
 from pykiq.store.connection import aclose, aconnect, connect
-from pykiq.store.roundtrip import SHORT, around_trip, packed, round_trip
+from pykiq.store.roundtrip import SHORT, around_trip, packed, packed_but_last, round_trip, with_last
 
 
 class Name(str, enum.Enum):  # noqa: UP042 - the older way, whose str() is not its value
@@ -29,6 +29,11 @@ def test_commands_are_packed_as_redis_py_packs_them() -> None:
         ("SADD", "numbers", 0, 7, 999, 1000, -1, -1000, 1, 1.0),
     ]
     assert packed(commands) == b"".join(Connection().pack_commands(commands))
+
+
+@pytest.mark.parametrize("last", [b"", b"job", b"\r\n$0\r\n\r\n", b"x" * 2000])
+def test_a_command_can_be_packed_before_its_last_argument_is_known(last: bytes) -> None:
+    assert with_last(packed_but_last(("LREM", "list", -1)), last) == packed([("LREM", "list", -1, last)])
 
 
 def test_each_command_has_its_answer_and_a_refused_one_its_error(redis: redis_py.Redis) -> None:

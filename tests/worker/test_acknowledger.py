@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import redis as redis_py
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Claimed, Fate, Foreign, Outcome, PutBack, Settled, Started, Word
 from pykiq.store.connection import connect
-from pykiq.worker.acknowledger import Acknowledged, Acknowledger
+from pykiq.worker.acknowledger import MOST_SENT, Acknowledger, Answered, Sent
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.teller import Teller
 from tests.servers import wait_until
@@ -21,6 +22,10 @@ from tests.worker.stage import raw, registry, staged
 
 PLACE = berth()
 LIST = PLACE.inflight("default")
+
+
+FAR = time.monotonic() + 1000  # the exchange does not look for answers: who sends waits for them
+SOON = 0.0  # it does, at any moment
 
 
 class RestingPool:
@@ -42,13 +47,36 @@ class Desk:
         self.inbox: Inbox[Any] = Inbox()
         self.pool = RestingPool()
         self.client = connect(Config.of(redis=url), timeout=1.0)
-        self.acknowledger = Acknowledger(PLACE, self.client, self.inbox, Teller(self.report))
+        teller = Teller(self.report)
+        teller.pools = [self.pool]
+        self.acknowledger = Acknowledger(PLACE, self.client, self.inbox, teller)
+        self.acknowledger.plan(FAR)
 
     def report(self, started: Sequence[Started], settled: Sequence[Settled], met: Sequence[Foreign]) -> None:
-        self.told.append((started, settled))
+        if started or settled:
+            self.told.append((started, settled))
 
     def settle(self, outcome: Outcome) -> bool:
         return self.acknowledger.settle(self.pool, outcome)
+
+    def connect(self) -> None:
+        """Have a connection from here on; a server that pauses lets nobody in."""
+        assert self.settle(done(0))
+        self.told.clear()
+        self.inbox.take()
+
+    def messages(self) -> tuple[list[Outcome], list[Settled], list[Outcome], list[Outcome]]:
+        """What the exchange is told: sent, settled, lost, refused."""
+        sent, settled, lost, refused = list[Outcome](), list[Settled](), list[Outcome](), list[Outcome]()
+        for message in self.inbox.take():
+            if isinstance(message, Sent):
+                sent.append(message.outcome)
+            else:
+                assert isinstance(message, Answered)
+                settled += message.settled
+                lost += message.lost
+                refused += message.refused
+        return sent, settled, lost, refused
 
     @property
     def fates(self) -> list[Fate]:
@@ -74,7 +102,7 @@ def test_a_job_that_is_done_leaves_in_flight_and_is_told_behind_its_start(redis:
     assert desk.settle(outcome)
     assert redis.lrange(LIST, 0, -1) == [raw("Job", 2)]
     assert desk.told == [([start], [Settled(outcome, Fate.DONE)])]
-    assert desk.inbox.take() == [Acknowledged(outcome, settled=True)]
+    assert desk.messages() == ([outcome], [Settled(outcome, Fate.DONE)], [], [])
 
 
 def test_one_that_is_gone_from_in_flight_was_taken_over(desk: Desk) -> None:
@@ -104,11 +132,12 @@ def test_of_several_at_once_one_is_settled_and_the_others_are_left(redis: redis_
 
 
 def test_one_whose_answer_is_lost_is_settled_again_by_the_exchange(redis: redis_py.Redis, desk: Desk) -> None:
+    desk.connect()
     redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
     redis.client_pause(1500)
     outcome = done(1)
     assert desk.settle(outcome)
-    assert desk.inbox.take() == [Acknowledged(outcome, settled=False)]
+    assert desk.messages() == ([outcome], [], [outcome], [])
     assert not desk.told
     wait_until(lambda: redis.ping())
     assert desk.settle(done(2)), "on a new connection"
@@ -117,11 +146,89 @@ def test_one_whose_answer_is_lost_is_settled_again_by_the_exchange(redis: redis_
 
 def test_what_redis_refuses_is_left_to_the_exchange(redis: redis_py.Redis, desk: Desk) -> None:
     redis.set(LIST, "no list")
-    assert not desk.settle(done(1))
+    outcome = done(1)
+    assert desk.settle(outcome)
+    assert desk.messages() == ([outcome], [], [], [outcome])
     assert not desk.told
     redis.delete(LIST)
     redis.lpush(LIST, raw("Job", 1))
     assert desk.settle(done(1))
+
+
+def test_without_a_connection_everything_is_left_to_the_exchange(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise redis_py.ConnectionError("nobody is there")
+
+    monkeypatch.setattr(desk.client.connection_pool, "get_connection", refuse)
+    assert not desk.settle(done(1))
+    assert not desk.inbox.take()
+
+
+def test_nobody_waits_for_an_answer_that_the_exchange_looks_for_soon(redis: redis_py.Redis, desk: Desk) -> None:
+    desk.connect()
+    redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
+    desk.acknowledger.plan(SOON)
+    redis.client_pause(1000)
+    outcomes = [done(1), done(2)]
+    assert all(map(desk.settle, outcomes))
+    desk.acknowledger.look()
+    assert not desk.told, "Redis has not answered"
+    assert desk.acknowledger.plan(FAR) < FAR, "the exchange does not sleep for long meanwhile"
+    wait_until(lambda: redis.llen(LIST) == 0)
+    wait_until(lambda: desk.acknowledger.look() or len(desk.fates) == 2)
+    assert desk.messages() == (outcomes, [Settled(outcome, Fate.DONE) for outcome in outcomes], [], [])
+    assert desk.acknowledger.plan(FAR) == FAR
+
+
+def test_who_waits_for_an_answer_takes_those_before_it_too(redis: redis_py.Redis, desk: Desk) -> None:
+    redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
+    desk.acknowledger.plan(SOON)
+    assert desk.settle(done(1))
+    desk.acknowledger.plan(FAR)
+    assert desk.settle(done(2))
+    assert desk.fates == [Fate.DONE, Fate.DONE]
+
+
+def test_only_so_many_answers_are_left_for_later(redis: redis_py.Redis, desk: Desk) -> None:
+    desk.acknowledger.plan(SOON)
+    for number in range(MOST_SENT):
+        assert desk.settle(done(number))
+    assert not desk.told
+    assert desk.settle(done(MOST_SENT))
+    assert len(desk.fates) == MOST_SENT + 1
+
+
+def test_what_was_sent_on_a_connection_that_breaks_is_lost(redis: redis_py.Redis, desk: Desk) -> None:
+    desk.acknowledger.plan(SOON)
+    first, second = done(1), done(2)
+    assert desk.settle(first)
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert desk.settle(second)
+    wait_until(lambda: desk.acknowledger.look() or desk.acknowledger.plan(FAR) == FAR, what="nothing more to come")
+    sent, settled, lost, refused = desk.messages()
+    assert sent == [first, second]
+    assert [one.outcome for one in settled] + lost == sent
+    assert second in lost
+    assert not refused
+
+
+def test_answers_that_do_not_come_are_lost(redis: redis_py.Redis, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pykiq.worker.acknowledger.LATEST", 0.05)
+    desk.connect()
+    desk.acknowledger.plan(SOON)
+    redis.client_pause(1000)
+    outcome = done(1)
+    assert desk.settle(outcome)
+    wait_until(lambda: desk.acknowledger.look() or desk.acknowledger.plan(FAR) == FAR, what="no more patience")
+    assert desk.messages() == ([outcome], [], [outcome], [])
+
+
+def test_closing_takes_the_answers_that_are_to_come(redis: redis_py.Redis, desk: Desk) -> None:
+    desk.acknowledger.plan(SOON)
+    outcome = done(1)
+    assert desk.settle(outcome)
+    desk.acknowledger.close()
+    assert desk.messages() == ([outcome], [Settled(outcome, Fate.TAKEN_OVER)], [], [])
 
 
 def test_once_closed_it_leaves_everything(redis: redis_py.Redis, desk: Desk) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from pykiq.records import Acknowledge, Assigned, Outcome, PutBack, Word
+from pykiq.records import Acknowledge, Assigned, Fate, Outcome, PutBack, Settled, Word
 from pykiq.store.bounded import Entry
 from pykiq.store.claim import Held
+from pykiq.worker.acknowledger import Answered
 from pykiq.worker.flight import REST, Flight
 from tests.worker.stage import claimed, raw
 
@@ -53,6 +54,24 @@ def test_a_job_runs_until_it_ends_and_is_held_until_it_is_settled() -> None:
     assert (flight.running, len(flight)) == (0, 1)
     [settled] = flight.answered(flight.batches(), [[1]])
     assert (settled.outcome, str(settled.fate)) == (outcome, "done")
+    assert len(flight) == 0
+
+
+def test_what_the_thread_that_ran_it_settles_is_held_until_that_is_answered() -> None:
+    jobs = [assigned(number) for number in range(4)]
+    flight, pool = begun(*jobs)
+    good, lost, refused, untold = outcomes = [done(one) for one in jobs]
+    for outcome in outcomes:
+        flight.sent(outcome)
+    assert pool.ends == jobs
+    assert (flight.running, len(flight), flight.unsettled) == (0, 4, [])
+    assert flight.unknown([held(one.claimed.raw) for one in jobs]) == []
+    flight.heard(Answered([Settled(good, Fate.DONE)], [lost], [refused]))
+    assert len(flight) == 3
+    assert flight.unsettled == [lost, refused]
+    assert [str(one.fate) for one in flight.answered(flight.batches(), [[0, 0]])] == ["done", "taken_over"]
+    assert len(flight) == 1
+    flight.heard(Answered([Settled(untold, Fate.TAKEN_OVER)]))
     assert len(flight) == 0
 
 
