@@ -131,7 +131,7 @@ class Ear:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.connection = connection
         self._reader = (
             hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError) if hiredis else None
         )
@@ -142,7 +142,7 @@ class Ear:
 
     def send(self, packed: bytes) -> None:
         """Send commands. Raises OSError."""
-        self._connection._sock.sendall(packed)
+        self.connection._sock.sendall(packed)
 
     def read(self) -> Any:
         """The next answer; waits for it. Raises what Redis answers as an error, or redis.RedisError, or OSError."""
@@ -154,9 +154,9 @@ class Ear:
 
     def _read(self, flags: int) -> Any:
         if self._reader is None:
-            return self._connection.read_response()
+            return self.connection.read_response()
         while (answer := self._reader.gets()) is False:
-            received = self._connection._sock.recv(READ_SIZE, flags)
+            received = self.connection._sock.recv(READ_SIZE, flags)
             if not received:
                 raise redis.ConnectionError("the connection was closed")
             self._reader.feed(received)

@@ -2,9 +2,11 @@
 
 Each turn is one round trip: settle what has finished since the last turn, claim what there is room for. Then the new
 jobs go to the slots. Between turns the loop sleeps on its inbox, where slots put outcomes and doorbells put arrivals.
+Where a turn for one job would cost more than the job, slots settle on their own threads: `acknowledger` while there is
+room for more, `relay` while a queue is full of slow jobs. What has become of those jobs is kept here all the same.
 
 Where is a job if the process dies between two lines of this file? In the in-flight list in Redis, always: it leaves
-it only by the script that also writes what follows. Where is a job if an answer is lost? A settlement is repeated
+it only by the step that also writes what follows. Where is a job if an answer is lost? A settlement is repeated
 (the script writes nothing the second time); a claim may have moved jobs that nobody here knows of, so `_reconcile`
 compares Redis with memory before anything new is claimed.
 """
@@ -37,6 +39,8 @@ from pykiq.worker.line import Line
 from pykiq.worker.loopslots import LoopThread
 from pykiq.worker.pool import Pool
 from pykiq.worker.refused import Refused
+from pykiq.worker.relay import MOST as RELAY_CONNECTIONS
+from pykiq.worker.relay import Relay, Relayed
 from pykiq.worker.selective import Selective
 from pykiq.worker.singly import Singly
 from pykiq.worker.slots import Running
@@ -85,14 +89,16 @@ class Exchange:
         self._line = Line(client, outage)
         self._executor = executor
         self._rng = random.Random()
-        self._inbox: Inbox[Outcome | Sent | Answered | _Wake | _Pause] = Inbox()
+        self._inbox: Inbox[Outcome | Sent | Answered | Relayed | _Wake | _Pause] = Inbox()
         self._refused = refused or Refused()
         self._flight = Flight(self._refused.settlement)
         self._singly = Singly(berth, self._line, self._flight, config, self._refused)
         self._doubt = Doubt(berth, self._line, self._flight, self._refused)
         self._teller = Teller(report)
+        self._acknowledging = acknowledging
         self._acknowledger = Acknowledger(berth, acknowledging, self._inbox, self._teller) if acknowledging else None
         self._quiet = self._stop = self._hurried = False
+        self._settled: list[Settled] = []  # by the slots' threads, and not told yet
         self._at_rest = False  # nothing but rings is expected before the next turn
         self._turn_at = 0.0  # monotonic: the next turn, whatever comes
         self._crowded = False  # as many settlements are refused as may be
@@ -106,7 +112,13 @@ class Exchange:
         ring = partial(self._rung, capsule.name)
         doors = [Doorbell(queue, berth, door_client(), self._inbox, partial(ring, queue)) for queue in capsule.names]
         intake = Intake(capsule, berth, doors, Selective(berth, executor.classes), self._refused)
-        return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox, self._acknowledger)
+        relay = None
+        if self._acknowledging:
+            own = (self._acknowledging.connection_pool.max_connections - 1) // len(self._config.capsules)
+            relay = Relay(
+                *(capsule.name, berth, self._acknowledging, self._inbox, executor.assign), min(RELAY_CONNECTIONS, own)
+            )
+        return Pool(capsule.name, capsule.concurrency, intake, executor, loop, self._inbox, self._acknowledger, relay)
 
     # For other threads.
 
@@ -144,7 +156,7 @@ class Exchange:
     @property
     def parked(self) -> bool:
         """Whether no doorbell can bring anything now. Once the loop is quiet, it stays so."""
-        return all(pool.intake.parked() for pool in self._pools.values())
+        return all(pool.parked for pool in self._pools.values())
 
     def in_flight(self) -> int:
         """How many jobs are claimed and not settled. May be called from any thread."""
@@ -201,10 +213,38 @@ class Exchange:
                 self._flight.heard(message)
                 if not message.lost and not message.refused:
                     continue
+            elif type(message) is Relayed:
+                self._relayed(message)
+                if message.fate is not None and message.taken is not None:
+                    continue
             elif type(message) is _Pause:
                 for pool in self._pools.values():
+                    pool.forbid_relay()
                     pool.intake.pause(message.queues)
             self._at_rest = False
+
+    def _relayed(self, message: Relayed) -> None:
+        """A slot's thread has settled its job, and has perhaps gone on with another."""
+        pool = self._pools[message.capsule]
+        settled = self._flight.relayed(message)
+        if settled is not None:
+            self._settled.append(settled)
+        if message.lost:
+            self._doubt.raised()
+        if type(message.following) is Assigned:
+            self._flight.begin(pool, [message.following])
+            if message.taken is not None:
+                pool.took()
+            else:
+                pool.start([message.following])
+        elif type(message.following) is Outcome:
+            self._unrunnable(pool, message.following)
+
+    def _unrunnable(self, pool: Pool, outcome: Outcome) -> None:
+        """What cannot run here is settled with the next turn."""
+        self._flight.unsettled.append(outcome)
+        if outcome.word is Word.FOREIGN and isinstance(outcome.write, PutBack):
+            pool.intake.selective.found_foreign(outcome.claimed.queue, outcome.name)
 
     def _rung(self, capsule: str, queue: str, claimed: Claimed | None, waited: float) -> None:
         """A doorbell has brought a job after `waited` seconds, or has lost its connection (None).
@@ -238,13 +278,17 @@ class Exchange:
             self._take()
         self._doubt.audit()
         self._recall()
-        self._tell([])
+        settled, self._settled = self._settled, []
+        self._tell(settled)
         self._flight.wake(all_of_them=self._stop)
         if self._flight.breaks >= MOST_BREAKS and self._flight.unsettled:
-            settled = self._singly.settle()
-            if settled is None:
+            singly = self._singly.settle()
+            if singly is None:
                 return self._line.backoff
-            self._tell(settled)
+            self._tell(singly)
+        if not self._takes_jobs():
+            for pool in self._pools.values():
+                pool.forbid_relay()
         if self._doubt.here:
             self._reconcile()
         claims = self._claims() if self._takes_jobs() else []
@@ -252,6 +296,8 @@ class Exchange:
         if not batches and not claims:
             if not self._doubt.here and not self._stop:  # at a stop asking would only take time
                 self._line.look()
+            for pool in self._pools.values():
+                pool.looked(time.monotonic())
             return self._pause()
         now, begun = time.time(), time.monotonic()
         calls = [settle_call(self._berth, batch, now, self._config) for batch in batches]
@@ -265,7 +311,9 @@ class Exchange:
         self._tell(self._flight.answered(batches, answers))
         for (pool, claim), answer in zip(claims, answers[len(batches) :], strict=True):
             if isinstance(answer, list):
-                self._accept(pool, pool.intake.read(claim, answer))
+                claimed = pool.intake.read(claim, answer)
+                self._accept(pool, claimed)
+                pool.claimed(claim, claimed, self._berth.lease_ttl)
             elif isinstance(answer, Exception):
                 if not pool.intake.refused(claim, answer):
                     self._line.failed(answer)
@@ -321,9 +369,7 @@ class Exchange:
                 continue
             assigned = self._executor.assign(one)
             if isinstance(assigned, Outcome):
-                self._flight.unsettled.append(assigned)
-                if assigned.word is Word.FOREIGN and isinstance(assigned.write, PutBack):
-                    pool.intake.selective.found_foreign(one.queue, assigned.name)
+                self._unrunnable(pool, assigned)
                 continue
             jobs.append(assigned)
         if jobs:
@@ -355,7 +401,8 @@ class Exchange:
         looks = [pool.intake.selective.next_look() for pool in pools if pool.has_free_slot]
         until = [look for look in looks if look is not None] + ([self._deadline] if self._stop else [])
         self._at_rest = not self._quiet
-        longest = TICK if any(pool.untold for pool in self._pools.values()) else IDLE
+        told = not any(pool.untold or pool.relays for pool in self._pools.values())
+        longest = IDLE if told else TICK
         return min(longest, max(min(until, default=float("inf")) - time.monotonic(), 0.001))
 
     def _reconcile(self) -> None:
@@ -373,7 +420,7 @@ class Exchange:
         """Put back what still runs, settle everything, then interrupt (WIRE.md §17: first the queue, then the job)."""
         begun = time.monotonic()
         for pool in self._pools.values():
-            pool.at_rest = False
+            pool.park()
         if self._acknowledger:
             self._acknowledger.close()
         self._collect(0.0)  # what has ended by now is not run again elsewhere

@@ -13,6 +13,7 @@ from pykiq.store.refusals import concerns_all
 from pykiq.store.settle import Batch, in_order, read_settled
 from pykiq.worker.acknowledger import Answered
 from pykiq.worker.pool import Pool
+from pykiq.worker.relay import Relayed
 
 REST = 5.0  # seconds until a settlement that was refused for its own sake (its key is no sorted set) is tried again
 MOST_BREAKS = 2  # settlements in a row without an answer; then perhaps one of them breaks the connection
@@ -54,7 +55,8 @@ class Flight:
 
     def begin(self, pool: Pool, jobs: Iterable[Assigned]) -> None:
         """Claimed jobs go to the slots of `pool`."""
-        self._running.update((id(assigned.claimed), (pool, assigned)) for assigned in jobs)
+        for assigned in jobs:
+            self._running[id(assigned.claimed)] = (pool, assigned)
 
     def end(self, outcome: Outcome) -> None:
         """A job has come back from its slot. One that was put back at the deadline is not ours to settle any more."""
@@ -80,6 +82,17 @@ class Flight:
             if self._sent.pop(id(outcome), None) is not None:
                 self.unsettled.append(outcome)
         self._doubtful.update(map(id, answered.lost))
+
+    def relayed(self, one: Relayed) -> Settled | None:
+        """A job has been settled by the thread that ran it, or is still to be."""
+        self.end(one.outcome)
+        if not self.unsettled or self.unsettled[-1] is not one.outcome:
+            return None
+        if one.fate is None:
+            if one.lost:
+                self._doubtful.add(id(one.outcome))
+            return None
+        return Settled(self.unsettled.pop(), one.fate)
 
     def refuse(self, claimed: Claimed) -> None:
         """Hand back a job that has not started."""

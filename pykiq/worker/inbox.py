@@ -78,6 +78,8 @@ class Inbox(Generic[Message]):
 
     def take(self) -> list[Message]:
         """All messages there are now, in the order they came. Owner only."""
+        if not self._messages:
+            return []
         take = self._messages.popleft
         return [take() for _ in range(len(self._messages))]
 

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from pykiq.records import Assigned, Outcome, Started
+from pykiq.records import Assigned, Claimed, Outcome, Started
 from pykiq.worker.acknowledger import Acknowledger
 from pykiq.worker.execute import Executor
 from pykiq.worker.inbox import Inbox
-from pykiq.worker.intake import Intake
-from pykiq.worker.lookahead import Lookahead
+from pykiq.worker.intake import FRESH, Claim, Intake
+from pykiq.worker.lookahead import QUICK, Lookahead
 from pykiq.worker.loopslots import LoopSlots, LoopThread
+from pykiq.worker.relay import Relay
 from pykiq.worker.slots import Running, ThreadSlots
 
 
@@ -33,6 +34,7 @@ class Pool:
         loop: LoopThread,
         inbox: Inbox[Any],
         acknowledger: Acknowledger | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.concurrency = concurrency
         self.intake = intake
@@ -44,9 +46,12 @@ class Pool:
         self._in_threads = self._in_tasks = 0
         self.at_rest = False  # slots are free and doorbells armed: jobs that are done are settled on their own threads
         self._acknowledger = acknowledger
+        self.relay = relay
         self._given = self._told = 0  # jobs that went to the slots, and of how many the start has been told
         self._moved_at = 0.0  # monotonic: when a job last started or ended
         self._finished, self._elapsed = 0, 0.0  # since the last turn
+        self._fresh_until = 0.0  # monotonic: the lease is far from running out
+        self._trip = 0.001  # seconds of the last round trip
 
     @property
     def busy(self) -> int:
@@ -92,12 +97,63 @@ class Pool:
         self._finished += 1
         self._elapsed += outcome.elapsed
 
+    @property
+    def _is_slow(self) -> bool:
+        """Whether jobs have ended since the last turn, slow ones: the look-ahead takes longer to forget what was."""
+        return self._finished > 0 and self._elapsed >= self._finished * QUICK
+
+    @property
+    def relays(self) -> bool:
+        """Whether threads may fetch jobs themselves."""
+        return self.relay is not None and self.relay.allowed
+
+    def claimed(self, claim: Claim, jobs: Sequence[Claimed], lease_ttl: float) -> None:
+        """A claim has brought these jobs: whether threads fetch the next ones themselves.
+
+        They do when jobs are slow and there are more, all from one queue, which no other one goes before.
+        """
+        if self.relay is None:
+            return
+        if claim.call.script is not None:  # it has renewed the lease
+            self._fresh_until = time.monotonic() + lease_ttl / FRESH
+        first, alone = claim.order.queues[0], len(claim.order.queues) == 1
+        plain = claim.looks_at is None and (alone or not claim.order.weights)
+        full = len(jobs) == claim.room and all(one.queue == first for one in jobs)
+        if plain and full and self._is_slow and not self.lookahead.jobs:
+            self.relay.allow(first, self._fresh_until)
+        else:
+            self.relay.forbid()
+
+    def forbid_relay(self) -> None:
+        """Let threads fetch nothing more."""
+        if self.relay:
+            self.relay.forbid()
+
+    @property
+    def parked(self) -> bool:
+        """Whether nothing can bring a job now but a claim."""
+        return self.intake.parked() and (self.relay is None or self.relay.parked)
+
+    def took(self) -> None:
+        """The thread that was done with a job has gone on with the next."""
+        self._in_threads += 1
+        self._given += 1
+
     def turned(self, now: float, trip: float) -> None:
         """A round trip of `trip` seconds has ended at `now` (monotonic): measure, and fill what has become free."""
+        self._trip = trip
+        quick = self._finished > 0 and not self._is_slow
         self.intake.tripped(trip)
         self.lookahead.measured(now, self._finished, self._elapsed, trip, self.intake.job_size)
         self._finished, self._elapsed = 0, 0.0
+        if quick or self.lookahead.jobs:
+            self.forbid_relay()
         self._fill()
+
+    def looked(self, now: float) -> None:
+        """The exchange has had nothing to send at `now` (monotonic): threads fetch jobs themselves, perhaps."""
+        if self.relays and self._finished:
+            self.turned(now, self._trip)
 
     @property
     def untold(self) -> int:
@@ -151,8 +207,15 @@ class Pool:
         self.threads.interrupt()
         self.tasks.interrupt()
 
+    def park(self) -> None:
+        """Threads neither settle nor fetch anything any more; what is under way is waited for."""
+        self.at_rest = False
+        if self.relay:
+            self.relay.close()
+
     def close(self) -> None:
         """Hang up the doorbells and end the threads of the slots."""
+        self.park()
         self.intake.close()
         self.threads.close()
 
@@ -177,11 +240,18 @@ class Pool:
 
     # On the slot's thread. While enough jobs wait there, the exchange need not hear of each one that ends.
 
-    def _thread_done(self, outcome: Outcome) -> None:
-        if self.at_rest and self._acknowledger and self._acknowledger.settle(self, outcome):
-            return
+    def _thread_done(self, outcome: Outcome) -> Assigned | None:
+        """What to do with a job that has left its slot; the next one for that slot, if there is one already."""
+        if self.at_rest:
+            if self._acknowledger and self._acknowledger.settle(self, outcome):
+                return None
+        elif self.relay and self.relay.leave and not self.threads.waiting:
+            relayed, following = self.relay.next(outcome)
+            if relayed:
+                return following
         inbox = self._inbox
         (inbox.leave if len(self.threads.waiting) > self.lookahead.jobs >> 1 else inbox.put)(outcome)
+        return None
 
     def _task_done(self, outcome: Outcome) -> None:
         inbox = self._inbox

@@ -1,7 +1,7 @@
 """Slots: where handlers run. Threads for `def`, an event loop in its own thread for `async def`.
 
-Slots know nothing of Redis, and worker threads touch no file descriptor: system calls there make the interpreter's lock
-bounce. Jobs come through a deque, outcomes leave through the exchange's inbox. More jobs may wait here than there are
+Slots know nothing of Redis. Jobs come through a deque, outcomes leave through the exchange's inbox; or `done`, on the
+slot's thread, settles the job where that is cheaper, and may bring the next. More jobs may wait here than there are
 slots: the look-ahead. `size` of them run at a time, and those that wait can be recalled.
 """
 
@@ -33,7 +33,7 @@ class ThreadSlots:
     """Threads that run `def` handlers, made when first needed."""
 
     def __init__(
-        self, size: int, run: Callable[[Assigned], Outcome], done: Callable[[Outcome], None], name: str = ""
+        self, size: int, run: Callable[[Assigned], Outcome], done: Callable[[Outcome], Assigned | None], name: str = ""
     ) -> None:
         self.run = run
         self.done = done
@@ -146,10 +146,11 @@ class Slot:
         slots = self._slots
         take, started, run, done, clock = slots.waiting.popleft, slots.started.append, slots.run, slots.done, time.time
         fresh = copy_context().copy  # what a job sets in context variables (a logger's, say) is gone with the job
+        following: Assigned | None = None
         while not slots.closed:
             try:
                 try:
-                    assigned = take()
+                    assigned = following or take()
                 except IndexError:
                     self._sleep()
                     continue
@@ -163,10 +164,10 @@ class Slot:
                 if slots.forked:
                     fork.leave(outcome)
                 self._current = None
-                done(outcome)
+                following = done(outcome)
                 del outcome, assigned, current  # an idle thread must not keep the last job's payload alive
             except Interrupted:
-                self._current = None  # the shutdown has put this job back already, or it had just ended
+                self._current = following = None  # the shutdown has put this job back already, or it had just ended
         self._current = None
 
     def _sleep(self) -> None:
