@@ -373,9 +373,9 @@ def test_what_another_process_has_buried_meanwhile_is_not_told(
 # One looks for all.
 
 
-def one_of_several(url: str, number: int, peers: int = 1, **settings: Any) -> Poller:
+def one_of_several(url: str, number: int, peers: int = 1, life: float = LEADERSHIP_SECONDS, **settings: Any) -> Poller:
     config = Config.of(redis=url, **settings)
-    leads = Leadership(Berth(f"host:{number}:aaaaaaaaaaaa", ("low",), 12.0), "pykiq:poller", LEADERSHIP_SECONDS)
+    leads = Leadership(Berth(f"host:{number}:aaaaaaaaaaaa", ("low",), 12.0), "pykiq:poller", life)
     about: dict[str, Any] = {"dialect": lambda job: SEVEN, "report": Reported(), "leadership": leads}
     return Poller(config, connect(config), Chain(), peers=lambda: peers, **about)
 
@@ -431,7 +431,7 @@ def test_while_another_one_looks_it_leaves_the_sets_alone(
 ) -> None:
     redis.set("pykiq:poller", "lives:1:bbbbbbbbbbbb", px=60_000)
     redis.zadd("retry", {packed(): 1})
-    [poller] = several(1)
+    [poller] = several(1, life=60.0)
     wait_until(lambda: poller._wakes_at < math.inf, what="the first look")
     assert poller._wakes_at > time.time() + 20
     assert redis.zcard("retry") == 1
@@ -441,7 +441,7 @@ def test_a_retry_of_its_own_that_is_due_soon_it_moves_itself(
     redis: redis_py.Redis, several: Callable[..., list[Poller]]
 ) -> None:
     redis.set("pykiq:poller", "lives:1:bbbbbbbbbbbb", px=60_000)
-    [poller] = several(1)
+    [poller] = several(1, life=60.0)
     wait_until(lambda: poller._wakes_at < math.inf, what="the first look")
     for delay in (0.4, 0.2):
         at = time.time() + delay
