@@ -16,7 +16,8 @@ from math import exp
 TRIPS = 4  # round trips' worth of jobs: with less than three it shrinks again, as the turns become shorter with it
 SLOW = 2  # round trips of a job from which on a wait for Redis after each does not matter
 QUICK = 0.005  # seconds of a job: below, it does all the same (of 1 ms jobs it is a third of a slot's time)
-LONGEST = 0.02  # seconds of jobs, or `TRIPS` of the quickest trips if these are more: more is hoarded, not needed
+LONGEST = 0.02  # seconds of jobs, or `FAR` of the quickest trips if these are more: more is hoarded, not needed
+FAR = 8  # trips: on a link that is slow at all most are twice as long as its quickest
 OVERDUE = 2.5  # times as long as jobs may wait: they have been misjudged
 MOST = 1000  # jobs: more gains nothing measurable, and is more to hand back
 BYTES = 4_000_000  # of jobs: of five times as many a third of all CPU time goes into fresh memory for them
@@ -88,4 +89,4 @@ class Lookahead:
     @property
     def _longest(self) -> float:
         """Seconds of jobs that may wait."""
-        return max(LONGEST, TRIPS * self._quickest)
+        return max(LONGEST, FAR * self._quickest)

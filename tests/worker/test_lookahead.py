@@ -99,6 +99,14 @@ def test_a_slow_link_has_four_trips_of_it() -> None:
     assert made.patience > OVERDUE * LONGEST
 
 
+def test_a_link_that_is_mostly_twice_as_slow_as_at_its_best_keeps_slots_busy_for_three_trips() -> None:
+    """With less than that the look-ahead shrinks, and the rate with it, and the look-ahead with that."""
+    made = Lookahead()
+    for turn in range(1, 400):
+        made.measured(turn * 0.012, 60, 60 * 0.0011, 0.006 if turn % 20 == 0 else 0.012, 200)
+    assert made.jobs >= 5000 * 3 * 0.012
+
+
 def test_after_idleness_it_grows_from_nothing() -> None:
     made = measured(elapsed=0.00002, finished=20)
     made.measured(60.0, 1, 0.00002, 0.001, 200)
