@@ -83,9 +83,13 @@ class Pool:
 
     def start(self, jobs: Sequence[Assigned], *, give_way: bool = True) -> None:
         """Give jobs to the slots, and let them begin unless the exchange is about to sleep anyway."""
-        self._held.extend(jobs)
         self._given += len(jobs)
         self._moved_at = time.monotonic()
+        if len(jobs) == 1 and not (self._held or self._in_tasks or jobs[0].handler.is_async):  # the usual one
+            self._in_threads += 1
+            self.threads.submit(jobs, give_way=give_way)
+            return
+        self._held.extend(jobs)
         self._fill(give_way=give_way)
 
     def ended(self, assigned: Assigned, outcome: Outcome) -> None:
