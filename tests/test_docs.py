@@ -23,7 +23,7 @@ from pykiq.config.redis_parameters import PARAMETERS
 from pykiq.config.sidekiq_yml import RUBY_KEYS
 from pykiq.jobs.lifecycle import EVENTS
 from pykiq.jobs.options import OPTIONS
-from pykiq.store.rights import KEYS, RIGHTS
+from pykiq.store.rights import CHANNEL, KEYS, RIGHTS
 from pykiq.worker.signals import NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +86,7 @@ def test_the_table_of_rights_and_its_rules_are_those_that_a_worker_is_tested_wit
     rules = below.partition("\n\n")[0].split()
     assert rules == [
         *(f"~{pattern}" for pattern in (*KEYS, "HOST:*")),
+        f"&{CHANNEL}",
         "-@all",
         *(f"+{name}" for right in RIGHTS for name in right.commands),
     ]

@@ -164,6 +164,19 @@ class Ear:
             raise answer
         return answer
 
+    def read_all(self) -> list[Any]:
+        """All answers that have come; waits for the first bytes. Errors among them are answers like others."""
+        if self._reader is None:
+            answers = [self.connection.read_response()]
+            while self.connection.can_read():
+                answers.append(self.connection.read_response())
+            return answers
+        received = self.connection._sock.recv(READ_SIZE)
+        if not received:
+            raise redis.ConnectionError("the connection was closed")
+        self._reader.feed(received)
+        return list(iter(self._reader.gets, False))
+
 
 def _leave_timeouts_to_the_system(connected: socket.socket) -> None:
     """Python keeps a time-out with a poll before each call; the system keeps it for nothing. Late is then OSError."""

@@ -55,6 +55,12 @@ RIGHTS = (
         (("BLMOVE", PROBED, PROBED, "RIGHT", "LEFT", 0.001), ("CLIENT", "ID"), ("CLIENT", "UNBLOCK", 0)),
     ),
     Right(
+        ("client|tracking", "subscribe"),
+        "hearing of jobs in many queues over two connections (with the channel `&__redis__:invalidate`)",
+        "each of more than 16 queues is waited for on a connection of its own",
+        (("CLIENT", "TRACKING", "OFF"),),
+    ),
+    Right(
         ("brpop",),
         "keeping the lease while a handler holds the GIL",
         "a handler that holds the GIL for longer than a lease loses its jobs",
@@ -90,6 +96,9 @@ KEYS = (
     *("stat:*", "j|*", "h|*", "*-[0-9][0-9]-*"),
 )
 """Patterns of keys; besides them all that begin with a host's name, the identity of its processes."""
+
+CHANNEL = "__redis__:invalidate"
+"""On which Redis tells what has changed of that which was asked for."""
 
 _ZSETS = (keys.RETRY, keys.SCHEDULE, keys.DEAD)
 _SETS = (keys.QUEUES, keys.PROCESSES)

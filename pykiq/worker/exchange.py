@@ -29,6 +29,7 @@ from pykiq.store.claim import Berth
 from pykiq.store.outage import Outage
 from pykiq.store.settle import settle_call
 from pykiq.worker.acknowledger import Acknowledger, Answered, Sent
+from pykiq.worker.bells import FEW, Bells
 from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.doubt import Doubt
 from pykiq.worker.execute import Executor
@@ -45,6 +46,7 @@ from pykiq.worker.selective import Selective
 from pykiq.worker.singly import Singly
 from pykiq.worker.slots import Running
 from pykiq.worker.teller import Teller
+from pykiq.worker.watch import Watch
 
 IDLE = 1.0  # seconds an idle loop sleeps at most
 TICK = 0.02  # seconds between looks while claimed jobs have not started, as far as is known here
@@ -110,8 +112,15 @@ class Exchange:
     def _pool(self, capsule: Capsule, door_client: Callable[[], redis.Redis], loop: LoopThread) -> Pool:
         berth, executor = self._berth, self._executor
         ring = partial(self._rung, capsule.name)
-        doors = [Doorbell(queue, berth, door_client(), self._inbox, partial(ring, queue)) for queue in capsule.names]
-        intake = Intake(capsule, berth, doors, Selective(berth, executor.classes), self._refused)
+
+        def door(queue: str) -> Doorbell:
+            return Doorbell(queue, berth, door_client(), self._inbox, partial(ring, queue))
+
+        many = len(capsule.names) > FEW
+        watch = Watch(berth, door_client, self._inbox, partial(self._changed, capsule.name)) if many else None
+        intake = Intake(
+            capsule, berth, Bells(capsule.names, door, watch), Selective(berth, executor.classes), self._refused
+        )
         relay = None
         if self._acknowledging:
             own = (self._acknowledging.connection_pool.max_connections - 1) // len(self._config.capsules)
@@ -190,7 +199,7 @@ class Exchange:
             return self._last_word()
         finally:  # also when it fails: a doorbell that waits on would take a job that nobody runs
             for pool in self._pools.values():
-                pool.intake.arrange_doors(self._line.client, open_to_work=False)
+                pool.intake.wait(self._line.client, open_to_work=False)
                 pool.close()
             self._line.client.close()
 
@@ -266,10 +275,26 @@ class Exchange:
             if self._acknowledger:
                 self._acknowledger.plan(self._turn_at)
         free = pool.busy + len(jobs) < pool.concurrency
-        if now - self.turned_at > TICK or not pool.intake.rearm(queue, free=free):
+        if now - self.turned_at > TICK or not (free and pool.intake.rearm(queue)):
             self._at_rest = False
         # Last, and then this thread sleeps: the slot's finds the interpreter's lock free.
         pool.start(jobs, give_way=not self._at_rest)
+
+    def _changed(self, capsule: str, queues: Sequence[str] | None) -> None:
+        """Jobs have come to queues that were watched and empty; or nobody watches any more (None)."""
+        pool = self._pools[capsule]
+        self._at_rest = False
+        if queues is None:
+            pool.intake.silent()
+            return
+        pool.forbid_relay()  # it fetches from a queue that comes after these, perhaps
+        self._take()
+        room = pool.concurrency - pool.busy if self._takes_jobs() else 0
+        try:
+            self._accept(pool, pool.intake.fetch(queues, room))
+        except (redis.RedisError, OSError):
+            self._doubt.raised()
+            pool.intake.silent()
 
     def _turn(self) -> float:
         """One round trip. Returns how long to sleep before the next one; 0 when there is more to do."""
@@ -389,7 +414,7 @@ class Exchange:
         takes_jobs = self._takes_jobs()
         for pool in self._pools.values():
             open_to_work = takes_jobs and pool.has_free_slot
-            pool.intake.arrange_doors(self._line.client, open_to_work=open_to_work, insist=self._quiet)
+            pool.intake.wait(self._line.client, open_to_work=open_to_work, insist=self._quiet)
             pool.at_rest = open_to_work and pool.intake.dry and not pool.waiting
         if self._flight.unsettled:
             return 0.0
@@ -408,7 +433,7 @@ class Exchange:
     def _reconcile(self) -> None:
         """In doubt: adopt what is in flight in Redis and unknown here, as soon as that can be told."""
         for pool in self._pools.values():
-            pool.intake.arrange_doors(self._line.client, open_to_work=False, insist=True)
+            pool.intake.wait(self._line.client, open_to_work=False, insist=True)
         if not self.parked:
             return
         self._collect(0.0)

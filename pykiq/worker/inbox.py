@@ -69,7 +69,11 @@ class Inbox(Generic[Message]):
             ready = self._poll.poll(0 if self._messages else seconds * 1000)
             self._asleep = False
             for descriptor, _ in ready:
-                self._hearers.get(descriptor, self._rung)()
+                hear = self._hearers.get(descriptor)
+                if hear is not None:  # another one may have been heard first, and this one be watched no more
+                    hear()
+                elif self._pipe and descriptor == self._pipe[0]:
+                    os.read(descriptor, 4096)
         elif seconds > 0:
             self._asleep = True
             if not self._messages:
@@ -98,7 +102,3 @@ class Inbox(Generic[Message]):
         """Listen to it no more. Owner only."""
         self._poll.unregister(descriptor)
         del self._hearers[descriptor]
-
-    def _rung(self) -> None:
-        if self._pipe:
-            os.read(self._pipe[0], 4096)

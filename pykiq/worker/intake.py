@@ -26,7 +26,7 @@ from pykiq.store.order import Order
 from pykiq.store.refusals import Refusals, concerns_all
 from pykiq.store.scripts import Call
 from pykiq.wire import keys
-from pykiq.worker.doorbell import Doorbell
+from pykiq.worker.bells import Bells
 from pykiq.worker.selective import Selective
 
 MEMORY = 0.2  # weight of the newest claim in the mean size of a job
@@ -61,7 +61,7 @@ class Intake:
         self,
         capsule: Capsule,
         berth: Berth,
-        doors: Sequence[Doorbell],
+        bells: Bells,
         selective: Selective,
         refusals: Refusals | None = None,
     ) -> None:
@@ -70,7 +70,8 @@ class Intake:
         self.dry = False  # the last claim found less than it asked for: wait for a ring
         self._order = Order.of(capsule)
         self._berth = berth
-        self._doors = doors
+        self._bells = bells
+        self._passed: Sequence[str] = ()  # queues that must be empty: jobs were claimed from one behind them
         self.job_size = 0.0  # bytes of a job, mean of late
         self._firsts_served = False  # large jobs, and most fetches of the last claim found one where they looked first
         self._scripts_until = 0.0  # monotonic: a server that is full refuses transactions, but not our scripts
@@ -146,7 +147,7 @@ class Intake:
         self._looked = False
         if self.dry:
             return None
-        plain = self._order.without(self.selective).without(self._shut)
+        plain = self._plain().without(self._bells.empty())
         if not plain.queues:
             self.dry = True
             return None
@@ -176,6 +177,8 @@ class Intake:
                     self._refuse(queue, error)
             served = firsts_served(claim.order, claim.room, claim.call, answer, claimed)
             self._firsts_served = served >= MOST_FIRSTS
+            if claimed and not claim.order.weights and len(claim.order.queues) > 1:
+                self._passed = claim.order.queues[: claim.order.queues.index(claimed[-1].queue)]
         if self._most is not None:
             self._most = None if self._most >= PLENTY else 2 * self._most
         if claimed:
@@ -200,38 +203,50 @@ class Intake:
         """Whether a claim may find something right now."""
         return not self.dry or self.selective.due(time.monotonic()) is not None
 
-    def arrange_doors(self, through: redis.Redis, *, open_to_work: bool, insist: bool = False) -> None:
-        """Arm the doorbells of the plain queues when there is nothing to claim and work is welcome, or disarm them.
+    def wait(self, through: redis.Redis, *, open_to_work: bool, insist: bool = False) -> None:
+        """Wait for jobs in the plain queues when there is nothing to claim and work is welcome, or do not.
 
-        `insist` disarms again those that have not let go: what unblocks a waiter can arrive before it blocks.
+        `insist` disarms again those doorbells that have not let go: what unblocks one can arrive before it blocks.
         """
         if self._refused:
             self._reopen()
-        waiting = open_to_work and self.dry
-        for door in self._doors:
-            if waiting and door.queue not in self.selective and door.queue not in self._shut:
-                door.arm()
-                if not door.armed:
-                    break  # its connection could not be had: another one, which may take seconds, is for another turn
-            elif door.armed or (insist and not door.parked):
-                try:
-                    door.disarm(through)
-                except (redis.RedisError, OSError):
-                    continue  # it waits a few seconds longer; what it brings is put back
+        self._bells.look_after()
+        if open_to_work and self.dry:
+            if not self._bells.wait(self._plain().queues, through):
+                self.dry = False
+        else:
+            self._bells.rest(through, insist=insist)
+            if not self.dry:
+                self._bells.ask(
+                    self._passed
+                )  # those before the ones that claims take from: what comes there goes first
+        self._passed = ()
 
-    def rearm(self, queue: str, *, free: bool) -> bool:
-        """Wait for the next job of a queue whose doorbell has rung, with a slot free for it. Whether it is awaited."""
-        if not (self.dry and free) or queue in self.selective or queue in self._shut or self._refused:
+    def rearm(self, queue: str) -> bool:
+        """Wait for the next job of a queue whose doorbell has rung. Whether it is awaited."""
+        if not self.dry or queue in self.selective or queue in self._shut or self._refused:
             return False
-        door = next(door for door in self._doors if door.queue == queue)
-        door.arm()
-        return door.armed
+        return self._bells.rearm(queue)
+
+    def fetch(self, queues: Sequence[str], room: int) -> list[Claimed]:
+        """One job from each of up to `room` queues that have changed. Raises redis.RedisError or OSError."""
+        for queue in queues:
+            self._bells.changed(queue)
+        chosen = [queue for queue in queues if queue not in self.selective and queue not in self._shut][:room]
+        claimed = self._bells.fetch(chosen) if self.dry and chosen else []
+        empty = self._bells.empty()
+        if self.dry and any(queue not in empty for queue in queues):
+            self.dry = False
+            self._most = FEW
+        return claimed
 
     def parked(self) -> bool:
         """Whether none of the doorbells can bring anything any more."""
-        return all(door.parked for door in self._doors)
+        return self._bells.parked()
 
     def close(self) -> None:
         """Hang up the doorbells."""
-        for door in self._doors:
-            door.close()
+        self._bells.close()
+
+    def _plain(self) -> Order:
+        return self._order.without(self.selective).without(self._shut)

@@ -21,7 +21,7 @@ from pykiq.cli.main import main
 from pykiq.config import Config
 from pykiq.errors import StoreError
 from pykiq.store.connection import connect
-from pykiq.store.rights import KEYS, RIGHTS, check_keys, closed, lacking
+from pykiq.store.rights import CHANNEL, KEYS, RIGHTS, check_keys, closed, lacking
 from tests.servers import Server, wait_until
 
 JOBS = """
@@ -48,7 +48,7 @@ def user(redis: redis_py.Redis, server: Server) -> Iterator[Callable[..., str]]:
     """Makes the user `narrow` with these rules and no others, and returns its URL."""
 
     def make(*rules: str) -> str:
-        patterns = [f"~{pattern}" for pattern in (*KEYS, f"{socket.gethostname()}:*")]
+        patterns = [f"~{pattern}" for pattern in (*KEYS, f"{socket.gethostname()}:*")] + [f"&{CHANNEL}"]
         redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", *patterns, *rules)
         redis.execute_command("ACL", "LOG", "RESET")
         return f"redis://narrow:secret@127.0.0.1:{server.port}/0"
@@ -171,7 +171,7 @@ def test_the_rights_on_the_page_are_all_that_people_who_operate_a_fleet_need(
 @pytest.mark.parametrize(
     ("rules", "commands", "means"),
     [
-        (("-client",), {"client|id", "client|unblock"}, "an idle worker asks again and again"),
+        (("-client",), {"client|id", "client|tracking", "client|unblock"}, "an idle worker asks again and again"),
         (("-client|unblock",), {"client|unblock"}, "a stop takes up to 5 s"),
         (("-blmove",), {"blmove"}, "an idle worker asks again and again"),
         (("-brpop",), {"brpop"}, "holds the GIL"),

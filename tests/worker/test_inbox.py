@@ -137,6 +137,25 @@ def test_what_can_be_read_is_heard_without_any_sleep() -> None:
     os.close(mouth)
 
 
+def test_a_connection_that_another_one_ends_is_not_heard_any_more() -> None:
+    inbox: Inbox[str] = Inbox()
+    first, second = os.pipe(), os.pipe()
+    heard: list[int] = []
+
+    def hear(descriptor: int, other: int) -> None:
+        heard.append(descriptor)
+        inbox.unwatch(other)
+
+    inbox.watch(first[0], lambda: hear(first[0], second[0]))
+    inbox.watch(second[0], lambda: hear(second[0], first[0]))
+    for _, mouth in (first, second):
+        os.write(mouth, b"there")
+    inbox.sleep(1)
+    assert len(heard) == 1
+    for end in (*first, *second):
+        os.close(end)
+
+
 def test_no_message_is_slept_through_while_the_bed_changes() -> None:
     """The owner sleeps now on the lock and now on a connection."""
     inbox: Inbox[int] = Inbox()

@@ -14,11 +14,13 @@ from redis.exceptions import ResponseError
 from pykiq.config import Capsule
 from pykiq.records import Claimed
 from pykiq.store.claim import LARGE
+from pykiq.worker.bells import Bells
 from pykiq.worker.intake import FEW, REFUSAL, Claim, Intake
 from pykiq.worker.selective import Selective
 from tests.store.jobs import berth
 
 RNG = random.Random(1)
+NO_BELLS = Bells([], lambda queue: pytest.fail(queue), None)
 
 
 class Door:
@@ -47,7 +49,8 @@ def intake(*queues: str) -> tuple[Intake, list[Door]]:
     doors = [Door(queue) for queue in queues]
     known: Callable[[], list[str]] = lambda: ["Mine"]  # noqa: E731
     capsule = Capsule(queues=tuple((queue, 0) for queue in queues))
-    return Intake(capsule, place, doors, Selective(place, known)), doors  # type: ignore[arg-type]
+    made = Bells(queues, lambda queue: next(door for door in doors if door.queue == queue), None)  # type: ignore[arg-type,return-value]
+    return Intake(capsule, place, made, Selective(place, known)), doors
 
 
 def sent(made: Intake, room: int = 5) -> Claim:
@@ -68,7 +71,7 @@ def test_after_a_short_claim_it_waits_for_the_bell() -> None:
     assert made.dry
     assert made.claim(3, RNG) is None
     assert not made.expects_jobs()
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert door.armed
 
 
@@ -76,7 +79,7 @@ def test_after_a_full_claim_it_claims_again() -> None:
     made, [door] = intake("a")
     made.read(sent(made, 1), [1, b"{}"])
     assert not made.dry
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert door.told == []
 
 
@@ -85,25 +88,25 @@ def test_after_a_bell_that_could_not_be_armed_the_others_are_for_another_turn() 
     made, doors = intake("a", "b", "c")
     made.read(sent(made), [])
     doors[1].arm = lambda: doors[1].told.append("failed")  # type: ignore[method-assign]
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert [door.told for door in doors] == [["arm"], ["failed"], []]
 
 
 def test_without_a_free_slot_the_bells_are_taken_down() -> None:
     made, doors = intake("a", "b")
     made.read(sent(made), [])
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert not made.parked()
-    made.arrange_doors(None, open_to_work=False)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=False)  # type: ignore[arg-type]
     assert [door.told for door in doors] == [["arm", "disarm"]] * 2
 
 
 def test_who_has_not_let_go_is_told_again_only_on_insistence() -> None:
     made, [door] = intake("a")
     door.parked = False
-    made.arrange_doors(None, open_to_work=False)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=False)  # type: ignore[arg-type]
     assert door.told == []
-    made.arrange_doors(None, open_to_work=False, insist=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=False, insist=True)  # type: ignore[arg-type]
     assert door.told == ["disarm"]
 
 
@@ -213,13 +216,12 @@ def test_after_two_jobs_that_had_been_there_a_few_more_are_claimed_and_then_twic
     assert rooms == [4, 8, 16, 32, 64, 1000, 1000]
 
 
-def test_a_bell_is_armed_again_only_while_there_is_a_slot_and_nothing_to_claim() -> None:
+def test_a_bell_is_armed_again_only_while_there_is_nothing_to_claim() -> None:
     made, [door] = intake("a")
-    assert not made.rearm("a", free=True), "claims go first"
-    made.dry = True
-    assert not made.rearm("a", free=False)
+    assert not made.rearm("a"), "claims go first"
     assert not door.armed
-    assert made.rearm("a", free=True)
+    made.dry = True
+    assert made.rearm("a")
     assert door.armed
 
 
@@ -282,7 +284,7 @@ def test_while_the_queue_that_comes_first_is_empty_the_script_claims_from_the_ot
 
 def test_of_weighted_queues_a_transaction_claims_while_most_of_the_weight_is_not_empty() -> None:
     place = berth("a", "b", "c")
-    made = Intake(Capsule(queues=(("a", 1), ("b", 6), ("c", 3))), place, [], Selective(place, lambda: ["Mine"]))
+    made = Intake(Capsule(queues=(("a", 1), ("b", 6), ("c", 3))), place, NO_BELLS, Selective(place, lambda: ["Mine"]))
     made.job_size = 2.0 * LARGE
     claim = sent(made, MANY)
     assert claim.order.queues == ("b", "c", "a")
@@ -306,7 +308,7 @@ def test_a_shared_queue_has_no_bell() -> None:
     made, [plain, shared] = intake("a", "shared")
     made.selective.found_foreign("shared", "Ruby::Job")
     made.dry = True
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert (plain.armed, shared.armed) == (True, False)
 
 
@@ -322,11 +324,11 @@ def test_when_all_queues_are_shared_only_looks_are_sent() -> None:
 def test_nothing_is_claimed_from_a_paused_queue_and_its_bell_is_taken_down() -> None:
     made, [a, b] = intake("a", "b")
     made.dry = True
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     made.pause(frozenset({"a"}))
     assert [key for key in sent(made).call.keys if str(key).startswith("queue:")] == ["queue:b"]
     made.dry = True
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert (a.armed, b.armed) == (False, True)
 
 
@@ -335,7 +337,7 @@ def test_with_every_queue_paused_it_waits_until_one_is_not() -> None:
     made.pause(frozenset({"a", "b", "elsewhere"}))
     assert made.claim(5, RNG) is None
     assert made.dry
-    made.arrange_doors(None, open_to_work=True)  # type: ignore[arg-type]
+    made.wait(None, open_to_work=True)  # type: ignore[arg-type]
     assert not a.armed
     made.pause(frozenset())
     assert made.expects_jobs()

@@ -12,6 +12,7 @@ import pytest
 
 from pykiq.config import Capsule
 from pykiq.records import Assigned, Outcome, Started
+from pykiq.worker.bells import Bells
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.intake import Intake
 from pykiq.worker.loopslots import LoopThread
@@ -28,7 +29,7 @@ class Bench:
         self.loop = LoopThread()
         self.inbox: Inbox[Any] = Inbox()
         self.executor = executor(registry(Job=self._job, Task=self._task), loop=self.loop)
-        intake = Intake(Capsule(), berth(), [], Selective(berth(), list))
+        intake = Intake(Capsule(), berth(), Bells([], lambda queue: pytest.fail(queue), None), Selective(berth(), list))
         self.pool = Pool("bench", concurrency, intake, self.executor, self.loop, self.inbox)
         self.outcomes: list[Outcome] = []
 
