@@ -216,8 +216,10 @@ class Exchange:
             if type(message) is Outcome:
                 self._flight.end(message)
             elif type(message) is Sent:
-                self._flight.sent(message.outcome)
-                continue
+                pool = self._flight.sent(message.outcome)
+                if pool is None or pool.at_rest:
+                    continue
+                # All slots were taken when this thread last looked, so nothing is waited for: now one is free.
             elif type(message) is Answered:
                 self._flight.heard(message)
                 if not message.lost and not message.refused:

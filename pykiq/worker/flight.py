@@ -66,13 +66,15 @@ class Flight:
             pool.ended(assigned, outcome)
             self.unsettled.append(outcome)
 
-    def sent(self, outcome: Outcome) -> None:
-        """A job has come back from its slot, and is being settled by the thread that ran it."""
+    def sent(self, outcome: Outcome) -> Pool | None:
+        """A job has come back from its slot, and is being settled by the thread that ran it. The pool of that slot."""
         entry = self._running.pop(id(outcome.claimed), None)
-        if entry is not None:
-            pool, assigned = entry
-            pool.ended(assigned, outcome)
-            self._sent[id(outcome)] = outcome
+        if entry is None:
+            return None
+        pool, assigned = entry
+        pool.ended(assigned, outcome)
+        self._sent[id(outcome)] = outcome
+        return pool
 
     def heard(self, answered: Answered) -> None:
         """What has become of such jobs: those that are not settled are to be, with the others."""

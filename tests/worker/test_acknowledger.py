@@ -264,3 +264,24 @@ def test_a_job_that_arrives_alone_costs_a_move_and_a_removal(
     assert after["lrem"] - before["lrem"] == 50
     assert 50 <= after["blmove"] - before["blmove"] <= 52
     assert after["evalsha"] + after["lmove"] - before["evalsha"] - before["lmove"] <= 5
+
+
+def test_a_slot_that_becomes_free_while_the_exchange_counts_it_as_taken_is_filled_at_once(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant in ("IDLE", "TICK"):  # no turn comes by itself
+        monkeypatch.setattr(f"pykiq.worker.exchange.{constant}", 3600.0)
+    settle = Acknowledger.settle
+
+    def late(acknowledger: Acknowledger, pool: Any, outcome: Outcome) -> bool:
+        """The thread has seen a pool at rest, and gets no further before the exchange has seen a full one."""
+        wait_until(lambda: not pool.at_rest)
+        return settle(acknowledger, pool, outcome)
+
+    monkeypatch.setattr(Acknowledger, "settle", late)
+    with staged(redis_url, registry(Job=lambda number: None), concurrency=1) as stage:
+        for number in range(3):
+            wait_until(lambda: redis.info("clients")["blocked_clients"] == 1, what="an armed doorbell")
+            redis.lpush("queue:default", raw("Job", number))
+            wait_until(lambda number=number: len(stage.reports.settled) == number + 1)  # type: ignore[misc]
+        assert stage.stop() is True
