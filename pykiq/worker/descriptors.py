@@ -22,7 +22,10 @@ log = get_logger()
 
 
 def needed(config: Config) -> int:
-    """How many a process will have open: what it has now, a connection for each queue of each capsule, and the rest."""
+    """How many a process will have open: what it has now, a connection for each queue of each capsule, and the rest.
+
+    Of many queues most share two connections, where the server allows it, which is not known yet.
+    """
     waiters = sum(len(capsule.names) for capsule in config.capsules)
     return _open_now() + waiters + OWN + PER_SLOT * config.concurrency
 
@@ -45,7 +48,7 @@ def make_room(config: Config) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ValueError, OSError):  # beyond the hard limit, or the system's
         raise ConfigError(
-            f"{_load(config)} need {wanted} file descriptors, each queue is waited for on a connection, and the limit"
+            f"{_load(config)} need {wanted} file descriptors, each queue may need a connection, and the limit"
             f" is {soft} (hard limit {hard}); expected fewer queues, or a higher limit: ulimit -n,"
             " LimitNOFILE= in a unit of systemd, --ulimit nofile= of Docker"
         ) from None

@@ -1,4 +1,4 @@
-"""Doorbells: idle means blocked, not polling. One per queue, each with a BLMOVE under way on a connection of its own.
+"""Doorbells: idle means blocked, not polling. Each has a BLMOVE under way on a connection of its own, for one queue.
 
 A job that arrives is moved into the in-flight list by Redis itself, so it is never only in memory. The exchange sleeps
 on all the connections at once (`Inbox.watch`): no thread stands between a job's arrival and the loop, and it is handed

@@ -2,7 +2,7 @@
 
     main thread   signals, and waiting for the end
     exchange      claims, hands out, settles
-    doors         one blocked connection per queue, when idle
+    bells         connections on which jobs come, or are told of, while slots are free
     slots         handlers: threads, and one event loop
     poller        due jobs
     sweeper       takeovers

@@ -133,9 +133,7 @@ def test_a_worker_of_more_queues_than_its_limit_starts_and_works_or_says_why_not
             assert line.startswith(f"pykiq: {MANY} queues and ")
             return
         wait_until(lambda: '"running"' in said(), 30, "a running worker")
-        wait_until(
-            lambda: sum(one["cmd"] == "blmove" for one in redis.client_list()) == MANY, 60, "waiters of all queues"
-        )
+        wait_until(lambda: any(one["cmd"] == "subscribe" for one in redis.client_list()), 60, "the watch of all queues")
         with pykiq.Client(Config.of(redis=redis_url)) as client:
             for number in (0, MANY - 1):
                 client.push({"class": "Echo", "args": [number], "queue": f"q{number}"})

@@ -1,4 +1,4 @@
-"""A worker with many queues: what it asks of Redis, and that nothing is overlooked."""
+"""Watching many queues: what a worker with sixty of them asks of Redis, and that nothing is overlooked."""
 
 from __future__ import annotations
 
