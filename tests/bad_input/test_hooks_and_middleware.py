@@ -59,11 +59,24 @@ def test_retries_exhausted_that_raises_does_not_keep_the_job_out_of_dead(
     assert json.loads(bench.only("dead"))["error_message"] == "as asked"
 
 
+def wait_until_all_is_told(bench: Bench) -> None:
+    """The jobs before are told of in order, and gathered for a moment: until a last one is."""
+    told: list[str] = []
+    bench.hooks.error_handler(lambda failure, context: told.append(context["job"]["jid"]))
+    last = payload("FailJob", [0])
+    bench.handler("FailJob", fail)
+    bench.take(last)
+    wait_until(lambda: json.loads(last)["jid"] in told)
+    bench.hooks.clear()
+    bench.redis.delete("retry")
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_death_and_error_handlers_that_raise_are_followed_by_the_others(
     bench: Bench, error: type[BaseException]
 ) -> None:
     told: list[str] = []
+    wait_until_all_is_told(bench)
     try:
         bench.hooks.death_handler(raising(error))
         bench.hooks.death_handler(lambda job, failure: told.append("death"))
