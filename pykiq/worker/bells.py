@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 import redis
 
@@ -72,6 +73,9 @@ class Bells:
         if self._watch:
             self._watch.listen(on=False)
         self._rest(through, list(self._doors), insist=insist)
+        if insist:
+            for door in self._leaving:
+                _disarm(door, through)  # which also gives up one whose answer is overdue
 
     def rearm(self, queue: str) -> bool:
         """Wait for the next job of a queue whose doorbell has rung. Whether it is awaited."""
@@ -84,7 +88,13 @@ class Bells:
 
     def fetch(self, queues: Sequence[str]) -> list[Claimed]:
         """One job from each of these, which the watch has told of. Raises redis.RedisError or OSError."""
-        return self._watch.fetch(queues) if self._watch else []
+        if self._watch is None:
+            return []
+        try:
+            return self._watch.fetch(queues)
+        except (redis.RedisError, OSError):
+            self._watch.lose()  # what is answered too late must not be taken for the next answer
+            raise
 
     def changed(self, queue: str) -> None:
         """A job has come there."""
@@ -129,7 +139,9 @@ class Bells:
             if for_good:
                 self._leaving.append(self._doors.pop(queue))
             if door.armed or (insist and not door.parked):
-                try:
-                    door.disarm(through)
-                except (redis.RedisError, OSError):
-                    continue  # it waits a few seconds longer; what it brings is put back
+                _disarm(door, through)
+
+
+def _disarm(door: Doorbell, through: redis.Redis) -> None:
+    with suppress(redis.RedisError, OSError):  # it waits a few seconds longer; what it brings is put back
+        door.disarm(through)

@@ -210,6 +210,8 @@ class Watch:
         """The queues that have changed, of which that was not known."""
         changed: dict[str, None] = {}
         for message in self._hearing.read_all():
+            if isinstance(message, redis.RedisError):  # to the PING
+                raise message
             if message[0] == b"pong":
                 self._ponged = True
             elif message[0] == b"message":

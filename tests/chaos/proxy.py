@@ -38,13 +38,17 @@ class Proxy:
         time.sleep(seconds)
         self._refusing = self._deaf = False
 
+    def swallow(self) -> None:
+        """Swallow answers from now on, and leave the connections open."""
+        self._deaf = True
+
     def half(self, seconds: float, *, linger: float = 0.0) -> None:
         """Let requests through and swallow the answers for a while, then cut.
 
         With `linger` the server keeps its side of the connections for that long: a command that blocks there goes on
         blocking, and moves a job for a client that has long gone.
         """
-        self._deaf = True
+        self.swallow()
         time.sleep(seconds)
         self._linger = linger
         self.cut(0.02)

@@ -143,3 +143,22 @@ def test_a_user_who_may_not_track_has_a_doorbell_for_each_queue(redis: redis_py.
     finally:
         redis.execute_command("ACL", "DELUSER", "narrow")
     assert [line["event"] for line in lines if line["event"] == "queues_not_watched"] == ["queues_not_watched"]
+
+
+def test_an_error_among_what_is_told_ends_the_connection_and_nothing_else(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykiq.worker.watch.CHECK", 0.1)
+    redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", "&*", "+@all")
+    url = redis_url.replace("redis://", "redis://narrow:secret@")
+    before = calls(redis, "subscribe")
+    try:
+        with staged(url, registry(Job=lambda number: None), queues=MANY) as stage:
+            wait_until(lambda: calls(redis, "subscribe") > before)
+            redis.execute_command("ACL", "SETUSER", "narrow", "-ping")
+            wait_until(lambda: calls(redis, "subscribe") > before + 1, what="another connection")
+            push(redis, raw("Job", 1), queue=MANY[9])
+            wait_until(lambda: stage.reports.fates.count("done") == 1)
+            assert stage.stop() is True
+    finally:
+        redis.execute_command("ACL", "DELUSER", "narrow")
