@@ -114,7 +114,8 @@ class Pool:
     def claimed(self, claim: Claim, jobs: Sequence[Claimed], lease_ttl: float) -> None:
         """A claim has brought these jobs: whether threads fetch the next ones themselves.
 
-        They do when jobs are slow and there are more, all from one queue, which no other one goes before.
+        They do when jobs are slow and there are more, all from one queue, which no other one goes before; and only
+        until a queue that is shared with foreign jobs is to be looked through, which takes turns with it.
         """
         if self.relay is None:
             return
@@ -124,7 +125,8 @@ class Pool:
         plain = claim.looks_at is None and (alone or not claim.order.weights)
         full = len(jobs) == claim.room and all(one.queue == first for one in jobs)
         if plain and full and self._is_slow and not self.lookahead.jobs:
-            self.relay.allow(first, self._fresh_until)
+            look = self.intake.selective.next_look()
+            self.relay.allow(first, self._fresh_until if look is None else min(look, self._fresh_until))
         else:
             self.relay.forbid()
 

@@ -331,3 +331,18 @@ def test_a_queue_that_goes_before_is_served_first(redis: redis_py.Redis, redis_u
     with staged(redis_url, registry(Job=work), queues=["high", "low"], concurrency=2):
         wait_until(lambda: len(ran) == 80)
     assert all(name.startswith("high") for name in ran[:38])
+
+
+def test_a_queue_that_is_shared_has_its_turns(redis: redis_py.Redis, redis_url: str) -> None:
+    ran: list[str] = []
+
+    def work(name: str) -> None:
+        time.sleep(SLOW)
+        ran.append(name)
+
+    for number in range(10):
+        push(redis, raw("Ruby", number), raw("Job", f"shared{number}"), queue="shared")
+    push(redis, *(raw("Job", f"own{number}") for number in range(400)), queue="own")
+    with staged(redis_url, registry(Job=work), queues=["shared", "own"], concurrency=2):
+        wait_until(lambda: sum(name.startswith("shared") for name in ran) == 10)
+        assert redis.llen("queue:own") > 0
