@@ -154,7 +154,9 @@ class Watch:
             self._asking, self._hearing = (Ear(connection) for connection, _ in self._connections)
             [number] = self._answer(self._hearing, [("CLIENT", "ID")])
             self._answer(self._hearing, [("SUBSCRIBE", CHANNEL)])
-            self._send([("CLIENT", "TRACKING", "ON", "REDIRECT", number, "NOLOOP")])
+            # Not NOLOOP: with it nothing is told of keys that the server forgets, its table being full, at a command
+            # of ours.
+            self._send([("CLIENT", "TRACKING", "ON", "REDIRECT", number)])
         except redis.ResponseError as error:
             self._hang_up()
             self._unable_until = time.monotonic() + UNABLE

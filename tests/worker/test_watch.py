@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from tests.logs import capture_logs
-from tests.servers import wait_until
+from tests.servers import Server, wait_until
 from tests.worker.stage import in_flight, push, raw, registry, staged
 
 MANY = [f"q{number}" for number in range(60)]
@@ -162,3 +162,14 @@ def test_an_error_among_what_is_told_ends_the_connection_and_nothing_else(
             assert stage.stop() is True
     finally:
         redis.execute_command("ACL", "DELUSER", "narrow")
+
+
+def test_what_the_server_forgets_to_watch_is_told(store: redis_py.Redis, victim: Server) -> None:
+    """Its table has room for fewer keys than are watched, as it may when others have filled it."""
+    store.config_set("tracking-table-max-keys", 15)
+    with staged(victim.url, registry(Job=lambda number: None), queues=MANY[:20]) as stage:
+        wait_until(lambda: calls(store, "llen") >= 20)
+        for number in range(20):
+            push(store, raw("Job", number), queue=MANY[number])
+            wait_until(lambda number=number: stage.reports.fates.count("done") == number + 1)  # type: ignore[misc]
+        assert stage.stop() is True
