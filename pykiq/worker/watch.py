@@ -23,7 +23,7 @@ from pykiq.logger import get_logger
 from pykiq.records import Claimed
 from pykiq.store.claim import Berth
 from pykiq.store.connection import Ear, close, descriptor
-from pykiq.store.refusals import is_demoted
+from pykiq.store.refusals import concerns_all
 from pykiq.store.rights import CHANNEL
 from pykiq.store.roundtrip import Command, packed
 from pykiq.wire import keys
@@ -159,6 +159,9 @@ class Watch:
             self._send([("CLIENT", "TRACKING", "ON", "REDIRECT", number)])
         except redis.ResponseError as error:
             self._hang_up()
+            if concerns_all(error):  # it is busy with a script, say
+                self._again_at = time.monotonic() + REST
+                return
             self._unable_until = time.monotonic() + UNABLE
             if not self._told:
                 self._told = True
@@ -187,7 +190,7 @@ class Watch:
             except redis.ResponseError as error:  # a key of another type holds no jobs; the claims tell of it
                 answers.append(0)
                 refused.append(error)
-        if refused and (len(commands) == 1 or any(map(is_demoted, refused))):
+        if refused and (len(commands) == 1 or any(map(concerns_all, refused))):
             raise refused[0]
         return answers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import redis as redis_py
 
@@ -12,7 +14,7 @@ from pykiq.worker.doorbell import Doorbell
 from pykiq.worker.inbox import Inbox
 from pykiq.worker.watch import Watch
 from tests.chaos.proxy import Proxy
-from tests.servers import wait_until
+from tests.servers import Server, wait_until
 from tests.store.jobs import berth
 
 MANY = [f"q{number}" for number in range(20)]
@@ -74,3 +76,43 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(redis: redis_py
         assert set(MANY) - set(watch.empty) == {"q5"}
     finally:
         bells.close()
+
+
+def test_a_server_that_is_busy_with_a_script_neither_says_that_queues_are_empty_nor_that_it_cannot_watch_them(
+    store: redis_py.Redis, victim: Server
+) -> None:
+    place = berth(*MANY)
+    watch = Watch(place, lambda: connect(Config.of(redis=victim.url), timeout=5.0), Inbox(), lambda changed: None)
+    bells = Bells(MANY, lambda queue: pytest.fail(queue), watch)
+    store.lpush("queue:q5", b"one")
+    store.config_set("busy-reply-threshold", 1)
+    assert watch.connected()
+    busy = threading.Thread(target=_loop, args=[victim.client()])
+    busy.start()
+    try:
+        wait_until(lambda: _is_busy(store))
+        assert not bells.ask(MANY)
+        assert not watch.connected()
+        assert watch.able
+    finally:
+        store.script_kill()
+        busy.join()
+    try:
+        wait_until(watch.connected)
+        assert not bells.ask(MANY)
+        assert set(MANY) - set(watch.empty) == {"q5"}
+    finally:
+        bells.close()
+
+
+def _loop(client: redis_py.Redis) -> None:
+    with pytest.raises(redis_py.ResponseError), client:
+        client.eval("while true do end", 0)
+
+
+def _is_busy(client: redis_py.Redis) -> bool:
+    try:
+        client.ping()
+    except redis_py.ResponseError:
+        return True
+    return False
