@@ -114,9 +114,14 @@ class Acknowledger:
     def close(self) -> None:
         """Acknowledge no more, and wait for the answers."""
         self._closed = True
-        with self._lock:
+        if not self._lock.acquire(timeout=LATEST):  # its thread was interrupted between two lines; a stop always stops
+            close(self._client)
+            return
+        try:
             answered = self._answers(Ear.read)
             close(self._client)
+        finally:
+            self._lock.release()
         self._tell(answered)
 
     def _connected(self) -> bool:

@@ -27,6 +27,7 @@ from pykiq.store.settle import fate
 from pykiq.wire import keys
 from pykiq.worker.inbox import Inbox
 
+LATEST = 5.0  # seconds that what is under way may take; as long as an answer
 MOST = 4  # connections of one capsule; who finds none leaves its job to the exchange, which settles them together
 
 
@@ -133,7 +134,8 @@ class Relay:
         """Fetch no more, and wait for what is under way."""
         self.forbid()
         with self._changed:
-            self._changed.wait_for(lambda: not self._under_way)
+            # Not for ever: a thread that is interrupted between two lines is counted for good, and a stop always stops.
+            self._changed.wait_for(lambda: not self._under_way, LATEST)
         while self._idle:
             ear = self._idle.pop()
             if ear is not None:

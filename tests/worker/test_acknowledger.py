@@ -285,3 +285,15 @@ def test_a_slot_that_becomes_free_while_the_exchange_counts_it_as_taken_is_fille
             redis.lpush("queue:default", raw("Job", number))
             wait_until(lambda number=number: len(stage.reports.settled) == number + 1)  # type: ignore[misc]
         assert stage.stop() is True
+
+
+def test_a_thread_that_was_interrupted_with_the_lock_does_not_keep_a_stop_waiting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykiq.worker.acknowledger.LATEST", 0.1)
+    desk.acknowledger._lock.acquire()
+    closing = threading.Thread(target=desk.acknowledger.close)
+    closing.start()
+    closing.join(20)
+    desk.acknowledger._lock.release()
+    assert not closing.is_alive()
