@@ -57,10 +57,17 @@ def dev(watch: Sequence[str], port: str | None, flags: Sequence[str], **paramete
     if "redis" in loaded(parameters).given:
         if wanted is not None:
             raise ConfigError("--port is for a Valkey of its own, and there is a Redis given; expected one of them")
-        return Reloading(command, folders, {}).run()
+        return _left(Reloading(command, folders, {}).run())
     with embedded(wanted) as server:
         say(f"pykiq dev: {server_line(server.url)}", err=True)
-        return Reloading(command, folders, {"REDIS_URL": server.url}, held=(server.program.pipe,)).run()
+        return _left(Reloading(command, folders, {"REDIS_URL": server.url}, held=(server.program.pipe,)).run())
+
+
+def _left(code: int) -> int:
+    """The exit code, which no other Ctrl-C changes: the worker has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a handler is given up while the interpreter winds up
+    return code
 
 
 def server_line(url: str) -> str:

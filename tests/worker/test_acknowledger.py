@@ -168,12 +168,13 @@ def test_nobody_waits_for_an_answer_that_the_exchange_looks_for_soon(redis: redi
     desk.connect()
     redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
     desk.acknowledger.plan(SOON)
-    redis.client_pause(1000)
+    redis.client_pause(60_000, all=False)
     outcomes = [done(1), done(2)]
     assert all(map(desk.settle, outcomes))
     desk.acknowledger.look()
     assert not desk.told, "Redis has not answered"
     assert desk.acknowledger.plan(FAR) < FAR, "the exchange does not sleep for long meanwhile"
+    redis.client_unpause()
     wait_until(lambda: redis.llen(LIST) == 0)
     wait_until(lambda: desk.acknowledger.look() or len(desk.fates) == 2)
     assert desk.messages() == (outcomes, [Settled(outcome, Fate.DONE) for outcome in outcomes], [], [])

@@ -291,12 +291,14 @@ def test_lost_answers_neither_lose_a_job_nor_run_one_twice(
             else:
                 flaky[0].refused += 1
         push(redis, raw("Job", 2000, note=note))
-        wait_until(lambda: len(stage.reports.settled) >= 151, 20)
+        wait_until(lambda: stage.reports.fates.count("done") >= 151, 20)
         assert stage.stop() is True
     assert flaky[0].dropped == 6
     expected = Counter([*range(120), *(1000 + 10 * number + one for number in range(6) for one in range(5)), 2000])
     assert Counter(ran) == expected
-    assert set(stage.reports.fates) == {"done"}, "a job settled by an answer that got lost is not `taken over`"
+    # While Redis does not answer, what is claimed ahead may go back; nothing else becomes of a job but that it is done.
+    fates = set(stage.reports.fates) - {"handed_back"}
+    assert fates == {"done"}, "a job settled by an answer that got lost is not `taken over`"
     assert left(redis) == []
 
 

@@ -158,7 +158,7 @@ def test_a_job_that_redis_does_not_send_stays_in_flight_and_the_others_run(
         wait_until(lambda: stage.reports.fates.count("done") == 40, 20, "all others done")
         push(store, raw("Job", 50))
         wait_until(lambda: stage.reports.fates.count("done") == 41, 20, "one that comes later")
-        assert stage.exchange.in_flight() == 1
+        wait_until(lambda: stage.exchange.in_flight() == 1)
         told = [line for line in lines if line["event"] == "entry_refused"]
         assert (told[0]["class"], told[0]["jid"]) == ("Huge", json.loads(HUGE)["jid"])
         assert (told[0]["queue"], told[0]["size"], told[0]["step"]) == ("default", len(HUGE), "claim")
