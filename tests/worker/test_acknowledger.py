@@ -12,6 +12,7 @@ import redis as redis_py
 
 from pykiq.config import Config
 from pykiq.records import Acknowledge, Claimed, Fate, Foreign, Outcome, PutBack, Settled, Started, Word
+from pykiq.store import connection
 from pykiq.store.connection import connect
 from pykiq.worker.acknowledger import MOST_SENT, Acknowledger, Answered, Sent
 from pykiq.worker.inbox import Inbox
@@ -87,6 +88,7 @@ class Desk:
 def desk(redis: redis_py.Redis, redis_url: str) -> Iterator[Desk]:
     made = Desk(redis_url)
     yield made
+    redis.client_unpause()  # a test that fails leaves it paused
     made.acknowledger.close()
 
 
@@ -164,6 +166,7 @@ def test_without_a_connection_everything_is_left_to_the_exchange(desk: Desk, mon
     assert not desk.inbox.take()
 
 
+@pytest.mark.skipif(connection.hiredis is None, reason="redis-py's own parser waits")
 def test_nobody_waits_for_an_answer_that_the_exchange_looks_for_soon(redis: redis_py.Redis, desk: Desk) -> None:
     desk.connect()
     redis.lpush(LIST, raw("Job", 1), raw("Job", 2))
