@@ -122,7 +122,7 @@ class Exchange:
             capsule, berth, Bells(capsule.names, door, watch), Selective(berth, executor.classes), self._refused
         )
         relay = None
-        if self._acknowledging:
+        if self._acknowledging and capsule.concurrency > 1:  # one at a time runs in order: no second way to fetch
             own = (self._acknowledging.connection_pool.max_connections - 1) // len(self._config.capsules)
             relay = Relay(
                 *(capsule.name, berth, self._acknowledging, self._inbox, executor.assign), min(RELAY_CONNECTIONS, own)
@@ -356,6 +356,7 @@ class Exchange:
             if self._quiet:
                 recalled = pool.recall(pool.waiting)
             elif pool.stalled():
+                pool.forbid_relay()  # a thread would fetch what comes behind those that go back
                 recalled = pool.recall(pool.busy - pool.concurrency)
                 pool.lookahead.stalled()
             else:
